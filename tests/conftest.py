@@ -1,0 +1,36 @@
+"""Settings of the whole test run."""
+
+import os
+from collections.abc import Generator
+
+import pytest
+
+FORBID_SKIPS = os.environ.get("CHATKEEP_FORBID_SKIPS") == "1"
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": True}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    fail_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    fail_skipped(report)
+    return report
+
+
+def fail_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    expected_failure = hasattr(report, "wasxfail")  # pytest reports it as a skip, too
+    if FORBID_SKIPS and report.skipped and not expected_failure:
+        skip = report.longrepr
+        reason = skip[-1] if isinstance(skip, tuple) else skip
+        report.outcome = "failed"
+        report.longrepr = f"{reason} (and CHATKEEP_FORBID_SKIPS=1)"
