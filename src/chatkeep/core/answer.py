@@ -1,0 +1,153 @@
+"""An upstream's answer, read once: what a record names of it and what lists and figures need.
+
+All of it is derived: odd content gives less, never an error (DESIGN.md §4).
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct
+
+from chatkeep.core import jsonspan
+from chatkeep.core.model import Usage
+from chatkeep.errors import Refusal
+
+PREVIEW = 120
+_NAME = 256
+_MAX_TOKENS = 1 << 53
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+_NOTHING = Raw(b"null")
+
+
+class Answer(Struct, frozen=True):
+    """`messages` are the bytes of each choice's message; `model` is None when none is named.
+
+    `finish_reason` and the preview are those of the first choice.
+    """
+
+    messages: Sequence[bytes] = ()
+    model: str | None = None
+    finish_reason: str | None = None
+    usage: Usage = Usage()
+    preview: str = ""
+
+
+class _Choice(Struct):
+    finish_reason: Any = None
+    message: Raw = _NOTHING
+
+
+class _Body(Struct):
+    model: Any = None
+    usage: Any = None
+    choices: list[_Choice] = []
+
+
+_BODY = msgspec.json.Decoder(_Body)
+
+
+def read(text: bytes) -> Answer:
+    body = _read(text)
+    first = body.choices[0] if body.choices else _Choice()
+    messages = [bytes(choice.message) for choice in body.choices]
+    return Answer(
+        messages=[message for message in messages if message[:1] == b"{"],
+        model=_name(body.model),
+        finish_reason=_name(first.finish_reason),
+        usage=_usage(body.usage if isinstance(body.usage, dict) else {}),
+        preview=preview(_said(bytes(first.message))),
+    )
+
+
+def scrubbed(text: str) -> str:
+    """The text with what a database refuses (NUL, lone surrogates) replaced by U+FFFD."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return _UNSTORABLE.sub("\ufffd", text)
+
+
+def preview(text: str) -> str:
+    """The beginning of a text as one line."""
+    # Cut first: a preview needs no more of a text than this, however long it is.
+    return scrubbed(" ".join(text[: 4 * PREVIEW].split())[:PREVIEW])
+
+
+def _read(text: bytes) -> _Body:
+    try:
+        jsonspan.check_utf8(text)
+        return _BODY.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return _tolerant(text)
+    except Refusal:
+        return _Body()
+
+
+def _tolerant(text: bytes) -> _Body:
+    """The same of what msgspec refuses: lone surrogates, odd types, numbers out of range."""
+    fields = _fields(text)
+    return _Body(
+        model=_value(fields.get("model")),
+        usage=_value(fields.get("usage")),
+        choices=[_choice(_fields(raw)) for raw in _elements(fields.get("choices", b"[]"))],
+    )
+
+
+def _choice(fields: dict[str, bytes]) -> _Choice:
+    return _Choice(_value(fields.get("finish_reason")), Raw(fields.get("message", b"null")))
+
+
+def _fields(text: bytes) -> dict[str, bytes]:
+    try:
+        return jsonspan.fields(text)
+    except Refusal:
+        return {}
+
+
+def _elements(text: bytes) -> list[bytes]:
+    try:
+        return jsonspan.elements(text)
+    except Refusal:
+        return []
+
+
+def _value(raw: bytes | None) -> Any:
+    try:
+        return None if raw is None else jsonspan.loads(raw)
+    except Refusal:
+        return None
+
+
+def _name(value: Any) -> str | None:
+    return scrubbed(value)[:_NAME] if isinstance(value, str) else None
+
+
+def _usage(usage: dict[str, Any]) -> Usage:
+    return Usage(
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens")),
+        total_tokens=_count(usage.get("total_tokens")),
+    )
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value < _MAX_TOKENS else None
+
+
+def _said(message: bytes) -> str:
+    """What the model said: its content, else its refusal, else the tools it called."""
+    fields = _fields(message)
+    for key in ("content", "refusal"):
+        text = _value(fields.get(key))
+        if isinstance(text, str) and text:
+            return text
+    calls = _value(fields.get("tool_calls"))
+    return " ".join(map(_called, calls)) if isinstance(calls, list) else ""
+
+
+def _called(call: Any) -> str:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        return ""
+    return f"{function.get('name')}({function.get('arguments')})"

@@ -1,0 +1,70 @@
+"""Puts our id into an answer or a chunk, touching no other byte (DESIGN.md §2)."""
+
+import re
+from typing import NamedTuple
+
+from chatkeep.core import jsonspan
+from chatkeep.core.ids import CompletionId
+from chatkeep.errors import Refusal
+
+# Nearly every answer begins with its id.
+_FIRST_ID = re.compile(rb'\s*\{\s*"id"\s*:\s*("[^"\\]*")')
+
+
+class Renamed(NamedTuple):
+    text: bytes
+    upstream_id: str | None
+
+
+class IdSpan(NamedTuple):
+    """Where the id stands: replace these bytes by `before` + id + `after`."""
+
+    start: int
+    end: int
+    before: bytes
+    after: bytes
+
+
+def id_span(text: bytes) -> IdSpan | None:
+    """None for what is no completion and no chunk: an error object, an array, no JSON."""
+    try:
+        fields = jsonspan.fields(text)
+    except Refusal:
+        return None
+    # Audio streams have chunks without choices (CONTRACT.md D8).
+    kind = fields.get("object", b"")
+    if "choices" not in fields and not kind.startswith(b'"chat.completion'):
+        return None
+    first = _FIRST_ID.match(text)
+    if first is not None and first[1] == fields["id"]:
+        return IdSpan(first.start(1), first.end(1), b"", b"")
+    members = jsonspan.members(text)
+    for member in reversed(members):
+        if member.key == "id":
+            return IdSpan(member.value, member.end, b"", b"")
+    return IdSpan(members[0].start, members[0].start, b'"id":', b",")
+
+
+def renamed(text: bytes, id: CompletionId) -> Renamed | None:
+    """The text under our id with the id it had; None when it is no completion."""
+    span = id_span(text)
+    if span is None:
+        return None
+    return Renamed(put(text, span, id), _upstream_id(text[span.start : span.end]))
+
+
+def under(completion: bytes, id: CompletionId) -> bytes:
+    """An assembled completion, which has an id or choices, under our id."""
+    found = renamed(completion, id)
+    return completion if found is None else found.text
+
+
+def put(text: bytes, span: IdSpan, id: CompletionId) -> bytes:
+    return b"".join(
+        (text[: span.start], span.before, b'"', id.encode(), b'"', span.after, text[span.end :])
+    )
+
+
+def _upstream_id(raw: bytes) -> str | None:
+    value = jsonspan.loads(raw) if raw else None
+    return value if isinstance(value, str) else None

@@ -1,0 +1,74 @@
+"""The models of all upstreams as one list (CONTRACT.md §2)."""
+
+import asyncio
+
+from chatkeep.core import jsonspan
+from chatkeep.core.ports import Upstream, Upstreams
+from chatkeep.core.stored import fields
+from chatkeep.errors import ModelNotFound, Refusal, UpstreamFailed
+
+_MAX_BYTES = 16 << 20
+
+
+class Catalogue:
+    """What can be asked for: of each upstream the models that are routed to it."""
+
+    def __init__(self, upstreams: Upstreams) -> None:
+        self._upstreams = upstreams
+
+    async def list(self) -> bytes:
+        """The list envelope. An upstream that does not answer is left out while another does."""
+        return b'{"object":"list","data":[%s]}' % b",".join((await self._models()).values())
+
+    async def retrieve(self, model: str) -> bytes:
+        """Raises ModelNotFound."""
+        found = (await self._models()).get(model)
+        if found is None:
+            raise ModelNotFound("model", model=model)
+        return found
+
+    async def _models(self) -> dict[str, bytes]:
+        asked = self._upstreams.all()
+        answers = await asyncio.gather(*map(_models_of, asked), return_exceptions=True)
+        merged: dict[str, bytes] = {}
+        failures: list[BaseException] = []
+        for upstream, answer in zip(asked, answers, strict=True):
+            if isinstance(answer, BaseException):
+                failures.append(answer)
+                continue
+            for name, model in answer.items():
+                if self._upstreams.route(name).upstream is upstream:
+                    merged.setdefault(name, model)
+        if len(failures) == len(asked):
+            raise failures[0]
+        return merged
+
+
+async def _models_of(upstream: Upstream) -> dict[str, bytes]:
+    answer = await upstream.get("/models")
+    try:
+        text = b""
+        while (data := await answer.read()) and len(text) < _MAX_BYTES:
+            text += data
+    finally:
+        answer.close()
+    if answer.status != 200:
+        raise UpstreamFailed(
+            upstream=upstream.name, detail=f"it answers {answer.status} to GET /models"
+        )
+    return _by_name(text, upstream)
+
+
+def _by_name(text: bytes, upstream: Upstream) -> dict[str, bytes]:
+    data = fields(text).get("data", b"null")
+    models: dict[str, bytes] = {}
+    try:
+        for model in jsonspan.elements(data):
+            name = jsonspan.loads(fields(model).get("id", b"null"))
+            if isinstance(name, str):
+                models[name] = model
+    except Refusal as error:
+        raise UpstreamFailed(
+            upstream=upstream.name, detail="its list of models cannot be read"
+        ) from error
+    return models

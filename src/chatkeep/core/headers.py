@@ -1,0 +1,58 @@
+"""Which headers pass, up to the upstream and down to the client (DESIGN.md §2)."""
+
+from collections.abc import Iterable, Mapping
+
+from chatkeep.core.ports import Headers
+
+# Names the server a call comes from, so that one that is its own upstream notices.
+HOP = "x-chatkeep-hop"
+UP = ("content-type", "accept", "openai-beta", "idempotency-key", "traceparent")
+
+_HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+# The server is us, cookies are the upstream account's, and these the web layer sets itself.
+_OURS = frozenset(
+    {"set-cookie", "server", "date", "x-request-id", "openai-processing-ms", "openai-version"}
+)
+
+
+def up(given: Mapping[str, str], configured: Iterable[str] = ()) -> dict[str, str]:
+    """The caller's headers that the upstream gets."""
+    return {name: given[name] for name in (*UP, *configured) if name in given}
+
+
+def down(given: Headers) -> list[tuple[str, str]]:
+    """The upstream's headers that the client gets; its request id under a name of its own."""
+    connection = _named_by_connection(given)
+    passed = []
+    for name, value in given:
+        if name == "x-request-id":
+            passed.append(("x-upstream-request-id", value))
+        elif name not in _HOP_BY_HOP and name not in _OURS and name not in connection:
+            passed.append((name, value))
+    return passed
+
+
+def without(given: Headers, *names: str) -> list[tuple[str, str]]:
+    return [(name, value) for name, value in given if name not in names]
+
+
+def get(given: Headers, wanted: str) -> str:
+    """The first value of a header, empty when there is none."""
+    return next((value for name, value in given if name == wanted), "")
+
+
+def _named_by_connection(given: Headers) -> set[str]:
+    listed = ",".join(value for name, value in given if name == "connection")
+    return {name.strip().lower() for name in listed.split(",")}

@@ -1,0 +1,132 @@
+"""The order and the names of completions: `seq` and `id` (DESIGN.md §4).
+
+    seq  = second (32 bits) | node (10 bits) | counter (21 bits)     primary key and total order
+    id   = "chatcmpl-" + base62(seq, 64 bits | tag, 104 bits)        29 characters, sorts by time
+
+The tag is random, kept in the row and compared after the row was found by its seq.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple, NewType
+
+Seq = NewType("Seq", int)
+CompletionId = NewType("CompletionId", str)
+
+PREFIX = "chatcmpl-"
+LENGTH = 29
+TAG_BYTES = 13
+NODE_BITS = 10
+COUNTER_BITS = 21
+IMPORT_NODE = 1023
+_NODE_SHIFT = COUNTER_BITS
+_SECOND_SHIFT = COUNTER_BITS + NODE_BITS
+_COUNTERS = 1 << COUNTER_BITS
+_MAX_SECOND = (1 << 32) - 1  # seq stays a positive signed 64-bit integer
+
+_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
+_DIGIT = {character: digit for digit, character in enumerate(_ALPHABET)}
+_PAIR_BASE = len(_PAIRS)
+
+
+class Name(NamedTuple):
+    """What an id says: where the completion stands and the tag that proves it was given out."""
+
+    seq: Seq
+    tag: bytes
+
+    @property
+    def id(self) -> CompletionId:
+        return encode(self.seq, self.tag)
+
+
+def encode(seq: Seq, tag: bytes) -> CompletionId:
+    value = (seq << (8 * TAG_BYTES)) | int.from_bytes(tag)
+    pairs = []
+    for _ in range(LENGTH // 2):
+        value, pair = divmod(value, _PAIR_BASE)
+        pairs.append(_PAIRS[pair])
+    pairs.append(_ALPHABET[value])
+    return CompletionId(PREFIX + "".join(reversed(pairs)))
+
+
+def decode(text: str) -> Name | None:
+    """The name in an id of ours, None for any other text."""
+    if len(text) != len(PREFIX) + LENGTH or not text.startswith(PREFIX):
+        return None
+    value = 0
+    for character in text[len(PREFIX) :]:
+        digit = _DIGIT.get(character)
+        if digit is None:
+            return None
+        value = value * 62 + digit
+    seq = value >> (8 * TAG_BYTES)
+    if seq >= 1 << 63:
+        return None
+    return Name(Seq(seq), (value & ((1 << 8 * TAG_BYTES) - 1)).to_bytes(TAG_BYTES))
+
+
+def compose(second: int, node: int, counter: int) -> Seq:
+    return Seq(second << _SECOND_SHIFT | node << _NODE_SHIFT | counter)
+
+
+def second_of(seq: Seq) -> int:
+    """The arrival second, unix time."""
+    return seq >> _SECOND_SHIFT
+
+
+def node_of(seq: Seq) -> int:
+    return (seq >> _NODE_SHIFT) & ((1 << NODE_BITS) - 1)
+
+
+def counter_of(seq: Seq) -> int:
+    return seq & (_COUNTERS - 1)
+
+
+def first_of(second: int) -> Seq:
+    """The lowest seq of a second; beyond the range of seq it is clamped to its ends."""
+    return compose(min(max(second, 0), _MAX_SECOND), 0, 0)
+
+
+class Sequencer:
+    """Gives out the seqs of one node, always rising, whatever the clock does.
+
+    `high_water` is the highest seq this node ever used, read from the store at start: two starts
+    within one second, or a clock set back, continue after it.
+    """
+
+    def __init__(self, node: int, high_water: Seq | None, randbelow: Callable[[int], int]) -> None:
+        self.node = node
+        self._second = -1 if high_water is None else second_of(high_water)
+        self._counter = 0 if high_water is None else counter_of(high_water)
+        self._randbelow = randbelow
+
+    def next(self, now_unix: int) -> Seq:
+        if now_unix > self._second:
+            self._begin(now_unix)
+        elif self._counter + 1 < _COUNTERS:
+            self._counter += 1
+        else:
+            self._begin(self._second + 1)  # a full second borrows the next one
+        return compose(self._second, self.node, self._counter)
+
+    def _begin(self, second: int) -> None:
+        self._second = second
+        # The random start hides how many completions there are; half the range stays free.
+        self._counter = self._randbelow(_COUNTERS // 2)
+
+
+def next_import(second: int, highest: Callable[[Seq, Seq], Seq | None]) -> Seq:
+    """The next free seq for a foreign completion `created` in that second.
+
+    `highest(low, high)` reads the highest seq used from low to high, in the inserting transaction.
+    A second holds 2,097,152 imports; the next ones go to the seconds after it.
+    """
+    while True:
+        low = compose(second, IMPORT_NODE, 0)
+        used = highest(low, Seq(low + _COUNTERS - 1))
+        if used is None:
+            return low
+        if counter_of(used) + 1 < _COUNTERS:
+            return Seq(used + 1)
+        second += 1

@@ -1,0 +1,266 @@
+"""Where the parts of a JSON text lie in its bytes, so that they can be kept, cut and replaced
+without touching any other byte.
+
+msgspec checks the text and gives the length of each part at C speed; where it refuses what JSON
+allows (a lone surrogate escape) the standard library's scanner takes over.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from chatkeep.errors import NestedTooDeep, NotJson
+
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
+_ANY = msgspec.json.Decoder()
+_SPACE = re.compile(rb"[ \t\n\r]*")
+_KEY = re.compile(rb'"((?:[^"\\]|\\.)*)"[ \t\n\r]*:[ \t\n\r]*', re.DOTALL)
+_NEXT = re.compile(rb"[ \t\n\r]*([,}\]])[ \t\n\r]*")
+
+
+class Member(NamedTuple):
+    """One `"key": value` of an object: offsets of the key's quote, the value and its end."""
+
+    key: str
+    start: int
+    value: int
+    end: int
+
+
+Edit = tuple[int, int, bytes]  # replace the bytes from start to end
+
+
+def members(text: bytes) -> list[Member]:
+    """The members of a JSON object in their order, duplicates included.
+
+    Raises NotJson when the text is not one JSON object, NestedTooDeep when it is too deep.
+    """
+    check_utf8(text)
+    try:
+        values = _OBJECT.decode(text)
+    except RecursionError as error:
+        raise NestedTooDeep from error
+    except msgspec.DecodeError:
+        return _Scanner(text).members()
+    found = _walk(text, values)
+    return _Scanner(text).members() if found is None else found
+
+
+def fields(text: bytes) -> dict[str, bytes]:
+    """The values of a JSON object by key, the last of a repeated key; the same errors."""
+    check_utf8(text)
+    try:
+        return {key: bytes(value) for key, value in _OBJECT.decode(text).items()}
+    except RecursionError as error:
+        raise NestedTooDeep from error
+    except msgspec.DecodeError:
+        return {m.key: text[m.value : m.end] for m in _Scanner(text).members()}
+
+
+def elements(text: bytes) -> list[bytes]:
+    """The elements of a JSON array; the same errors."""
+    check_utf8(text)
+    try:
+        return [bytes(value) for value in _ARRAY.decode(text)]
+    except RecursionError as error:
+        raise NestedTooDeep from error
+    except msgspec.DecodeError:
+        return _Scanner(text).elements()
+
+
+def loads(text: bytes) -> Any:
+    """The value of a JSON text; strings may hold lone surrogates. The same errors."""
+    check_utf8(text)
+    try:
+        return _ANY.decode(text)
+    except RecursionError as error:
+        raise NestedTooDeep from error
+    except msgspec.DecodeError:
+        return _Scanner(text).value()
+
+
+def dumps(value: object) -> bytes:
+    """The JSON text of a value; lone surrogates are written as escapes."""
+    try:
+        return msgspec.json.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def edited(text: bytes, edits: Iterable[Edit]) -> bytes:
+    """The text with each span replaced; spans may not overlap."""
+    parts: list[bytes] = []
+    at = 0
+    for start, end, new in sorted(edits):
+        parts += (text[at:start], new)
+        at = end
+    parts.append(text[at:])
+    return b"".join(parts)
+
+
+def cut(found: list[Member], unwanted: frozenset[str]) -> list[Edit]:
+    """The edits that remove all members of these names with their commas."""
+    edits: list[Edit] = []
+    last_kept_end: int | None = None
+    for index, member in enumerate(found):
+        if member.key not in unwanted:
+            last_kept_end = member.end
+        elif any(later.key not in unwanted for later in found[index + 1 :]):
+            edits.append((member.start, found[index + 1].start, b""))
+        else:
+            start = member.start if last_kept_end is None else last_kept_end
+            edits.append((start, found[-1].end, b""))
+            break
+    return edits
+
+
+def check_utf8(text: bytes) -> None:
+    """Raises NotJson; msgspec lets invalid UTF-8 through inside Raw."""
+    if not text.isascii():
+        try:
+            text.decode()
+        except UnicodeDecodeError as error:
+            raise NotJson from error
+
+
+def _after_opening(text: bytes) -> int:
+    opening = _SPACE.match(text).end()  # type: ignore[union-attr]  # matches the empty string too
+    return _SPACE.match(text, opening + 1).end()  # type: ignore[union-attr]
+
+
+def _walk(text: bytes, values: dict[str, msgspec.Raw]) -> list[Member] | None:
+    """Members by the lengths of their decoded values; None when a key stands twice.
+
+    `values` holds only the last value of a key, so an earlier one shows as a mismatch here.
+    """
+    found: list[Member] = []
+    at = _after_opening(text)
+    closed = not values
+    for key, value in values.items():
+        at_value = _value_of(text, at, key)
+        raw = bytes(value)
+        end = at_value + len(raw)
+        after = _NEXT.match(text, end)
+        if at_value < 0 or after is None or not text.startswith(raw, at_value):
+            return None
+        found.append(Member(key, at, at_value, end))
+        at = after.end()
+        closed = after[1] == b"}"
+    return found if closed else None
+
+
+def _value_of(text: bytes, at: int, key: str) -> int:
+    """Where the value of the member at this place begins, -1 when its key is another one."""
+    compact = b'"%b":' % key.encode()
+    if text.startswith(compact, at) and text[at + len(compact)] not in b" \t\n\r":
+        return at + len(compact)
+    name = _KEY.match(text, at)
+    return name.end() if name is not None and _named(name[1], key) else -1
+
+
+def _named(raw: bytes, key: str) -> bool:
+    return raw == key.encode() or b"\\" in raw
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+class _Scanner:
+    """The same spans by the standard library's scanner, which accepts lone surrogate escapes."""
+
+    # Numbers stay text: nobody needs their value here, and a million digits cost nothing.
+    _decoder = json.JSONDecoder(
+        parse_constant=_refuse_constant, parse_float=float, parse_int=lambda text: _integer(text)
+    )
+
+    def __init__(self, text: bytes) -> None:
+        try:
+            self.text = text.decode()
+        except UnicodeDecodeError as error:
+            raise NotJson from error
+        self.ascii = text.isascii()
+
+    def members(self) -> list[Member]:
+        found: list[Member] = []
+        at = self._open("{")
+        while self._peek(at) != "}":
+            start = at
+            if self._peek(at) != '"':
+                raise NotJson
+            key, at = self._scan(at)
+            at = self._expect(self._skip(at), ":")
+            value = at
+            _, end = self._scan(at)
+            found.append(Member(key, start, value, end))
+            at = self._separator(end, "}")
+        self._close(at)
+        return [self._in_bytes(member) for member in found]
+
+    def elements(self) -> list[bytes]:
+        found: list[bytes] = []
+        at = self._open("[")
+        while self._peek(at) != "]":
+            _, end = self._scan(at)
+            found.append(self.text[at:end].encode())
+            at = self._separator(end, "]")
+        self._close(at)
+        return found
+
+    def value(self) -> Any:
+        value, end = self._scan(self._skip(0))
+        self._close(end - 1)
+        return value
+
+    def _scan(self, at: int) -> tuple[Any, int]:
+        try:
+            return self._decoder.raw_decode(self.text, at)
+        except RecursionError as error:
+            raise NestedTooDeep from error
+        except ValueError as error:
+            raise NotJson from error
+
+    def _open(self, bracket: str) -> int:
+        return self._expect(self._skip(0), bracket)
+
+    def _expect(self, at: int, character: str) -> int:
+        if self._peek(at) != character:
+            raise NotJson
+        return self._skip(at + 1)
+
+    def _separator(self, at: int, closing: str) -> int:
+        at = self._skip(at)
+        if self._peek(at) == closing:
+            return at
+        at = self._expect(at, ",")
+        if self._peek(at) == closing:
+            raise NotJson
+        return at
+
+    def _close(self, at: int) -> None:
+        if self._skip(at + 1) != len(self.text):
+            raise NotJson
+
+    def _peek(self, at: int) -> str:
+        return self.text[at : at + 1]
+
+    def _skip(self, at: int) -> int:
+        while self.text[at : at + 1] in (" ", "\t", "\n", "\r"):
+            at += 1
+        return at
+
+    def _in_bytes(self, member: Member) -> Member:
+        start, value, end = (self._offset(at) for at in member[1:])
+        return Member(member.key, start, value, end)
+
+    def _offset(self, at: int) -> int:
+        return at if self.ascii else len(self.text[:at].encode())
+
+
+def _integer(text: str) -> int | float:
+    # int() refuses thousands of digits; a number that long is only ever carried, never counted.
+    return int(text) if len(text) < 400 else float("inf")

@@ -1,0 +1,59 @@
+"""The metadata map of a completion: at most 16 pairs of strings (CONTRACT.md §1.1, §3).
+
+Lengths count characters (code points), so that every store agrees.
+"""
+
+from typing import Any
+
+from chatkeep.core.jsontype import type_word
+from chatkeep.errors import (
+    InvalidCharacter,
+    InvalidType,
+    PropertyNameTooLong,
+    StringTooLong,
+    TooManyProperties,
+)
+
+MAX_PAIRS = 16
+MAX_KEY = 64
+MAX_VALUE = 512
+
+Metadata = dict[str, str]
+
+
+def checked(value: Any, param: str = "metadata") -> Metadata:
+    """The map a client sent, null being the empty one.
+
+    Raises InvalidType, TooManyProperties, PropertyNameTooLong, StringTooLong, InvalidCharacter.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidType(param, expected="a metadata object", got=type_word(value))
+    if len(value) > MAX_PAIRS:
+        raise TooManyProperties(param, bound=MAX_PAIRS, got=len(value))
+    for key, text in value.items():
+        _check_pair(param, key, text)
+    return value
+
+
+def _check_pair(of: str, key: str, text: Any) -> None:
+    check_characters(of, key, "a key")
+    param = f"{of}.{key}"
+    if len(key) > MAX_KEY:
+        raise PropertyNameTooLong(
+            param, of=of, short=f"{key[:3]}...{key[-3:]}", bound=MAX_KEY, got=len(key)
+        )
+    if not isinstance(text, str):
+        raise InvalidType(param, expected="a string", got=type_word(text))
+    if len(text) > MAX_VALUE:
+        raise StringTooLong(param, bound=MAX_VALUE, got=len(text))
+    check_characters(param, text, "a value")
+
+
+def check_characters(param: str, text: str, what: str) -> None:
+    """Refuses what not every database takes, and no text means. Raises InvalidCharacter."""
+    if "\0" in text:
+        raise InvalidCharacter(param, what=f"{what} with the character NUL")
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidCharacter(param, what=f"{what} with a lone surrogate")

@@ -1,0 +1,147 @@
+"""What the core needs from outside, as Protocols: the store, the upstreams, and who watches.
+
+Backends implement these; `web/app.py` and `cli` are the only places that name one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from chatkeep.core.ids import Name, Seq
+from chatkeep.core.model import Key, KeyId, Page, Project, Query, Row, Scope, Status, Stored
+
+Headers = Sequence[tuple[str, str]]
+
+
+class UpstreamAnswer(Protocol):
+    """An upstream's answer whose head has arrived and whose body is still to be read."""
+
+    status: int
+    headers: Headers  # names in lower case; content coding already undone
+
+    async def read(self) -> bytes:
+        """The next bytes as they arrived, b"" at the end.
+
+        Raises `UpstreamFailed` when the connection breaks, `UpstreamTimeout` when nothing comes,
+        and either of them once `close` was called.
+        """
+        ...
+
+    def close(self) -> None:
+        """Stop now: drops the connection when the body was not read to its end. May be repeated."""
+        ...
+
+
+class Upstream(Protocol):
+    """One OpenAI-compatible endpoint."""
+
+    name: str
+
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> UpstreamAnswer:
+        """POST `body` to `<base_url><path>` (path like `/chat/completions`); returns at the head.
+
+        Raises `UpstreamUnreachable`, `UpstreamTimeout`, `UpstreamFailed`.
+        """
+        ...
+
+    async def get(self, path: str) -> UpstreamAnswer:
+        """GET `<base_url><path>`; the same errors."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Route(NamedTuple):
+    """Where a model's calls go, and what is edited for it (DESIGN.md §5).
+
+    `model` is the name the upstream knows the model by, None to leave it as asked for.
+    """
+
+    upstream: Upstream
+    model: str | None = None
+    keep_store: bool = False
+    add_usage: bool = True
+
+
+class Upstreams(Protocol):
+    """The upstreams a server has."""
+
+    def route(self, model: str) -> Route: ...
+
+    def all(self) -> Sequence[Upstream]: ...
+
+    async def aclose(self) -> None: ...
+
+
+class Store(Protocol):
+    """Keeps completions, projects and keys. A write has been committed when its await returns.
+
+    Raises `StoreBusy` when it cannot take more now and `StoreFailed` when the write failed; then
+    nothing was changed. A name of another project is answered like one that does not exist.
+    """
+
+    node: int
+
+    async def high_water(self) -> Seq | None:
+        """The highest seq this node ever used, deleted ones included."""
+        ...
+
+    async def insert(self, project: Project, row: Row, body: bytes) -> None: ...
+
+    async def insert_foreign(
+        self, project: Project, id: str, created_unix: int, row: Row, body: bytes
+    ) -> Row | None:
+        """Imports a completion under the id it came with; None when the project has it already.
+
+        An id of our form keeps its place unless another row has it; every other id gets the next
+        free place of its `created` second and an alias. `row` comes with any seq and tag.
+        """
+        ...
+
+    async def alias(self, project: Project, id: str) -> Name | None:
+        """Where the completion imported under this id stands, or stood before its deletion."""
+        ...
+
+    async def get(self, project: Project, name: Name) -> Stored | None: ...
+
+    async def change_metadata(
+        self, project: Project, name: Name, change: Callable[[bytes], bytes]
+    ) -> Stored | None:
+        """Sets the metadata to what `change` makes of the locked row's (JSON objects).
+
+        A Refusal that `change` raises comes out here and leaves the row as it was.
+        """
+        ...
+
+    async def delete(self, project: Project, name: Name) -> bool: ...
+
+    async def page(self, project: Project, query: Query) -> Page: ...
+
+    async def key(self, digest: bytes) -> Key | None:
+        """The key with this digest of its secret, revoked ones included."""
+        ...
+
+    async def keys(self) -> list[Key]: ...
+
+    async def add_key(
+        self, project: str, digest: bytes, hint: str, scopes: frozenset[Scope], now_unix: int
+    ) -> Key:
+        """Adds a key to the project of that name, which is created when there is none."""
+        ...
+
+    async def revoke_key(self, key: KeyId, now_unix: int) -> bool:
+        """False when there is no such key."""
+        ...
+
+    async def keys_version(self) -> int:
+        """A number that differs after any change of keys or projects, by whatever process."""
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+class Watcher(Protocol):
+    """Who is told what became of completions: metrics and logs."""
+
+    def kept(self, status: Status) -> None: ...
+
+    def not_kept(self, reason: str, error: Exception | None) -> None: ...

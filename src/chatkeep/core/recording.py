@@ -1,0 +1,88 @@
+"""A stream that is being kept: forwards its events under our id and assembles the completion."""
+
+from chatkeep.core.answerid import IdSpan, id_span, put
+from chatkeep.core.ids import CompletionId
+from chatkeep.core.jsonspan import loads
+from chatkeep.core.sse import EventSplitter, EventTooLong, event_data, replace_span
+from chatkeep.core.stream import Assembly
+from chatkeep.errors import Refusal
+
+
+class Recording:
+    """Takes the upstream's bytes, gives the client's; pure, so any split of them gives the same.
+
+    `take` holds back `[DONE]` and what follows: the caller commits first and then sends `held`.
+    `hide_usage` drops the usage-only chunk that was asked for by us and not by the client.
+    `overflow` is set when more than `max_bytes` came; from then on bytes pass as they are.
+    """
+
+    def __init__(self, id: CompletionId, n: int, *, hide_usage: bool, max_bytes: int) -> None:
+        self.assembly = Assembly(n)
+        self.held = b""
+        self.overflow = False
+        self._id = id
+        self._hide_usage = hide_usage
+        self._budget = max_bytes
+        self._splitter = EventSplitter(max_event=max_bytes)
+        self._prefix = b""
+        self._replacement = b""
+
+    def take(self, data: bytes) -> bytes:
+        self._budget -= len(data)
+        if self.overflow or self.assembly.done:
+            return data
+        try:
+            events = self._splitter.feed(data)
+        except EventTooLong:
+            events = []
+            self._budget = -1
+        if self._budget < 0:
+            self.overflow = True
+            return b"".join((*events, self._splitter.rest()))
+        for index, event in enumerate(events):
+            events[index] = self._event(event)
+            if self.assembly.done:
+                self.held = b"".join((*events[index:], self._splitter.rest()))
+                return b"".join(events[:index])
+        return b"".join(events)
+
+    def rest(self) -> bytes:
+        """What is left of an event that never ended."""
+        return b"" if self.overflow or self.assembly.done else self._splitter.rest()
+
+    def _event(self, event: bytes) -> bytes:
+        data = event_data(event)
+        if data is None:
+            return event
+        self.assembly.add(data)
+        if self._hide_usage and _is_usage_only(data):
+            return b""
+        return self._renamed(event, data)
+
+    def _renamed(self, event: bytes, data: bytes) -> bytes:
+        # Chunks of one stream begin alike up to the end of the id: one comparison finds it again.
+        if self._prefix and event.startswith(self._prefix):
+            return self._replacement + event[len(self._prefix) :]
+        span = id_span(data)
+        if span is None:
+            return event
+        self._learn(event, data, span)
+        new = put(data, span, self._id)
+        grown = len(new) - len(data)
+        return replace_span(event, span.start, span.end, new[span.start : span.end + grown])
+
+    def _learn(self, event: bytes, data: bytes, span: IdSpan) -> None:
+        head = b"data: " + data[: span.end]
+        if event.startswith(head) and span.end > span.start:
+            self._prefix = head
+            self._replacement = b"data: " + put(data[: span.end], span, self._id)
+
+
+def _is_usage_only(data: bytes) -> bool:
+    if b'"choices":[]' not in data and b'"choices": []' not in data:
+        return False
+    try:
+        chunk = loads(data)
+    except Refusal:
+        return False
+    return isinstance(chunk, dict) and chunk.get("choices") == [] and bool(chunk.get("usage"))

@@ -1,0 +1,233 @@
+"""The only reader of the environment and of chatkeep.toml: one frozen struct.
+
+A setting comes from the command line, else the environment (`CHATKEEP_` and its name in capitals),
+else the file, else its default. Each field's sentence is in `SAYS`, from which the docs are made.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from platformdirs import user_data_path
+
+from chatkeep.core.capture import OnDisconnect
+from chatkeep.core.keys import PREFIX as KEY_PREFIX
+from chatkeep.errors import BadSetting
+
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+PREFIX = "CHATKEEP_"
+FILE = "chatkeep.toml"
+OPENAI = "https://api.openai.com/v1"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class UpstreamSetting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One `[[upstream]]` of chatkeep.toml. The key is given in one of three ways, or not at all."""
+
+    name: str
+    base_url: str
+    key: str | None = None
+    key_env: str | None = None
+    key_file: str | None = None
+    auth_header: str = "authorization"
+    headers: dict[str, str] = {}
+    query: dict[str, str] = {}
+    models: tuple[str, ...] = ("*",)
+    model_names: dict[str, str] = {}
+    keep_store: bool = False
+    stream_usage: Literal["add", "leave"] = "add"
+    pass_key: bool = False
+    forward_headers: tuple[str, ...] = ()
+    timeout_s: float = 600.0
+    connect_timeout_s: float = 10.0
+    retries: int = 0
+    fallbacks: tuple[str, ...] = ()
+
+
+UPSTREAM_SAYS: dict[str, str] = {
+    "name": "What it is called in answers, logs and figures.",
+    "base_url": "Its base URL, up to and including /v1.",
+    "key": "Its API key; better given by key_env or key_file.",
+    "key_env": "Name of the environment variable that holds the key.",
+    "key_file": "File that holds the key.",
+    "auth_header": "Header the key goes in: authorization (as a bearer token), or e.g. api-key.",
+    "headers": "Headers added to every call.",
+    "query": "Query parameters added to every call, e.g. api-version.",
+    "models": "Patterns of the models it serves, with * and ?; the first that fits serves.",
+    "model_names": "Names it knows models by, where they differ from the callers' names.",
+    "keep_store": "Send store and metadata up too, so that the upstream keeps it as well.",
+    "stream_usage": "Whether to ask it for the usage of stored streams (add) or not (leave).",
+    "pass_key": "Use the caller's own key from x-chatkeep-upstream-key, when given.",
+    "forward_headers": "Further request headers of callers to pass on.",
+    "timeout_s": "Seconds it may take for its next bytes.",
+    "connect_timeout_s": "Seconds it may take to accept a connection.",
+    "retries": "How often a call is repeated that failed before its first byte came.",
+    "fallbacks": "Names of upstreams to try next when it cannot be reached.",
+}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All settings of a server."""
+
+    host: str = "127.0.0.1"
+    port: int = 8787
+    store: str = ""
+    upstream_url: str | None = None
+    upstream_key: str | None = None
+    upstream: tuple[UpstreamSetting, ...] = ()
+    discover: bool = True
+    key: str | None = None
+    no_auth: bool = False
+    on_disconnect: OnDisconnect = "cancel"
+    max_body_bytes: int = 32 << 20
+    max_answer_bytes: int = 64 << 20
+    drain_s: float = 30.0
+    log_level: LogLevel = "info"
+
+
+SAYS: dict[str, str] = {
+    "host": "Address to listen on.",
+    "port": "Port to listen on; 0 takes a free one.",
+    "store": "Where completions are kept, as a store URL. Default: a file in your data directory.",
+    "upstream_url": "Base URL of the OpenAI-compatible upstream, up to and including /v1.",
+    "upstream_key": "API key for the upstream.",
+    "upstream": "Several upstreams, as [[upstream]] tables of chatkeep.toml; see below.",
+    "discover": "Look for a local model server when no upstream is given.",
+    "key": "The root key to create at the first start, instead of a random one that is printed.",
+    "no_auth": "Answer without asking for a key; only on a loopback address.",
+    "on_disconnect": "When a client leaves before its answer is finished: cancel the upstream call,"
+    " or finish it and store the whole.",
+    "max_body_bytes": "Largest request body accepted.",
+    "max_answer_bytes": "Largest answer that is stored; larger ones pass without being kept.",
+    "drain_s": "Seconds that requests in progress get to finish at shutdown.",
+    "log_level": "How much is logged to stderr; debug has a line for each request.",
+}
+
+
+def load(
+    given: Mapping[str, Any], environ: Mapping[str, str] = os.environ, file: Path | None = None
+) -> Settings:
+    """The settings in force; values of `given` that are None count as not given.
+
+    Raises BadSetting with the name, the value and what is wrong with it.
+    """
+    named = file or environ.get(PREFIX + "CONFIG")
+    values = _from_file(None if named is None else Path(named))
+    values.update(_from_environment(environ))
+    values.update({name: value for name, value in given.items() if value is not None})
+    values.setdefault("store", default_store())
+    try:
+        settings = msgspec.convert(values, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadSetting(f"a setting cannot be used: {error}") from error
+    return _checked(settings)
+
+
+def default_store() -> str:
+    return f"sqlite:///{user_data_path('chatkeep') / 'chatkeep.db'}"
+
+
+def _from_file(file: Path | None) -> dict[str, Any]:
+    path = file or Path(FILE)
+    if file is None and not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise BadSetting(f"{path} cannot be read as settings: {error}") from error
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in Settings.__struct_fields__:
+        text = environ.get(PREFIX + name.upper())
+        if text is not None:
+            # --upstream takes a URL, and so does the variable of its name.
+            found["upstream_url" if name == "upstream" else name] = text
+    return found
+
+
+def _checked(settings: Settings) -> Settings:
+    if not 0 <= settings.port < 1 << 16:
+        raise BadSetting(f"port is {settings.port}; give a number from 0 to 65535")
+    if settings.no_auth and settings.host not in LOOPBACK:
+        raise BadSetting(
+            f"no_auth with host {settings.host!r} would open the store to the network; use it only"
+            " with 127.0.0.1, ::1 or localhost"
+        )
+    if settings.max_body_bytes < 1 or settings.max_answer_bytes < 1:
+        raise BadSetting("max_body_bytes and max_answer_bytes must be at least 1")
+    return settings
+
+
+def upstreams(
+    settings: Settings, environ: Mapping[str, str] = os.environ
+) -> tuple[UpstreamSetting, ...]:
+    """The upstreams that were named, keys filled in; none when one is to be looked for.
+
+    A URL given by flag or variable stands alone; else the tables of the file, else what the
+    environment says for OpenAI's own clients, unless that is this server.
+    """
+    if settings.upstream_url is not None:
+        only = UpstreamSetting(
+            name=_host(settings.upstream_url),
+            base_url=settings.upstream_url,
+            key=settings.upstream_key,
+        )
+        return (_usable(only, environ),)
+    if settings.upstream:
+        return tuple(_usable(upstream, environ) for upstream in settings.upstream)
+    return _of_openai(settings, environ)
+
+
+def _of_openai(settings: Settings, environ: Mapping[str, str]) -> tuple[UpstreamSetting, ...]:
+    url, key = environ.get("OPENAI_BASE_URL") or None, environ.get("OPENAI_API_KEY") or None
+    if key is not None and key.startswith(KEY_PREFIX):
+        return ()  # a key of chatkeep's: these variables are set for calling us
+    if (url is None and key is None) or (url is not None and _is_us(url, settings)):
+        return ()
+    base_url = url or OPENAI
+    return (_usable(UpstreamSetting(name=_host(base_url), base_url=base_url, key=key), environ),)
+
+
+def _is_us(url: str, settings: Settings) -> bool:
+    parts = urlsplit(url)
+    return parts.hostname in (*LOOPBACK, settings.host) and parts.port == settings.port
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc.rpartition("@")[2] or "upstream"
+
+
+def _usable(upstream: UpstreamSetting, environ: Mapping[str, str]) -> UpstreamSetting:
+    parts = urlsplit(upstream.base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise BadSetting(
+            f"the base URL of upstream {upstream.name!r} is {upstream.base_url!r}; give one like"
+            " https://api.openai.com/v1"
+        )
+    return msgspec.structs.replace(
+        upstream, base_url=upstream.base_url.rstrip("/"), key=_key(upstream, environ)
+    )
+
+
+def _key(upstream: UpstreamSetting, environ: Mapping[str, str]) -> str | None:
+    if upstream.key_env is not None:
+        key = environ.get(upstream.key_env)
+        if not key:
+            raise BadSetting(
+                f"upstream {upstream.name!r} takes its key from the environment variable"
+                f" {upstream.key_env}, which is not set"
+            )
+        return key
+    if upstream.key_file is not None:
+        try:
+            return Path(upstream.key_file).expanduser().read_text().strip()
+        except OSError as error:
+            raise BadSetting(f"the key of upstream {upstream.name!r}: {error}") from error
+    return upstream.key
