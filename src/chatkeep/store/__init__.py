@@ -1,0 +1,29 @@
+"""Opens the store a URL names. Store URLs are spelled as SQLAlchemy spells them."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from chatkeep.core.ports import Store
+from chatkeep.errors import BadSetting
+
+
+async def open_store(url: str, *, serving: bool = False) -> Store:
+    """The open store, created when it is not there.
+
+    `serving` claims it for this process: raises StoreLocked when another one serves it.
+    Raises BadSetting for a URL that names no store, StoreUnreadable when it cannot be opened.
+    """
+    from chatkeep.store.sqlite import open_sqlite
+
+    return await open_sqlite(sqlite_path(url), serving=serving)
+
+
+def sqlite_path(url: str) -> Path:
+    """`sqlite:///relative.db`, `sqlite:////absolute.db`."""
+    parts = urlsplit(url)
+    if parts.scheme != "sqlite" or parts.netloc or parts.query or len(parts.path) < 2:
+        raise BadSetting(
+            f"store is {url!r}; give sqlite:///FILE for a file in this folder, sqlite:////PATH for"
+            " an absolute path"
+        )
+    return Path(unquote(parts.path[1:])).expanduser()

@@ -1,0 +1,74 @@
+-- Projects, keys, completions with their bodies, and the postings that filters read.
+-- seq orders completions by arrival; bodies stand apart so that lists and updates never touch them.
+
+CREATE TABLE project (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    secret BLOB NOT NULL,
+    store_by_default INTEGER NOT NULL DEFAULT 0,
+    created_unix INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE api_key (
+    id INTEGER PRIMARY KEY,
+    project INTEGER NOT NULL REFERENCES project (id),
+    digest BLOB NOT NULL UNIQUE,
+    hint TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    created_unix INTEGER NOT NULL,
+    revoked_unix INTEGER
+) STRICT;
+
+-- One row: how often keys or projects changed, so that a serving process notices.
+CREATE TABLE keys_version (version INTEGER NOT NULL) STRICT;
+INSERT INTO keys_version VALUES (0);
+
+CREATE TABLE completion (
+    seq INTEGER PRIMARY KEY,
+    project INTEGER NOT NULL REFERENCES project (id),
+    tag BLOB NOT NULL,
+    request_id BLOB NOT NULL,
+    model TEXT NOT NULL,
+    status TEXT NOT NULL,
+    finish_reason TEXT,
+    prompt_tokens INTEGER,
+    completion_tokens INTEGER,
+    total_tokens INTEGER,
+    duration_ms INTEGER NOT NULL,
+    first_token_ms INTEGER,
+    upstream TEXT NOT NULL,
+    api_key INTEGER,
+    preview TEXT NOT NULL,
+    metadata TEXT NOT NULL,
+    alias TEXT
+) STRICT;
+
+-- Ends in the rowid, which is seq: the order of a project's completions.
+CREATE INDEX completion_of_project ON completion (project);
+
+CREATE TABLE body (
+    seq INTEGER PRIMARY KEY,
+    data BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE posting (
+    project INTEGER NOT NULL,
+    kid INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (project, kid, seq)
+) STRICT, WITHOUT ROWID;
+
+-- Ids that are not of our form, from imports. A row outlives its completion: it stays a place.
+CREATE TABLE alias (
+    project INTEGER NOT NULL,
+    id TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    tag BLOB NOT NULL,
+    PRIMARY KEY (project, id)
+) STRICT, WITHOUT ROWID;
+
+-- The highest seq deleted of each node, so that a place is never given out twice.
+CREATE TABLE deleted_high (
+    node INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL
+) STRICT;

@@ -1,0 +1,127 @@
+-- name: insert_completion
+-- A completion's row; the columns stand in the order of model.Row.
+INSERT INTO completion (
+    seq, project, tag, request_id, model, status, finish_reason, prompt_tokens, completion_tokens,
+    total_tokens, duration_ms, first_token_ms, upstream, api_key, preview, metadata, alias
+) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+
+-- name: insert_body
+-- The body that belongs to a row.
+INSERT INTO body (seq, data) VALUES (?1, ?2)
+
+-- name: insert_posting
+-- One index entry.
+INSERT INTO posting (project, kid, seq) VALUES (?1, ?2, ?3)
+
+-- name: delete_posting
+-- One index entry.
+DELETE FROM posting WHERE project = ?1 AND kid = ?2 AND seq = ?3
+
+-- name: select_stored
+-- A completion with its body, by its place.
+SELECT
+    seq, tag, request_id, model, status, finish_reason, prompt_tokens, completion_tokens,
+    total_tokens, duration_ms, first_token_ms, upstream, api_key, preview, metadata, alias, data
+FROM completion JOIN body USING (seq)
+WHERE seq = ?1 AND project = ?2
+
+-- name: update_metadata
+-- The only part of a completion that changes.
+UPDATE completion SET metadata = ?2 WHERE seq = ?1
+
+-- name: delete_completion
+-- The row.
+DELETE FROM completion WHERE seq = ?1
+
+-- name: delete_body
+-- The body.
+DELETE FROM body WHERE seq = ?1
+
+-- name: mark_deleted
+-- Remembers the highest deleted seq of a node.
+INSERT INTO deleted_high (node, seq) VALUES (?1, ?2)
+ON CONFLICT (node) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > seq
+
+-- name: deleted_high
+-- The highest deleted seq of a node.
+SELECT seq FROM deleted_high WHERE node = ?1
+
+-- name: all_seqs
+-- The highest seqs of all nodes, for finding a node's own.
+SELECT seq FROM completion ORDER BY seq DESC
+
+-- name: highest_between
+-- The highest seq in a range that is or was in use.
+SELECT max(seq) FROM (
+    SELECT max(seq) AS seq FROM completion WHERE seq BETWEEN ?1 AND ?2
+    UNION ALL
+    SELECT max(seq) FROM deleted_high WHERE seq BETWEEN ?1 AND ?2
+)
+
+-- name: seq_taken
+-- Who has a place.
+SELECT project, tag FROM completion WHERE seq = ?1
+
+-- name: project_desc
+-- A project's places, newest first.
+SELECT seq FROM completion WHERE project = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq DESC
+
+-- name: project_asc
+-- A project's places, oldest first.
+SELECT seq FROM completion WHERE project = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq
+
+-- name: posting_desc
+-- The places of one posting, newest first.
+SELECT seq FROM posting WHERE project = ?1 AND kid = ?2 AND seq BETWEEN ?3 AND ?4 ORDER BY seq DESC
+
+-- name: posting_asc
+-- The places of one posting, oldest first.
+SELECT seq FROM posting WHERE project = ?1 AND kid = ?2 AND seq BETWEEN ?3 AND ?4 ORDER BY seq
+
+-- name: insert_alias
+-- The id an imported completion came with.
+INSERT INTO alias (project, id, seq, tag) VALUES (?1, ?2, ?3, ?4)
+
+-- name: select_alias
+-- Where the completion imported under an id stands or stood.
+SELECT seq, tag FROM alias WHERE project = ?1 AND id = ?2
+
+-- name: insert_project
+-- A tenant.
+INSERT INTO project (name, secret, created_unix) VALUES (?1, ?2, ?3)
+
+-- name: select_project
+-- A tenant by its name.
+SELECT id, name, secret, store_by_default FROM project WHERE name = ?1
+
+-- name: insert_key
+-- An API key without its secret.
+INSERT INTO api_key (project, digest, hint, scopes, created_unix) VALUES (?1, ?2, ?3, ?4, ?5)
+
+-- name: select_key
+-- The key with a digest, and its project.
+SELECT
+    api_key.id, hint, scopes, api_key.created_unix, revoked_unix,
+    project.id, name, secret, store_by_default
+FROM api_key JOIN project ON project.id = api_key.project
+WHERE digest = ?1
+
+-- name: select_keys
+-- All keys, and their projects.
+SELECT
+    api_key.id, hint, scopes, api_key.created_unix, revoked_unix,
+    project.id, name, secret, store_by_default
+FROM api_key JOIN project ON project.id = api_key.project
+ORDER BY api_key.id
+
+-- name: revoke_key
+-- Ends a key; it stays listed.
+UPDATE api_key SET revoked_unix = ?2 WHERE id = ?1 AND revoked_unix IS NULL RETURNING id
+
+-- name: bump_keys_version
+-- Tells serving processes that keys or projects changed.
+UPDATE keys_version SET version = version + 1
+
+-- name: keys_version
+-- How often keys or projects changed.
+SELECT version FROM keys_version

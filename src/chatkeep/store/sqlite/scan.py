@@ -1,0 +1,97 @@
+"""Finds the places a query wants, in order and lazily, from postings alone."""
+
+from collections.abc import Callable, Iterator
+
+import apsw
+
+from chatkeep.core.ids import Seq, first_of
+from chatkeep.core.model import ProjectId, Query
+
+_MAX_SEQ = (1 << 63) - 1
+_STEPS_BEFORE_SEEK = 8
+
+Open = Callable[[int, int], Iterator[tuple[int]]]  # (low, high) -> places in the query's order
+
+
+def bounds(query: Query) -> tuple[int, int]:
+    """The lowest and the highest seq the query can show."""
+    low, high = 0, _MAX_SEQ
+    if query.created_after is not None:
+        low = first_of(query.created_after)
+    if query.created_before is not None:
+        high = first_of(query.created_before + 1) - 1
+    if query.after is not None:
+        if query.order == "desc":
+            high = min(high, query.after - 1)
+        else:
+            low = max(low, query.after + 1)
+    return low, high
+
+
+def places(
+    connection: apsw.Connection,
+    sql: dict[str, str],
+    project: ProjectId,
+    kids: list[int],
+    query: Query,
+) -> Iterator[Seq]:
+    """The places that have all kids, lazily."""
+    low, high = bounds(query)
+    if not kids:
+        rows = connection.execute(sql[f"project_{query.order}"], (project, low, high))
+        return (Seq(seq) for (seq,) in rows)
+    statement = sql[f"posting_{query.order}"]
+    lists = [_posting(connection, statement, project, kid) for kid in kids]
+    descending = query.order == "desc"
+    return _leapfrog([_Cursor(opened, low, high, descending) for opened in lists])
+
+
+def _posting(connection: apsw.Connection, statement: str, project: ProjectId, kid: int) -> Open:
+    def opened(low: int, high: int) -> Iterator[tuple[int]]:
+        return iter(connection.execute(statement, (project, kid, low, high)))
+
+    return opened
+
+
+class _Cursor:
+    """One posting's places, from the first to the last; `seek` jumps forward."""
+
+    def __init__(self, opened: Open, low: int, high: int, descending: bool) -> None:
+        self._open = opened
+        self._low, self._high, self._descending = low, high, descending
+        self._rows = opened(low, high)
+
+    def step(self) -> int | None:
+        return next(self._rows, (None,))[0]
+
+    def seek(self, bound: int) -> int | None:
+        """The first place at the bound or behind it."""
+        for _ in range(_STEPS_BEFORE_SEEK):  # a step costs a tenth of a new query
+            place = self.step()
+            if place is None or self._reached(place, bound):
+                return place
+        if self._descending:
+            self._high = bound
+        else:
+            self._low = bound
+        self._rows = self._open(self._low, self._high)
+        return self.step()
+
+    def _reached(self, place: int, bound: int) -> bool:
+        return place <= bound if self._descending else place >= bound
+
+
+def _leapfrog(cursors: list[_Cursor]) -> Iterator[Seq]:
+    """The places all cursors have: each in turn jumps to the furthest of the others."""
+    place = cursors[0].step()
+    agreed = 1
+    turn = 0
+    while place is not None:
+        if agreed == len(cursors):
+            yield Seq(place)
+            place, agreed = cursors[turn].step(), 1
+            continue
+        turn = (turn + 1) % len(cursors)
+        found = cursors[turn].seek(place)
+        agreed = agreed + 1 if found == place else 1
+        place = found

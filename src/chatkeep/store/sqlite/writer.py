@@ -1,0 +1,137 @@
+"""Group commit: writes that arrive together share one transaction and one fsync.
+
+    event loop    submit ─▶ waiting ─▶ BEGIN, each write's SQL ─┐        ┌─▶ answers
+    helper thread                                               └ COMMIT ┘
+
+The SQL runs on the event loop, where it needs no hand-over; only COMMIT, which waits for the disk,
+runs beside it, and the next writes gather meanwhile. Nobody is answered before COMMIT returned.
+A write that fails takes nobody with it: its batch is rolled back and run again one by one.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import apsw
+
+from chatkeep.errors import Refusal, StoreBusy
+from chatkeep.store.sqlite.connection import BUSY_MS
+from chatkeep.store.sqlite.failures import mapped
+
+T = TypeVar("T")
+
+# A write runs with the connection inside a transaction. It checks first and writes then: a Refusal
+# it raises is its answer and leaves the transaction as it was.
+Write = Callable[[apsw.Connection], T]
+_Waiting = tuple[Write[Any], "asyncio.Future[Any]"]
+
+MAX_BATCH = 64
+MAX_WAITING = 4096
+
+
+class Writer:
+    """Owns the one connection that writes."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        # On the event loop nothing may wait for another process's lock.
+        self._connection.set_busy_timeout(0)
+        self._waiting: list[_Waiting] = []
+        self._running: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="chatkeep-commit")
+
+    def submit(self, write: Write[T]) -> "asyncio.Future[T]":
+        """Queues the write before it returns; the future is done after the commit.
+
+        Raises StoreBusy when too many are waiting.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            raise StoreBusy(detail=f"{MAX_WAITING} writes are waiting")
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._waiting.append((write, future))
+        if self._running is None:
+            self._running = loop.create_task(self._run())
+        return future
+
+    async def aclose(self) -> None:
+        """Writes what is waiting, then folds the WAL into the file."""
+        if self._running is not None:
+            await self._running
+        self._thread.shutdown()
+        self._connection.set_busy_timeout(BUSY_MS)
+        self._connection.pragma("wal_checkpoint(truncate)")
+        self._connection.close()
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                batch = self._waiting[:MAX_BATCH]
+                del self._waiting[:MAX_BATCH]
+                await self._commit(batch)
+        finally:
+            self._running = None
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        try:
+            await self._begin()
+        except apsw.Error as error:
+            for _, future in batch:
+                _answer(future, mapped(error))
+            return
+        try:
+            outcomes = await self._transaction(batch)
+        except apsw.Error as error:
+            await self._after_failure(batch, error)
+        else:
+            for (_, future), outcome in zip(batch, outcomes, strict=True):
+                _answer(future, outcome)
+
+    async def _after_failure(self, batch: list[_Waiting], error: apsw.Error) -> None:
+        if len(batch) == 1:
+            _answer(batch[0][1], mapped(error))
+            return
+        for one in batch:
+            await self._commit([one])
+
+    async def _transaction(self, batch: list[_Waiting]) -> list[Any]:
+        try:
+            outcomes = [self._attempt(write) for write, _ in batch]
+            await self._beside(self._connection.execute, "COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        return outcomes
+
+    def _attempt(self, write: Write[Any]) -> Any:
+        try:
+            return write(self._connection)
+        except Refusal as refusal:
+            return refusal
+
+    async def _begin(self) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError:
+            await self._beside(self._begin_patiently)
+
+    def _begin_patiently(self) -> None:
+        self._connection.set_busy_timeout(BUSY_MS)
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        finally:
+            self._connection.set_busy_timeout(0)
+
+    async def _beside(self, act: Callable[..., object], *arguments: object) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, act, *arguments)
+
+
+def _answer(future: "asyncio.Future[Any]", outcome: Any) -> None:
+    if future.done():  # whoever asked has gone; what was written stays written
+        return
+    if isinstance(outcome, Refusal):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
