@@ -1,0 +1,1 @@
+"""Where calls go: HTTP upstreams, and the built-in model."""
