@@ -1,0 +1,19 @@
+"""The `chatkeep` command. Heavy imports stand inside the commands, so that help is instant."""
+
+import click
+
+from chatkeep import __version__
+from chatkeep.cli.failures import Failing
+from chatkeep.cli.keys import keys
+from chatkeep.cli.serve import serve
+
+
+@click.group(cls=Failing, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="chatkeep")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """Keeps chat completions behind OpenAI's API."""
+
+
+main.add_command(serve)
+main.add_command(keys)

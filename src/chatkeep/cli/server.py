@@ -1,0 +1,92 @@
+"""Runs a server from its settings: store, upstreams, socket, banner, and the way down."""
+
+import secrets
+import sys
+import time
+
+import click
+
+from chatkeep.cli.banner import Ready, text
+from chatkeep.cli.upstreams import Chosen, choose
+from chatkeep.core import keys
+from chatkeep.core.model import Key, Scope
+from chatkeep.core.ports import Store
+from chatkeep.errors import BadSetting, Fault
+from chatkeep.settings import Settings
+from chatkeep.store import open_store
+from chatkeep.web.app import running
+from chatkeep.web.server import Server, address, listen
+
+_PRESET_MIN = 16
+
+
+async def run(settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT, then lets what is in progress end."""
+    store = await open_store(settings.store, serving=True)
+    try:
+        root_key = await _first_key(settings, store)
+        instance = secrets.token_hex(8)
+        chosen = await choose(settings, instance)
+        try:
+            await _serve(settings, store, chosen, instance, root_key)
+        finally:
+            await chosen.upstreams.aclose()
+    finally:
+        await store.aclose()
+
+
+async def _serve(
+    settings: Settings, store: Store, chosen: Chosen, instance: str, root_key: str | None
+) -> None:
+    listening = listen(settings.host, settings.port)
+    open_to = (await _owner(store)).project if settings.no_auth else None
+    async with running(
+        settings, store, chosen.upstreams, instance=instance, open_to=open_to
+    ) as app:
+        ready = Ready(
+            address=address(listening),
+            store=settings.store,
+            upstream=chosen.said,
+            model=await chosen.example_model(),
+            auth=not settings.no_auth,
+            root_key=root_key,
+        )
+        click.echo(text(ready))
+        sys.stdout.flush()
+        await Server(app, settings).serve(sockets=[listening])
+
+
+async def _first_key(settings: Settings, store: Store) -> str | None:
+    """Makes sure there is a root key; the new one's secret when it was made up here."""
+    if settings.key is not None:
+        await _preset(settings.key, store)
+        return None
+    if any("root" in key.scopes for key in await store.keys()):
+        return None
+    secret = keys.new_secret(secrets.token_bytes)
+    await _add_root(secret, store)
+    return secret
+
+
+async def _preset(secret: str, store: Store) -> None:
+    if len(secret) < _PRESET_MIN:
+        raise BadSetting(
+            f"key has {len(secret)} characters; give at least {_PRESET_MIN}, best from"
+            " `chatkeep keys add`"
+        )
+    if await store.key(keys.digest(secret)) is None:
+        await _add_root(secret, store)
+
+
+async def _add_root(secret: str, store: Store) -> None:
+    root: frozenset[Scope] = frozenset({"root"})
+    hint = keys.masked(secret)
+    await store.add_key("default", keys.digest(secret), hint, root, int(time.time()))
+
+
+async def _owner(store: Store) -> Key:
+    """A key of the default project, which the first start made."""
+    for key in await store.keys():
+        if key.project.name == "default":
+            return key
+    raise Fault("the store has no project 'default'; make one with: chatkeep keys add")

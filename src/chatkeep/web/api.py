@@ -1,0 +1,60 @@
+"""The endpoints of OpenAI's API: decode, call the core, encode."""
+
+import asyncio
+
+from chatkeep.core.capture import Call, Capture, Flowing, Whole
+from chatkeep.core.catalogue import Catalogue
+from chatkeep.core.library import Library, Shown
+from chatkeep.web.request import Request
+from chatkeep.web.wire import json
+
+
+class Api:
+    """One method an operation of the route table, by its name there."""
+
+    def __init__(
+        self, capture: Capture, library: Library, catalogue: Catalogue, max_body: int
+    ) -> None:
+        self._capture = capture
+        self._library = library
+        self._catalogue = catalogue
+        self._max_body = max_body
+
+    async def create_completion(self, request: Request) -> Whole | Flowing:
+        body = await request.body(self._max_body)
+        watching = asyncio.create_task(request.watch_departure())
+        request.cleanup.append(watching.cancel)
+        return await self._capture.create(
+            Call(request.key, body, request.headers, request.request_id, request.departure)
+        )
+
+    async def list_completions(self, request: Request) -> Whole:
+        return json(await self._library.page(request.key.project, request.query()))
+
+    async def retrieve_completion(self, request: Request) -> Whole:
+        id = request.parameter("completion_id")
+        return _shown(await self._library.retrieve(request.key.project, id))
+
+    async def update_completion(self, request: Request) -> Whole:
+        body = await request.body(self._max_body)
+        id = request.parameter("completion_id")
+        if_match = request.headers.get("if-match")
+        return _shown(await self._library.update(request.key.project, id, body, if_match))
+
+    async def delete_completion(self, request: Request) -> Whole:
+        id = request.parameter("completion_id")
+        return json(await self._library.delete(request.key.project, id))
+
+    async def list_messages(self, request: Request) -> Whole:
+        id = request.parameter("completion_id")
+        return json(await self._library.messages(request.key.project, id, request.query()))
+
+    async def list_models(self, request: Request) -> Whole:
+        return json(await self._catalogue.list())
+
+    async def retrieve_model(self, request: Request) -> Whole:
+        return json(await self._catalogue.retrieve(request.parameter("model")))
+
+
+def _shown(shown: Shown) -> Whole:
+    return json(shown.body, ("etag", shown.etag))

@@ -1,0 +1,142 @@
+"""The way of every request: name it, ask for its key, run its endpoint, answer whatever happens."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from starlette.types import Receive, Scope, Send
+
+from chatkeep.core.capture import Clock, Flowing, Whole
+from chatkeep.core.headers import HOP
+from chatkeep.core.keys import allow
+from chatkeep.core.model import Key
+from chatkeep.errors import LoopDetected, MethodNotSupported, Refusal, ServerError, UnknownUrl
+from chatkeep.web.metrics import Metrics
+from chatkeep.web.request import ClientGone, Request
+from chatkeep.web.routes import Operation
+from chatkeep.web.wire import Sender, refused, request_id_header
+
+Endpoint = Callable[[Request], Awaitable[Whole | Flowing]]
+
+_log = logging.getLogger("chatkeep")
+
+
+class Door(Protocol):
+    async def verify(self, authorization: str | None) -> Key: ...
+
+
+class Guard:
+    """What all requests share."""
+
+    def __init__(
+        self,
+        door: Door,
+        clock: Clock,
+        token_bytes: Callable[[int], bytes],
+        metrics: Metrics,
+        instance: str,
+    ) -> None:
+        self._door = door
+        self._clock = clock
+        self._token_bytes = token_bytes
+        self._metrics = metrics
+        self._instance = instance
+
+    def path(self, path: str, endpoints: dict[str, tuple[Operation, Endpoint]]) -> "GuardedPath":
+        return GuardedPath(self, path, endpoints)
+
+    async def unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a URL that is none of ours."""
+
+        async def refuse(request: Request) -> Whole:
+            raise UnknownUrl(method=request.method, path=request.path)
+
+        if scope["type"] == "http":
+            await self.run(scope, receive, send, "unknown", None, refuse)
+
+    async def run(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        route: str,
+        operation: Operation | None,
+        endpoint: Endpoint,
+    ) -> None:
+        started = self._clock.monotonic()
+        request = Request(scope, receive, self._token_bytes(16))
+        sender = Sender(
+            send, request.request_id, lambda: round((self._clock.monotonic() - started) * 1000)
+        )
+        try:
+            await self._answered(request, sender, operation, endpoint)
+        except ClientGone:
+            pass
+        except asyncio.CancelledError:
+            # Cancelled by the departure: there is nobody to answer. Else the server is stopping.
+            task = asyncio.current_task()
+            if not request.departure.left or task is None or task.uncancel() > 0:
+                raise
+        finally:
+            for clean in request.cleanup:
+                clean()
+            seconds = self._clock.monotonic() - started
+            self._metrics.answered(route, request.method, sender.status, seconds)
+            if _log.isEnabledFor(logging.DEBUG):
+                self._log_request(request, route, sender.status, seconds)
+
+    async def _answered(
+        self, request: Request, sender: Sender, operation: Operation | None, endpoint: Endpoint
+    ) -> None:
+        try:
+            await self._admit(request, operation)
+            answer = await endpoint(request)
+        except Refusal as error:
+            answer = refused(error)
+        except Exception:  # noqa: BLE001  # the outermost edge
+            _log.exception("a request failed", extra=_named(request))
+            answer = refused(ServerError())
+        try:
+            await sender.answer(answer)
+        except Exception:  # noqa: BLE001  # the outermost edge
+            # The head has gone out; all that is left is to break off.
+            _log.exception("an answer broke off", extra=_named(request))
+
+    async def _admit(self, request: Request, operation: Operation | None) -> None:
+        if operation is None or operation.scope is None:
+            return
+        if request.headers.get(HOP) == self._instance:
+            raise LoopDetected(upstream=request.headers.get("host", ""))
+        request.key = await self._door.verify(request.headers.get("authorization"))
+        allow(request.key, operation.scope)
+
+    def _log_request(self, request: Request, route: str, status: int, seconds: float) -> None:
+        extra = {"route": route, "method": request.method, "status": status}
+        _log.debug("request", extra={**_named(request), **extra, "ms": round(seconds * 1000, 2)})
+
+
+class GuardedPath:
+    """One path of the route table as an ASGI application."""
+
+    def __init__(
+        self, guard: Guard, path: str, endpoints: dict[str, tuple[Operation, Endpoint]]
+    ) -> None:
+        self._guard = guard
+        self._path = path
+        self._endpoints = endpoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        operation, endpoint = self._endpoints.get(method, (None, self._refuse))
+        await self._guard.run(scope, receive, send, self._path, operation, endpoint)
+
+    async def _refuse(self, request: Request) -> Whole:
+        methods = sorted(self._endpoints)
+        raise MethodNotSupported(
+            methods=" and ".join(methods), headers=(("allow", ", ".join(methods)),)
+        )
+
+
+def _named(request: Request) -> dict[str, str]:
+    return {"request_id": request_id_header(request.request_id)}

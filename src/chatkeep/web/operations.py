@@ -1,0 +1,33 @@
+"""What operators ask: is it alive, is it ready, how does it fare, what does it offer."""
+
+import msgspec
+
+from chatkeep.core.capture import Whole
+from chatkeep.core.ports import Store
+from chatkeep.web import openapi
+from chatkeep.web.metrics import CONTENT_TYPE, Metrics
+from chatkeep.web.request import Request
+from chatkeep.web.routes import OPERATIONS
+from chatkeep.web.wire import json
+
+
+class Operations:
+    """One method an operation of the route table, by its name there."""
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._openapi = msgspec.json.encode(openapi.document(OPERATIONS))
+
+    async def health(self, request: Request) -> Whole:
+        return json(b'{"status":"ok"}')
+
+    async def ready(self, request: Request) -> Whole:
+        await self._store.keys_version()  # a refusal of the store's is the answer
+        return json(b'{"status":"ready"}')
+
+    async def metrics(self, request: Request) -> Whole:
+        return Whole(200, (("content-type", CONTENT_TYPE),), self._metrics.text())
+
+    async def openapi(self, request: Request) -> Whole:
+        return json(self._openapi)

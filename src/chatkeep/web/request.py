@@ -1,0 +1,117 @@
+"""One HTTP request as endpoints see it, and the reading of its body within limits."""
+
+import zlib
+from collections.abc import Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.types import Receive, Scope
+
+from chatkeep.core.departure import Departure
+from chatkeep.core.model import Key
+from chatkeep.errors import BodyTooLarge, MalformedRequest, UnsupportedCoding
+
+_MAX_PARAMETERS = 200
+
+
+class ClientGone(Exception):
+    """The client left while it was still sending."""
+
+
+class Request:
+    """What was asked, by whom. `headers` are lower case, the first of a repeated name.
+
+    `key` is set by the guard on routes that need one; it calls `cleanup` when all is done.
+    """
+
+    key: Key
+
+    def __init__(self, scope: Scope, receive: Receive, request_id: bytes) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.request_id = request_id
+        self.departure = Departure()
+        self.cleanup: list[Callable[[], object]] = []
+        self.headers = _headers(scope)
+
+    @property
+    def method(self) -> str:
+        return str(self.scope["method"])
+
+    @property
+    def path(self) -> str:
+        return str(self.scope["path"])
+
+    def parameter(self, name: str) -> str:
+        """A part of the path, decoded."""
+        return str(self.scope["path_params"][name])
+
+    def query(self) -> list[tuple[str, str]]:
+        """The query's pairs in order. Raises MalformedRequest when there are too many."""
+        try:
+            return parse_qsl(
+                self.scope["query_string"].decode("latin-1"),
+                keep_blank_values=True,
+                errors="surrogateescape",
+                max_num_fields=_MAX_PARAMETERS,
+            )
+        except ValueError as error:
+            raise MalformedRequest(why="the query has too many parameters") from error
+
+    async def body(self, limit: int) -> bytes:
+        """The whole body, decoded. Raises BodyTooLarge, UnsupportedCoding, ClientGone."""
+        coding = self.headers.get("content-encoding", "identity").strip().lower()
+        if coding not in ("identity", "gzip", "x-gzip", ""):
+            raise UnsupportedCoding(coding=coding)
+        declared = self.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared[:20]) > limit:
+            raise BodyTooLarge(limit=limit)
+        raw = await self._received(limit)
+        return _gunzipped(raw, limit) if coding.endswith("gzip") else raw
+
+    async def watch_departure(self) -> None:
+        """Waits until the client leaves, and says so. Only after the body was read."""
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                self.departure.happened()
+                return
+
+    async def _received(self, limit: int) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        more = True
+        while more:
+            message: MutableMapping[str, Any] = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if size > limit:
+                raise BodyTooLarge(limit=limit)
+            more = message.get("more_body", False)
+        return b"".join(pieces)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        found.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+    return found
+
+
+def _gunzipped(raw: bytes, limit: int) -> bytes:
+    """The decoded body; never more of it in memory than the limit."""
+    decoded = b""
+    while raw:
+        member = zlib.decompressobj(wbits=31)
+        try:
+            decoded += member.decompress(raw, limit + 1 - len(decoded))
+        except zlib.error as error:
+            raise MalformedRequest(why="its body is not the gzip it says it is") from error
+        if len(decoded) > limit:
+            raise BodyTooLarge(limit=limit)
+        if not member.eof:
+            raise MalformedRequest(why="its gzip body is cut off")
+        raw = member.unused_data
+    return decoded

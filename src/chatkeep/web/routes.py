@@ -1,0 +1,142 @@
+"""The route table: every operation the server has, once, as data.
+
+The router, the checks of keys and scopes, `/openapi.json` and the tests are derived from it.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from chatkeep.core.filters import LIST, MESSAGES, Filter
+from chatkeep.core.model import Scope
+
+Method = Literal["GET", "POST", "DELETE"]
+
+
+class Operation(Struct, frozen=True):
+    """One method of one path.
+
+    `endpoint` is the name of the function that answers it; `scope` is None for what needs no key.
+    `request` and `answer` name schemas; `answer` is None for what is not JSON.
+    """
+
+    method: Method
+    path: str
+    endpoint: str
+    scope: Scope | None
+    summary: str
+    answer: str | None
+    request: str | None = None
+    query: tuple[Filter, ...] = ()
+    refusals: tuple[int, ...] = ()
+    media: str = "application/json"
+
+
+COMPLETIONS = "/v1/chat/completions"
+COMPLETION = COMPLETIONS + "/{completion_id}"
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "POST",
+        COMPLETIONS,
+        "create_completion",
+        "create",
+        "Create a chat completion; with store: true it is kept.",
+        "Completion",
+        request="CreateCompletion",
+        refusals=(400, 413, 415, 502, 504, 508),
+    ),
+    Operation(
+        "GET",
+        COMPLETIONS,
+        "list_completions",
+        "read",
+        "List stored chat completions.",
+        "CompletionList",
+        query=LIST,
+        refusals=(400, 503),
+    ),
+    Operation(
+        "GET",
+        COMPLETION,
+        "retrieve_completion",
+        "read",
+        "Retrieve a stored chat completion.",
+        "StoredCompletion",
+        refusals=(404,),
+    ),
+    Operation(
+        "POST",
+        COMPLETION,
+        "update_completion",
+        "write",
+        "Replace the metadata of a stored chat completion.",
+        "StoredCompletion",
+        request="UpdateCompletion",
+        refusals=(400, 404, 412, 413, 415, 503),
+    ),
+    Operation(
+        "DELETE",
+        COMPLETION,
+        "delete_completion",
+        "write",
+        "Delete a stored chat completion.",
+        "DeletedCompletion",
+        refusals=(404, 503),
+    ),
+    Operation(
+        "GET",
+        COMPLETION + "/messages",
+        "list_messages",
+        "read",
+        "List the input messages of a stored chat completion.",
+        "MessageList",
+        query=MESSAGES,
+        refusals=(400, 404),
+    ),
+    Operation(
+        "GET",
+        "/v1/models",
+        "list_models",
+        "create",
+        "List the models of all upstreams.",
+        "ModelList",
+        refusals=(502, 504),
+    ),
+    Operation(
+        "GET",
+        "/v1/models/{model:path}",
+        "retrieve_model",
+        "create",
+        "Retrieve a model.",
+        "Model",
+        refusals=(404, 502, 504),
+    ),
+    Operation("GET", "/healthz", "health", None, "Whether the process answers.", "Health"),
+    Operation(
+        "GET",
+        "/readyz",
+        "ready",
+        None,
+        "Whether the store answers.",
+        "Health",
+        refusals=(503,),
+    ),
+    Operation(
+        "GET",
+        "/metrics",
+        "metrics",
+        None,
+        "Figures for Prometheus.",
+        None,
+        media="text/plain",
+    ),
+    Operation(
+        "GET",
+        "/openapi.json",
+        "openapi",
+        None,
+        "This description.",
+        "OpenApi",
+    ),
+)

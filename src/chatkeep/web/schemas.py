@@ -1,0 +1,152 @@
+"""JSON Schemas of what goes in and out (CONTRACT.md §1, §2, §3)."""
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+STRING: Schema = {"type": "string"}
+INTEGER: Schema = {"type": "integer"}
+NUMBER_OR_NULL: Schema = {"type": ["number", "null"]}
+STRING_OR_NULL: Schema = {"type": ["string", "null"]}
+OBJECT_OR_NULL: Schema = {"type": ["object", "null"]}
+ARRAY_OR_NULL: Schema = {"type": ["array", "null"]}
+ANY: Schema = {}
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _object(required: Schema, optional: Schema | None = None, *, closed: bool = False) -> Schema:
+    schema: Schema = {
+        "type": "object",
+        "required": list(required),
+        "properties": {**required, **(optional or {})},
+    }
+    return {**schema, "additionalProperties": False} if closed else schema
+
+
+def _list(item: str) -> Schema:
+    return _object(
+        {
+            "object": {"const": "list"},
+            "data": {"type": "array", "items": ref(item)},
+            "first_id": STRING_OR_NULL,
+            "last_id": STRING_OR_NULL,
+            "has_more": {"type": "boolean"},
+        }
+    )
+
+
+_METADATA: Schema = {
+    "type": "object",
+    "description": "At most 16 pairs; keys up to 64 characters, values up to 512.",
+    "maxProperties": 16,
+    "propertyNames": {"maxLength": 64},
+    "additionalProperties": {"type": "string", "maxLength": 512},
+}
+_METADATA_OR_NULL: Schema = {**_METADATA, "type": ["object", "null"]}
+
+SCHEMAS: dict[str, Schema] = {
+    "Error": _object(
+        {
+            "error": _object(
+                {
+                    "message": STRING,
+                    "type": STRING,
+                    "param": STRING_OR_NULL,
+                    "code": STRING_OR_NULL,
+                },
+                closed=True,
+            )
+        },
+        closed=True,
+    ),
+    "CreateCompletion": {
+        **_object(
+            {
+                "model": {"type": "string", "minLength": 1},
+                "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+            },
+            {
+                "store": {"type": ["boolean", "null"], "default": False},
+                "metadata": _METADATA_OR_NULL,
+                "stream": {"type": ["boolean", "null"], "default": False},
+                "stream_options": OBJECT_OR_NULL,
+                "n": {"type": ["integer", "null"], "minimum": 1},
+            },
+        ),
+        "description": "OpenAI's create request. What is not listed here goes to the upstream as it"
+        " is.",
+    },
+    "UpdateCompletion": _object({"metadata": _METADATA_OR_NULL}, closed=True),
+    "Completion": _object(
+        {"choices": {"type": "array", "items": {"type": "object"}}},
+        {"id": STRING, "object": STRING, "created": INTEGER, "model": STRING},
+    ),
+    "StoredCompletion": {
+        **_object(
+            {
+                "object": {"const": "chat.completion"},
+                "id": STRING,
+                "model": STRING,
+                "created": ANY,
+                "request_id": STRING,
+                "tool_choice": ANY,
+                "usage": OBJECT_OR_NULL,
+                "seed": ANY,
+                "top_p": NUMBER_OR_NULL,
+                "temperature": NUMBER_OR_NULL,
+                "presence_penalty": NUMBER_OR_NULL,
+                "frequency_penalty": NUMBER_OR_NULL,
+                "system_fingerprint": STRING_OR_NULL,
+                "input_user": STRING_OR_NULL,
+                "service_tier": STRING_OR_NULL,
+                "tools": ARRAY_OR_NULL,
+                "metadata": _METADATA,
+                "choices": {"type": "array", "items": ref("Choice")},
+                "response_format": ANY,
+            }
+        ),
+        "description": "The stored object, with every other field the upstream answered.",
+    },
+    "Choice": _object(
+        {
+            "index": INTEGER,
+            "message": _object(
+                {
+                    "content": ANY,
+                    "role": STRING,
+                    "tool_calls": ARRAY_OR_NULL,
+                    "function_call": OBJECT_OR_NULL,
+                }
+            ),
+            "finish_reason": STRING_OR_NULL,
+            "logprobs": OBJECT_OR_NULL,
+        }
+    ),
+    "CompletionList": _list("StoredCompletion"),
+    "DeletedCompletion": _object(
+        {
+            "object": {"const": "chat.completion.deleted"},
+            "id": STRING,
+            "deleted": {"const": True},
+        }
+    ),
+    "Message": _object(
+        {
+            "id": STRING,
+            "role": STRING,
+            "content": STRING_OR_NULL,
+            "content_parts": ARRAY_OR_NULL,
+            "name": STRING_OR_NULL,
+        }
+    ),
+    "MessageList": _list("Message"),
+    "Model": _object({"id": STRING}),
+    "ModelList": _object(
+        {"object": {"const": "list"}, "data": {"type": "array", "items": ref("Model")}}
+    ),
+    "Health": _object({"status": STRING}),
+    "OpenApi": {"type": "object"},
+}

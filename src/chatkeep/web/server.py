@@ -1,0 +1,65 @@
+"""The HTTP server: uvicorn as chatkeep runs it."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from chatkeep.errors import BadSetting
+from chatkeep.settings import Settings
+
+_BACKLOG = 2048
+
+
+class Server(uvicorn.Server):
+    """uvicorn ends the process by the signal it got; this one ends in peace after a clean way down.
+
+    Signals are left alone unless `signals`, for servers that share a process with others.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, *, signals: bool = True) -> None:
+        self._signals = (signal.SIGTERM, signal.SIGINT) if signals else ()
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=round(settings.drain_s),
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in self._signals:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in self._signals:
+                loop.remove_signal_handler(number)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises BadSetting."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise BadSetting(
+            f"cannot listen on {host} port {port}: {error.strerror}; give another --port or --host"
+        ) from error
+
+
+def address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,92 @@
+"""How answers leave the server: heads, pieces and the error envelope (CONTRACT.md §3, §4)."""
+
+from collections.abc import Callable
+
+import msgspec
+from starlette.types import Send
+
+from chatkeep.core.capture import Flowing, Whole
+from chatkeep.core.ports import Headers
+from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout
+
+JSON: Headers = (("content-type", "application/json"), ("x-content-type-options", "nosniff"))
+VERSION = "2020-10-01"
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """OpenAI's error: all four keys, always."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorEnvelope(msgspec.Struct, frozen=True):
+    error: ErrorBody
+
+
+def json(body: bytes, *more: tuple[str, str], status: int = 200) -> Whole:
+    return Whole(status, (*JSON, *more), body)
+
+
+def refused(error: Refusal) -> Whole:
+    envelope = ErrorEnvelope(
+        ErrorBody(_sendable(error.message), error.type, _param(error), error.code)
+    )
+    return json(msgspec.json.encode(envelope), *error.headers, status=error.status)
+
+
+def request_id_header(request_id: bytes) -> str:
+    return f"req_{request_id.hex()}"
+
+
+class Sender:
+    """Sends one answer; `status` is 0 until its head has gone out."""
+
+    def __init__(self, send: Send, request_id: bytes, elapsed_ms: Callable[[], int]) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._elapsed_ms = elapsed_ms
+        self.status = 0
+
+    async def answer(self, answer: Whole | Flowing) -> None:
+        match answer:
+            case Whole():
+                length = ("content-length", str(len(answer.body)))
+                await self._head(answer.status, (*answer.headers, length))
+                await self._send({"type": "http.response.body", "body": answer.body})
+            case Flowing():
+                await self._head(answer.status, answer.headers)
+                await self._flow(answer)
+
+    async def _flow(self, answer: Flowing) -> None:
+        try:
+            async for piece in answer.pieces:
+                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        except (UpstreamFailed, UpstreamTimeout):
+            # The upstream broke off: an answer left unfinished makes the server break off as well.
+            return
+        await self._send({"type": "http.response.body", "body": b""})
+
+    async def _head(self, status: int, headers: Headers) -> None:
+        self.status = status
+        own = (
+            ("x-request-id", request_id_header(self._request_id)),
+            ("openai-processing-ms", str(self._elapsed_ms())),
+            ("openai-version", VERSION),
+        )
+        encoded = [
+            (name.encode("latin-1"), value.encode("latin-1", "replace"))
+            for name, value in (*headers, *own)
+        ]
+        await self._send({"type": "http.response.start", "status": status, "headers": encoded})
+
+
+def _param(error: Refusal) -> str | None:
+    return None if error.param is None else _sendable(error.param)
+
+
+def _sendable(text: str) -> str:
+    # A message may quote what was sent, lone surrogates included.
+    return text.encode("utf-8", "replace").decode()
