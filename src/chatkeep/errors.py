@@ -8,11 +8,13 @@
     │   │        StringTooLong, InvalidHeader, MalformedRequest
     │   ├── 401  MissingKey, WrongKey            403  ScopeMissing
     │   ├── 404  CompletionNotFound, ModelNotFound, UnknownUrl
-    │   ├── 405  MethodNotSupported              412  MetadataChanged
+    │   ├── 405  MethodNotSupported              409  IdempotencyKeyReused
+    │   ├── 412  MetadataChanged
     │   ├── 413  BodyTooLarge                    415  UnsupportedCoding
     │   ├── 500  ServerError                     503  StoreBusy, StoreFailed
     │   ├── 502  UpstreamUnreachable, UpstreamFailed
     │   ├── 504  UpstreamTimeout                 508  LoopDetected
+    ├── ClientLeft                   ends a request that nobody waits for any more
     └── Fault                        stops a command with one line
         ├── BadSetting, StoreLocked, StoreUnreadable, RecordCorrupt, ModelUnavailable
 
@@ -206,6 +208,15 @@ class MethodNotSupported(Refusal):
     text = "Only {methods} requests are accepted."
 
 
+class IdempotencyKeyReused(Refusal):
+    status = 409
+    code = "idempotency_key_reused"
+    text = (
+        "The Idempotency-Key was used for another request within the last 24 hours. Give a new"
+        " request a new key."
+    )
+
+
 class MetadataChanged(Refusal):
     status = 412
     code = "precondition_failed"
@@ -273,6 +284,10 @@ class StoreFailed(Refusal):
     type = "server_error"
     code = "store_failed"
     text = "The store failed: {detail}. Nothing of this request was changed."
+
+
+class ClientLeft(ChatkeepError):
+    """The client went away before its request was read or could be answered."""
 
 
 class Fault(ChatkeepError):

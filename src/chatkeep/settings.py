@@ -5,6 +5,7 @@ else the file, else its default. Each field's sentence is in `SAYS`, from which 
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,12 +15,13 @@ from urllib.parse import urlsplit
 import msgspec
 from platformdirs import user_data_path
 
-from chatkeep.core.capture import OnDisconnect
+from chatkeep.core.calling import OnDisconnect
 from chatkeep.core.keys import PREFIX as KEY_PREFIX
 from chatkeep.errors import BadSetting
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
+_LISTS = ("cors_origins", "trusted_proxies")
 PREFIX = "CHATKEEP_"
 FILE = "chatkeep.toml"
 OPENAI = "https://api.openai.com/v1"
@@ -87,6 +89,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_body_bytes: int = 32 << 20
     max_answer_bytes: int = 64 << 20
     drain_s: float = 30.0
+    cors_origins: tuple[str, ...] = ()
+    root_path: str = ""
+    trusted_proxies: tuple[str, ...] = ()
     log_level: LogLevel = "info"
 
 
@@ -105,6 +110,9 @@ SAYS: dict[str, str] = {
     "max_body_bytes": "Largest request body accepted.",
     "max_answer_bytes": "Largest answer that is stored; larger ones pass without being kept.",
     "drain_s": "Seconds that requests in progress get to finish at shutdown.",
+    "cors_origins": "Origins of web pages that may call the API; * for any.",
+    "root_path": "Path under which a proxy serves chatkeep, like /chatkeep.",
+    "trusted_proxies": "Addresses of proxies whose X-Forwarded headers are believed.",
     "log_level": "How much is logged to stderr; debug has a line for each request.",
 }
 
@@ -148,8 +156,14 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         text = environ.get(PREFIX + name.upper())
         if text is not None:
             # --upstream takes a URL, and so does the variable of its name.
-            found["upstream_url" if name == "upstream" else name] = text
+            found["upstream_url" if name == "upstream" else name] = _listed(name, text)
     return found
+
+
+def _listed(name: str, text: str) -> str | list[str]:
+    if name not in _LISTS:
+        return text
+    return [item.strip() for item in text.split(",") if item.strip()]
 
 
 def _checked(settings: Settings) -> Settings:
@@ -162,6 +176,8 @@ def _checked(settings: Settings) -> Settings:
         )
     if settings.max_body_bytes < 1 or settings.max_answer_bytes < 1:
         raise BadSetting("max_body_bytes and max_answer_bytes must be at least 1")
+    if settings.root_path and not re.fullmatch(r"(/[\w.~-]+)+", settings.root_path):
+        raise BadSetting(f"root_path is {settings.root_path!r}; give a path like /chatkeep")
     return settings
 
 
@@ -181,8 +197,22 @@ def upstreams(
         )
         return (_usable(only, environ),)
     if settings.upstream:
+        _check_names(settings.upstream)
         return tuple(_usable(upstream, environ) for upstream in settings.upstream)
     return _of_openai(settings, environ)
+
+
+def _check_names(upstreams: tuple[UpstreamSetting, ...]) -> None:
+    names = [upstream.name for upstream in upstreams]
+    for upstream in upstreams:
+        if names.count(upstream.name) > 1:
+            raise BadSetting(f"two upstreams have the name {upstream.name!r}")
+        for fallback in upstream.fallbacks:
+            if fallback not in names:
+                raise BadSetting(
+                    f"upstream {upstream.name!r} falls back on {fallback!r}, which is none of"
+                    f" {', '.join(names)}"
+                )
 
 
 def _of_openai(settings: Settings, environ: Mapping[str, str]) -> tuple[UpstreamSetting, ...]:

@@ -6,6 +6,7 @@ from chatkeep import __version__
 from chatkeep.cli.failures import Failing
 from chatkeep.cli.keys import keys
 from chatkeep.cli.serve import serve
+from chatkeep.cli.upstreams import upstreams
 
 
 @click.group(cls=Failing, context_settings={"help_option_names": ["-h", "--help"]})
@@ -17,3 +18,4 @@ def main(debug: bool) -> None:
 
 main.add_command(serve)
 main.add_command(keys)
+main.add_command(upstreams)

@@ -19,6 +19,7 @@ from chatkeep.cli import options
     help="Base URL of the upstream.  [CHATKEEP_UPSTREAM_URL]",
 )
 @click.option("--upstream-key", metavar="KEY", help="Its API key.  [CHATKEEP_UPSTREAM_KEY]")
+@click.option("--root-path", help="Path a proxy serves this under.  [CHATKEEP_ROOT_PATH]")
 @options.config
 @click.option(
     "--no-auth",

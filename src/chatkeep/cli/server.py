@@ -7,7 +7,7 @@ import time
 import click
 
 from chatkeep.cli.banner import Ready, text
-from chatkeep.cli.upstreams import Chosen, choose
+from chatkeep.cli.choosing import Chosen, choose
 from chatkeep.core import keys
 from chatkeep.core.model import Key, Scope
 from chatkeep.core.ports import Store

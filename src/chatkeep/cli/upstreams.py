@@ -1,71 +1,39 @@
-"""Chooses the upstreams of a server: named ones, one that runs here, or the built-in model."""
+"""`chatkeep upstreams`: how each upstream answers just now."""
 
 import asyncio
-from typing import NamedTuple
+import json
+from pathlib import Path
+from typing import Any
 
+import click
 import msgspec
 
-from chatkeep.core.catalogue import Catalogue
-from chatkeep.core.ports import Upstream, Upstreams
-from chatkeep.errors import BadSetting, Refusal
-from chatkeep.settings import LOOPBACK, Settings, UpstreamSetting, upstreams
-from chatkeep.upstream.client import HttpUpstream
-from chatkeep.upstream.discovery import KNOWN, LocalServer, discover
-from chatkeep.upstream.local import LocalModel
-from chatkeep.upstream.local_request import MODEL_ID
-from chatkeep.upstream.router import Router
+from chatkeep.cli import options
 
-_ASK_S = 0.5
+SOME_FAILED = 3
 
 
-class Chosen(NamedTuple):
-    """The upstreams, and how `serve` names them."""
+@click.command()
+@click.option(
+    "--upstream",
+    "upstream_url",
+    metavar="URL",
+    help="Base URL of the upstream.  [CHATKEEP_UPSTREAM_URL]",
+)
+@click.option("--upstream-key", metavar="KEY", help="Its API key.  [CHATKEEP_UPSTREAM_KEY]")
+@options.config
+@options.json_output
+def upstreams(config: Path | None, json_output: bool, **given: Any) -> None:
+    """Ask each upstream for its models, and show its health and latency."""
+    from chatkeep.cli.choosing import health
+    from chatkeep.settings import load
 
-    upstreams: Upstreams
-    said: str
-
-    async def example_model(self) -> str:
-        """A model for the banner's examples, looked up only as long as nobody notices."""
-        if any(isinstance(upstream, LocalModel) for upstream in self.upstreams.all()):
-            return MODEL_ID
-        try:
-            listed = await asyncio.wait_for(Catalogue(self.upstreams).list(), _ASK_S)
-        except (Refusal, TimeoutError):
-            return "gpt-4o-mini"
-        models = msgspec.json.decode(listed)["data"]
-        return str(models[0]["id"]) if models else "gpt-4o-mini"
-
-
-async def choose(settings: Settings, instance: str) -> Chosen:
-    """Raises BadSetting when there is nothing to forward calls to."""
-    named = upstreams(settings)
-    if named:
-        entries = [(_http(setting, instance), setting) for setting in named]
-        said = ", ".join(f"{setting.name} ({setting.base_url})" for setting in named)
-        return Chosen(Router(entries), said)
-    if settings.discover and (found := await discover(_others(settings))):
-        setting = UpstreamSetting(name=found.name, base_url=found.base_url)
-        said = f"{found.name} ({found.base_url}), found running here"
-        return Chosen(Router([(_http(setting, instance), setting)]), said)
-    if not LocalModel.available():
-        raise BadSetting(
-            "no upstream: give --upstream URL or set OPENAI_API_KEY, or install the built-in model"
-            " (extra 'local')"
-        )
-    return _built_in()
-
-
-def _built_in() -> Chosen:
-    model = LocalModel()
-    setting = UpstreamSetting(name=model.name, base_url="")
-    said = f"built-in model {MODEL_ID} (it shows that all works; it is no good model)"
-    return Chosen(Router([(model, setting)]), said)
-
-
-def _http(setting: UpstreamSetting, instance: str) -> Upstream:
-    return HttpUpstream(setting, instance)
-
-
-def _others(settings: Settings) -> tuple[LocalServer, ...]:
-    own = settings.host in LOOPBACK
-    return tuple(server for server in KNOWN if not (own and server.port == settings.port))
+    found = asyncio.run(health(load(given, file=config)))
+    for one in found:
+        if json_output:
+            click.echo(json.dumps(msgspec.to_builtins(one)))
+        else:
+            said = f"ok, {one.models} models" if one.ok else f"failed: {one.error}"
+            click.echo(f"{one.upstream}\t{one.latency_ms} ms\t{said}")
+    if not all(one.ok for one in found):
+        click.get_current_context().exit(SOME_FAILED)

@@ -1,6 +1,9 @@
 """The models of all upstreams as one list (CONTRACT.md §2)."""
 
 import asyncio
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
 
 from chatkeep.core import jsonspan
 from chatkeep.core.ports import Upstream, Upstreams
@@ -8,6 +11,16 @@ from chatkeep.core.stored import fields
 from chatkeep.errors import ModelNotFound, Refusal, UpstreamFailed
 
 _MAX_BYTES = 16 << 20
+
+
+class Health(Struct, frozen=True):
+    """How an upstream answers GET /models: its number of models, or what went wrong."""
+
+    upstream: str
+    ok: bool
+    latency_ms: int
+    models: int
+    error: str | None = None
 
 
 class Catalogue:
@@ -27,6 +40,10 @@ class Catalogue:
             raise ModelNotFound("model", model=model)
         return found
 
+    async def health(self, monotonic: Callable[[], float]) -> Sequence[Health]:
+        """All upstreams asked at once, in their order; `monotonic` counts seconds."""
+        return await asyncio.gather(*(_health(one, monotonic) for one in self._upstreams.all()))
+
     async def _models(self) -> dict[str, bytes]:
         asked = self._upstreams.all()
         answers = await asyncio.gather(*map(_models_of, asked), return_exceptions=True)
@@ -37,11 +54,23 @@ class Catalogue:
                 failures.append(answer)
                 continue
             for name, model in answer.items():
-                if self._upstreams.route(name).upstream is upstream:
+                if self._upstreams.routes(name)[0].upstream is upstream:
                     merged.setdefault(name, model)
         if len(failures) == len(asked):
             raise failures[0]
         return merged
+
+
+async def _health(upstream: Upstream, monotonic: Callable[[], float]) -> Health:
+    started = monotonic()
+    models: dict[str, bytes] = {}
+    error = None
+    try:
+        models = await _models_of(upstream)
+    except Refusal as refusal:
+        error = refusal.message
+    latency_ms = round((monotonic() - started) * 1000)
+    return Health(upstream.name, error is None, latency_ms, len(models), error)
 
 
 async def _models_of(upstream: Upstream) -> dict[str, bytes]:

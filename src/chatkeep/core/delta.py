@@ -233,7 +233,6 @@ _GROWING = (Text, List, Calls, dict)
 
 RULES: Mapping[str, Rule] = {
     "content": _parts,
-    "expires_at": _last,
     "id": _first,
     "index": _last,
     "name": _name,

@@ -36,7 +36,7 @@ def with_python_numbers(value: Any) -> Any:
 
 
 def _read(data: bytes) -> Any:
-    # An integer to msgspec, which drops the sign.
+    # msgspec reads the integer -0 as 0.
     if data.find(b"-0") < 0 or not _NEGATIVE_ZERO.search(data):
         try:
             return _DECODER.decode(data)

@@ -6,7 +6,16 @@ from chatkeep.core.ports import Headers
 
 # Names the server a call comes from, so that one that is its own upstream notices.
 HOP = "x-chatkeep-hop"
-UP = ("content-type", "accept", "openai-beta", "idempotency-key", "traceparent")
+CALLERS_KEY = "x-chatkeep-upstream-key"  # the caller's own key for the upstream
+UP = (
+    "content-type",
+    "accept",
+    "openai-beta",
+    "idempotency-key",
+    "traceparent",
+    CALLERS_KEY,
+)
+STREAM: Headers = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 
 _HOP_BY_HOP = frozenset(
     {

@@ -83,6 +83,14 @@ class Library:
         ends = _ends([name for name, _ in shown])
         return stored.list_body((body for _, body in shown), *ends, more)
 
+    async def raw_request(self, project: Project, id: str) -> bytes:
+        """The request's bytes as the client sent them."""
+        return self._codec.decode((await self._get(project, id)).body).request.whole()
+
+    async def raw_answer(self, project: Project, id: str) -> bytes:
+        """The answer's bytes as the client got them; of a stream, the completion assembled."""
+        return self._codec.decode((await self._get(project, id)).body).answer.whole()
+
     async def _get(self, project: Project, id: str) -> Stored:
         return await self._named(project, id, lambda name: self._store.get(project, name))
 

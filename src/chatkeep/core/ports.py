@@ -53,23 +53,46 @@ class Upstream(Protocol):
 class Route(NamedTuple):
     """Where a model's calls go, and what is edited for it (DESIGN.md §5).
 
-    `model` is the name the upstream knows the model by, None to leave it as asked for.
+    `model` is the name the upstream knows the model by, None to leave it as asked for. `pause_s` is
+    waited before the call: a repeated one gives the upstream time.
     """
 
     upstream: Upstream
     model: str | None = None
     keep_store: bool = False
     add_usage: bool = True
+    forward_headers: tuple[str, ...] = ()
+    pause_s: float = 0.0
 
 
 class Upstreams(Protocol):
     """The upstreams a server has."""
 
-    def route(self, model: str) -> Route: ...
+    def routes(self, model: str) -> Sequence[Route]:
+        """Where to try, in this order; never empty."""
+        ...
 
     def all(self) -> Sequence[Upstream]: ...
 
     async def aclose(self) -> None: ...
+
+
+class Claim(NamedTuple):
+    """An idempotency key and the request it was sent with, as digests; `owner` works on it."""
+
+    key: bytes
+    request: bytes
+    owner: bytes
+
+
+class ClaimState(NamedTuple):
+    """Who has an idempotency key: we (`mine`), nobody's request but another body's (`other_body`),
+    the completion that answered it (`answered`), or, with none of them, another call in progress.
+    """
+
+    mine: bool = False
+    other_body: bool = False
+    answered: Name | None = None
 
 
 class Store(Protocol):
@@ -85,7 +108,24 @@ class Store(Protocol):
         """The highest seq this node ever used, deleted ones included."""
         ...
 
-    async def insert(self, project: Project, row: Row, body: bytes) -> None: ...
+    async def insert(
+        self, project: Project, row: Row, body: bytes, claim: Claim | None = None
+    ) -> None:
+        """Commits a completion, and with it that the claim's call has been answered by it."""
+        ...
+
+    async def claim(self, project: Project, claim: Claim, now_unix: int) -> ClaimState:
+        """Takes an idempotency key for the claim's owner, or says who has it.
+
+        A key whose lease has run out, or whose day is over, can be taken.
+        """
+        ...
+
+    async def renew(self, project: Project, claim: Claim, now_unix: int) -> None: ...
+
+    async def release(self, project: Project, claim: Claim) -> None:
+        """Gives back a key that was claimed and not answered."""
+        ...
 
     async def insert_foreign(
         self, project: Project, id: str, created_unix: int, row: Row, body: bytes

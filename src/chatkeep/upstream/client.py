@@ -6,12 +6,11 @@ from collections.abc import Mapping
 import aiohttp
 from yarl import URL
 
-from chatkeep.core.headers import HOP
+from chatkeep.core.headers import CALLERS_KEY, HOP
 from chatkeep.core.ports import Headers, UpstreamAnswer
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 from chatkeep.settings import UpstreamSetting
 
-CALLERS_KEY = "x-chatkeep-upstream-key"
 _AGENT = "chatkeep"
 # Decoded already, so neither the coding nor the length of the coded bytes holds any more.
 _OF_CODING = frozenset({"content-encoding", "content-length"})

@@ -1,10 +1,12 @@
-"""Chooses the upstream of a model."""
+"""Chooses where a model's calls go: the upstream that serves it, its retries, its fallbacks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from chatkeep.core.ports import Route, Upstream
 from chatkeep.settings import UpstreamSetting
+
+_FIRST_PAUSE_S = 0.25
 
 
 class Router:
@@ -12,17 +14,16 @@ class Router:
 
     def __init__(self, upstreams: Sequence[tuple[Upstream, UpstreamSetting]]) -> None:
         self._upstreams = upstreams
+        self._named = {setting.name: (upstream, setting) for upstream, setting in upstreams}
 
-    def route(self, model: str) -> Route:
+    def routes(self, model: str) -> Sequence[Route]:
         upstream, setting = next(
             (entry for entry in self._upstreams if _serves(entry[1], model)), self._upstreams[0]
         )
-        return Route(
-            upstream,
-            model=setting.model_names.get(model),
-            keep_store=setting.keep_store,
-            add_usage=setting.stream_usage == "add",
-        )
+        routes = list(_attempts(upstream, setting, model))
+        for fallback in setting.fallbacks:
+            routes += _attempts(*self._named[fallback], model)
+        return routes
 
     def all(self) -> Sequence[Upstream]:
         return [upstream for upstream, _ in self._upstreams]
@@ -30,6 +31,20 @@ class Router:
     async def aclose(self) -> None:
         for upstream, _ in self._upstreams:
             await upstream.aclose()
+
+
+def _attempts(upstream: Upstream, setting: UpstreamSetting, model: str) -> Iterator[Route]:
+    pause_s = 0.0
+    for _ in range(1 + setting.retries):
+        yield Route(
+            upstream,
+            model=setting.model_names.get(model),
+            keep_store=setting.keep_store,
+            add_usage=setting.stream_usage == "add",
+            forward_headers=setting.forward_headers,
+            pause_s=pause_s,
+        )
+        pause_s = max(_FIRST_PAUSE_S, 2 * pause_s)
 
 
 def _serves(setting: UpstreamSetting, model: str) -> bool:

@@ -2,8 +2,10 @@
 
 import asyncio
 
-from chatkeep.core.capture import Call, Capture, Flowing, Whole
+from chatkeep.core.calling import Call, Reply, Whole
+from chatkeep.core.capture import Capture
 from chatkeep.core.catalogue import Catalogue
+from chatkeep.core.forward import Forward
 from chatkeep.core.library import Library, Shown
 from chatkeep.web.request import Request
 from chatkeep.web.wire import json
@@ -13,20 +15,24 @@ class Api:
     """One method an operation of the route table, by its name there."""
 
     def __init__(
-        self, capture: Capture, library: Library, catalogue: Catalogue, max_body: int
+        self,
+        capture: Capture,
+        forward: Forward,
+        library: Library,
+        catalogue: Catalogue,
+        max_body: int,
     ) -> None:
         self._capture = capture
+        self._forward = forward
         self._library = library
         self._catalogue = catalogue
         self._max_body = max_body
 
-    async def create_completion(self, request: Request) -> Whole | Flowing:
-        body = await request.body(self._max_body)
-        watching = asyncio.create_task(request.watch_departure())
-        request.cleanup.append(watching.cancel)
-        return await self._capture.create(
-            Call(request.key, body, request.headers, request.request_id, request.departure)
-        )
+    async def create_completion(self, request: Request) -> Reply:
+        return await self._capture.create(await self._call(request))
+
+    async def forward(self, request: Request) -> Reply:
+        return await self._forward.call(await self._call(request), request.path.removeprefix("/v1"))
 
     async def list_completions(self, request: Request) -> Whole:
         return json(await self._library.page(request.key.project, request.query()))
@@ -54,6 +60,12 @@ class Api:
 
     async def retrieve_model(self, request: Request) -> Whole:
         return json(await self._catalogue.retrieve(request.parameter("model")))
+
+    async def _call(self, request: Request) -> Call:
+        body = await request.body(self._max_body)
+        watching = asyncio.create_task(request.watch_departure())
+        request.cleanup.append(watching.cancel)
+        return Call(request.key, body, request.headers, request.request_id, request.departure)
 
 
 def _shown(shown: Shown) -> Whole:

@@ -7,12 +7,17 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chatkeep.core.capture import Capture, Clock
+from chatkeep.core.calling import Caller
+from chatkeep.core.capture import Capture
 from chatkeep.core.catalogue import Catalogue
+from chatkeep.core.forward import Forward
+from chatkeep.core.idempotency import Idempotency
 from chatkeep.core.ids import Sequencer
+from chatkeep.core.keeping import Clock, Keeper
 from chatkeep.core.keys import Keyring, OpenDoor
 from chatkeep.core.library import Library
 from chatkeep.core.model import Project
@@ -21,9 +26,11 @@ from chatkeep.errors import Refusal
 from chatkeep.settings import Settings
 from chatkeep.web.api import Api
 from chatkeep.web.guard import Endpoint, Guard
+from chatkeep.web.keep import Keep
 from chatkeep.web.metrics import Metrics
 from chatkeep.web.operations import Operations
 from chatkeep.web.routes import OPERATIONS, Operation
+from chatkeep.web.wire import EXPOSED_HEADERS
 
 KEYS_CHECKED_EVERY_S = 0.5
 SYSTEM_CLOCK = Clock(unix=time.time, monotonic=time.monotonic)
@@ -46,25 +53,50 @@ async def running(
     """
     sequencer = Sequencer(store.node, await store.high_water(), secrets.randbelow)
     metrics = Metrics()
-    capture = Capture(
-        store,
-        upstreams,
-        sequencer,
-        SYSTEM_CLOCK,
-        secrets.token_bytes,
-        metrics,
-        on_disconnect=settings.on_disconnect,
-        max_answer=settings.max_answer_bytes,
-    )
+    keeper = Keeper(store, sequencer, SYSTEM_CLOCK, secrets.token_bytes, metrics)
+    idempotency = Idempotency(store, SYSTEM_CLOCK.unix, secrets.token_bytes)
+    caller = Caller(settings.on_disconnect)
+    capture = Capture(caller, upstreams, keeper, idempotency, settings.max_answer_bytes)
     door = Keyring(store) if open_to is None else OpenDoor(open_to)
-    api = Api(capture, Library(store), Catalogue(upstreams), settings.max_body_bytes)
+    library, catalogue = Library(store), Catalogue(upstreams)
+    forward = Forward(caller, upstreams)
+    endpoints = (
+        Api(capture, forward, library, catalogue, settings.max_body_bytes),
+        Keep(library, catalogue),
+        Operations(store, metrics, settings.root_path),
+    )
     guard = Guard(door, SYSTEM_CLOCK, secrets.token_bytes, metrics, instance)
     watching = asyncio.create_task(_forget_on_change(store, door))
     try:
-        yield _router(guard, (api, Operations(store, metrics)))
+        yield _at_edge(_router(guard, endpoints), settings)
     finally:
         watching.cancel()
-        await capture.drain()
+        await keeper.drain()
+
+
+def _at_edge(app: ASGIApp, settings: Settings) -> ASGIApp:
+    """What stands before the routes: web pages of other origins, and a proxy's path."""
+    if settings.cors_origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "POST", "DELETE"),
+            allow_headers=("*",),
+            expose_headers=EXPOSED_HEADERS,
+        )
+    return _under(settings.root_path, app) if settings.root_path else app
+
+
+def _under(root_path: str, app: ASGIApp) -> ASGIApp:
+    """Takes the path away that a proxy may have left standing before ours."""
+
+    async def stripped(scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope.get("path", "")
+        if path.startswith(root_path + "/"):
+            scope = {**scope, "path": path.removeprefix(root_path)}
+        await app(scope, receive, send)
+
+    return stripped
 
 
 def _router(guard: Guard, endpoints: tuple[object, ...]) -> Router:

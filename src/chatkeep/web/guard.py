@@ -7,17 +7,25 @@ from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
-from chatkeep.core.capture import Clock, Flowing, Whole
+from chatkeep.core.calling import Reply, Whole
 from chatkeep.core.headers import HOP
+from chatkeep.core.keeping import Clock
 from chatkeep.core.keys import allow
 from chatkeep.core.model import Key
-from chatkeep.errors import LoopDetected, MethodNotSupported, Refusal, ServerError, UnknownUrl
+from chatkeep.errors import (
+    ClientLeft,
+    LoopDetected,
+    MethodNotSupported,
+    Refusal,
+    ServerError,
+    UnknownUrl,
+)
 from chatkeep.web.metrics import Metrics
-from chatkeep.web.request import ClientGone, Request
+from chatkeep.web.request import Request
 from chatkeep.web.routes import Operation
 from chatkeep.web.wire import Sender, refused, request_id_header
 
-Endpoint = Callable[[Request], Awaitable[Whole | Flowing]]
+Endpoint = Callable[[Request], Awaitable[Reply]]
 
 _log = logging.getLogger("chatkeep")
 
@@ -71,7 +79,7 @@ class Guard:
         )
         try:
             await self._answered(request, sender, operation, endpoint)
-        except ClientGone:
+        except ClientLeft:
             pass
         except asyncio.CancelledError:
             # Cancelled by the departure: there is nobody to answer. Else the server is stopping.

@@ -14,7 +14,7 @@ _PATH_PARAMETER = re.compile(r"\{(\w+)(?::path)?\}")
 _OF_KEYS = (401, 403)
 
 
-def document(operations: Sequence[Operation]) -> dict[str, Any]:
+def document(operations: Sequence[Operation], root_path: str) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         path = _PATH_PARAMETER.sub(r"{\1}", operation.path)
@@ -27,6 +27,7 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
             "description": "Stored chat completions behind OpenAI's API.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "servers": [{"url": root_path or "/"}],
         "paths": paths,
         "components": {
             "schemas": SCHEMAS,
@@ -37,16 +38,22 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
 
 def _operation(operation: Operation) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "operationId": operation.endpoint,
+        "operationId": _operation_id(operation),
         "summary": operation.summary,
         "parameters": [*_of_path(operation.path), *map(_of_query, operation.query)],
         "responses": {"200": _answer(operation), **_refusals(operation)},
         "security": [] if operation.scope is None else [{"key": []}],
     }
     if operation.request is not None:
-        content = {"application/json": {"schema": ref(operation.request)}}
+        content = {operation.request_media: {"schema": ref(operation.request)}}
         described["requestBody"] = {"required": True, "content": content}
     return described
+
+
+def _operation_id(operation: Operation) -> str:
+    if operation.endpoint != "forward":
+        return operation.endpoint
+    return "forward" + operation.path.removeprefix("/v1").replace("/", "_")
 
 
 def _answer(operation: Operation) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from chatkeep.core.capture import Whole
+from chatkeep.core.calling import Whole
 from chatkeep.core.ports import Store
 from chatkeep.web import openapi
 from chatkeep.web.metrics import CONTENT_TYPE, Metrics
@@ -14,10 +14,10 @@ from chatkeep.web.wire import json
 class Operations:
     """One method an operation of the route table, by its name there."""
 
-    def __init__(self, store: Store, metrics: Metrics) -> None:
+    def __init__(self, store: Store, metrics: Metrics, root_path: str) -> None:
         self._store = store
         self._metrics = metrics
-        self._openapi = msgspec.json.encode(openapi.document(OPERATIONS))
+        self._openapi = msgspec.json.encode(openapi.document(OPERATIONS, root_path))
 
     async def health(self, request: Request) -> Whole:
         return json(b'{"status":"ok"}')

@@ -9,13 +9,9 @@ from starlette.types import Receive, Scope
 
 from chatkeep.core.departure import Departure
 from chatkeep.core.model import Key
-from chatkeep.errors import BodyTooLarge, MalformedRequest, UnsupportedCoding
+from chatkeep.errors import BodyTooLarge, ClientLeft, MalformedRequest, UnsupportedCoding
 
 _MAX_PARAMETERS = 200
-
-
-class ClientGone(Exception):
-    """The client left while it was still sending."""
 
 
 class Request:
@@ -59,7 +55,7 @@ class Request:
             raise MalformedRequest(why="the query has too many parameters") from error
 
     async def body(self, limit: int) -> bytes:
-        """The whole body, decoded. Raises BodyTooLarge, UnsupportedCoding, ClientGone."""
+        """The whole body, decoded. Raises BodyTooLarge, UnsupportedCoding, ClientLeft."""
         coding = self.headers.get("content-encoding", "identity").strip().lower()
         if coding not in ("identity", "gzip", "x-gzip", ""):
             raise UnsupportedCoding(coding=coding)
@@ -84,7 +80,7 @@ class Request:
         while more:
             message: MutableMapping[str, Any] = await self.receive()
             if message["type"] == "http.disconnect":
-                raise ClientGone
+                raise ClientLeft
             pieces.append(message.get("body", b""))
             size += len(pieces[-1])
             if size > limit:

@@ -30,10 +30,44 @@ class Operation(Struct, frozen=True):
     query: tuple[Filter, ...] = ()
     refusals: tuple[int, ...] = ()
     media: str = "application/json"
+    request_media: str = "application/json"
 
 
 COMPLETIONS = "/v1/chat/completions"
 COMPLETION = COMPLETIONS + "/{completion_id}"
+KEEP_COMPLETION = "/keep/v1/completions/{completion_id}"
+
+# What people use who point one base_url at us: model calls, and nothing that shows the upstream's
+# account. Forwarded as they are, never stored.
+FORWARDED = (
+    "/completions",
+    "/embeddings",
+    "/responses",
+    "/moderations",
+    "/rerank",
+    "/audio/speech",
+    "/audio/transcriptions",
+    "/audio/translations",
+    "/images/generations",
+    "/images/edits",
+    "/images/variations",
+)
+
+
+def _forwarded(path: str) -> Operation:
+    return Operation(
+        "POST",
+        "/v1" + path,
+        "forward",
+        "create",
+        "Forwarded to the upstream of its model; never stored.",
+        "Anything",
+        request="Anything",
+        refusals=(413, 415, 502, 504, 508),
+        media="*/*",
+        request_media="*/*",
+    )
+
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -44,7 +78,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Create a chat completion; with store: true it is kept.",
         "Completion",
         request="CreateCompletion",
-        refusals=(400, 413, 415, 502, 504, 508),
+        refusals=(400, 409, 413, 415, 502, 504, 508),
     ),
     Operation(
         "GET",

@@ -147,6 +147,23 @@ SCHEMAS: dict[str, Schema] = {
     "ModelList": _object(
         {"object": {"const": "list"}, "data": {"type": "array", "items": ref("Model")}}
     ),
+    "UpstreamList": _object(
+        {
+            "data": {
+                "type": "array",
+                "items": _object(
+                    {
+                        "upstream": STRING,
+                        "ok": {"type": "boolean"},
+                        "latency_ms": INTEGER,
+                        "models": INTEGER,
+                        "error": STRING_OR_NULL,
+                    }
+                ),
+            }
+        }
+    ),
+    "Anything": ANY,
     "Health": _object({"status": STRING}),
     "OpenApi": {"type": "object"},
 }

@@ -5,12 +5,23 @@ from collections.abc import Callable
 import msgspec
 from starlette.types import Send
 
-from chatkeep.core.capture import Flowing, Whole
+from chatkeep.core.calling import Flowing, Reply, Whole
 from chatkeep.core.ports import Headers
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout
 
 JSON: Headers = (("content-type", "application/json"), ("x-content-type-options", "nosniff"))
 VERSION = "2020-10-01"
+# What scripts of other origins may read of an answer's head.
+EXPOSED_HEADERS = (
+    "etag",
+    "retry-after",
+    "x-request-id",
+    "x-upstream-request-id",
+    "x-chatkeep-id",
+    "x-chatkeep-stored",
+    "x-chatkeep-upstream",
+    "x-chatkeep-idempotency",
+)
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
@@ -50,7 +61,7 @@ class Sender:
         self._elapsed_ms = elapsed_ms
         self.status = 0
 
-    async def answer(self, answer: Whole | Flowing) -> None:
+    async def answer(self, answer: Reply) -> None:
         match answer:
             case Whole():
                 length = ("content-length", str(len(answer.body)))

@@ -72,3 +72,18 @@ CREATE TABLE deleted_high (
     node INTEGER PRIMARY KEY,
     seq INTEGER NOT NULL
 ) STRICT;
+
+-- Idempotency keys: who works on one, or which completion answered it.
+CREATE TABLE claim (
+    project INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    request BLOB NOT NULL,
+    owner BLOB NOT NULL,
+    leased_until INTEGER NOT NULL,
+    expires INTEGER NOT NULL,
+    seq INTEGER,
+    tag BLOB,
+    PRIMARY KEY (project, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX claim_by_expiry ON claim (expires);

@@ -125,3 +125,32 @@ UPDATE keys_version SET version = version + 1
 -- name: keys_version
 -- How often keys or projects changed.
 SELECT version FROM keys_version
+
+-- name: sweep_claims
+-- A few idempotency keys whose day is over.
+DELETE FROM claim WHERE (project, key) IN (
+    SELECT project, key FROM claim WHERE expires <= ?1 LIMIT 16
+)
+
+-- name: select_claim
+-- An idempotency key, with its completion while that is there.
+SELECT claim.request, owner, leased_until, claim.seq, completion.tag
+FROM claim LEFT JOIN completion ON completion.seq = claim.seq AND completion.tag = claim.tag
+WHERE claim.project = ?1 AND key = ?2
+
+-- name: upsert_claim
+-- Takes an idempotency key.
+INSERT OR REPLACE INTO claim (project, key, request, owner, leased_until, expires)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+
+-- name: renew_claim
+-- The owner still works on it.
+UPDATE claim SET leased_until = ?4 WHERE project = ?1 AND key = ?2 AND owner = ?3
+
+-- name: answer_claim
+-- The completion that answers an idempotency key from now on.
+UPDATE claim SET seq = ?4, tag = ?5 WHERE project = ?1 AND key = ?2 AND owner = ?3
+
+-- name: release_claim
+-- Gives back an idempotency key that was not answered.
+DELETE FROM claim WHERE project = ?1 AND key = ?2 AND owner = ?3 AND seq IS NULL

@@ -27,7 +27,9 @@ from chatkeep.core.model import (
     Stored,
     Usage,
 )
+from chatkeep.core.ports import Claim, ClaimState
 from chatkeep.store import sql
+from chatkeep.store.sqlite import claims
 from chatkeep.store.sqlite.failures import mapped
 from chatkeep.store.sqlite.reader import ReaderPool
 from chatkeep.store.sqlite.scan import places
@@ -57,8 +59,25 @@ class SqliteStore:
     async def high_water(self) -> Seq | None:
         return await self._readers.run(_high_water)
 
-    async def insert(self, project: Project, row: Row, body: bytes) -> None:
-        await self._writer.submit(lambda connection: _insert(connection, project, row, body))
+    async def insert(
+        self, project: Project, row: Row, body: bytes, claim: Claim | None = None
+    ) -> None:
+        await self._writer.submit(lambda connection: _insert(connection, project, row, body, claim))
+
+    async def claim(self, project: Project, claim: Claim, now_unix: int) -> ClaimState:
+        return await self._writer.submit(
+            lambda connection: claims.take(connection, SQL, project, claim, now_unix)
+        )
+
+    async def renew(self, project: Project, claim: Claim, now_unix: int) -> None:
+        await self._writer.submit(
+            lambda connection: claims.renew(connection, SQL, project, claim, now_unix)
+        )
+
+    async def release(self, project: Project, claim: Claim) -> None:
+        await self._writer.submit(
+            lambda connection: claims.release(connection, SQL, project, claim)
+        )
 
     async def insert_foreign(
         self, project: Project, id: str, created_unix: int, row: Row, body: bytes
@@ -127,7 +146,13 @@ class SqliteStore:
         return found[0] if found else None
 
 
-def _insert(connection: apsw.Connection, project: Project, row: Row, body: bytes) -> None:
+def _insert(
+    connection: apsw.Connection,
+    project: Project,
+    row: Row,
+    body: bytes,
+    claim: Claim | None = None,
+) -> None:
     usage = row.usage
     connection.execute(
         SQL["insert_completion"],
@@ -154,6 +179,8 @@ def _insert(connection: apsw.Connection, project: Project, row: Row, body: bytes
     connection.execute(SQL["insert_body"], (row.seq, body))
     for kid in postings.of_row(project.secret, row):
         connection.execute(SQL["insert_posting"], (project.id, kid, row.seq))
+    if claim is not None:
+        claims.answer(connection, SQL, project, claim, Name(row.seq, row.tag))
 
 
 def _insert_foreign(

@@ -61,7 +61,8 @@ class Writer:
             await self._running
         self._thread.shutdown()
         self._connection.set_busy_timeout(BUSY_MS)
-        self._connection.pragma("wal_checkpoint(truncate)")
+        # Not by pragma: apsw would run it and change nothing.
+        self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         self._connection.close()
 
     async def _run(self) -> None:

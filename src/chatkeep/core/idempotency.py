@@ -1,0 +1,143 @@
+"""`Idempotency-Key` on stored creates: a repeated call is answered from the record (DESIGN.md §2).
+
+The key is claimed in the store before the upstream is called, and leased: when its owner dies, the
+next one with the key takes over. What is remembered is the completion, so an answer that is not
+whole, or an upstream's error, is not remembered.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from hashlib import blake2b
+
+import msgspec
+
+from chatkeep.core import replayed
+from chatkeep.core.calling import Call, Flowing, Reply, Whole
+from chatkeep.core.ports import Claim, Headers, Store
+from chatkeep.core.record import Codec
+from chatkeep.core.request import CreateRequest
+from chatkeep.errors import ClientLeft, IdempotencyKeyReused, StoreBusy, StoreFailed
+
+HEADER = "idempotency-key"
+SAYS = "x-chatkeep-idempotency"
+_WAIT_S = 0.1
+_RENEW_S = 10.0
+_OWNER_BYTES = 16
+
+Run = Callable[[Claim | None], Awaitable[Reply]]
+
+
+class Idempotency:
+    def __init__(
+        self, store: Store, unix: Callable[[], float], token_bytes: Callable[[int], bytes]
+    ) -> None:
+        self._store = store
+        self._unix = unix
+        self._token_bytes = token_bytes
+        self._codec = Codec()
+
+    async def once(self, call: Call, request: CreateRequest, run: Run) -> Reply:
+        """What `run` answers, or what it answered when the key was used before.
+
+        Waits while another call with the key is in progress. Raises IdempotencyKeyReused.
+        """
+        key = call.headers.get(HEADER)
+        if key is None:
+            return await run(None)
+        claim = Claim(_digest(key.encode()), _digest(call.body), self._token_bytes(_OWNER_BYTES))
+        try:
+            before = await self._answered_before(call, claim)
+        except (StoreBusy, StoreFailed):
+            return _saying("off", await run(None))
+        if before is not None:
+            return _repeated(before, request)
+        return await self._running(call, claim, run)
+
+    async def _answered_before(self, call: Call, claim: Claim) -> "_Before | None":
+        """The completion that answered the key's first call; None when the claim is ours."""
+        project = call.key.project
+        while True:
+            state = await self._store.claim(project, claim, int(self._unix()))
+            if state.mine:
+                return None
+            if state.other_body:
+                raise IdempotencyKeyReused
+            if state.answered is not None:
+                stored = await self._store.get(project, state.answered)
+                if stored is not None:
+                    answer = self._codec.decode(stored.body).answer.whole()
+                    return _Before(answer, _headers(stored.row.id, stored.row.upstream))
+            await asyncio.sleep(_WAIT_S)
+            if call.departure.left:
+                raise ClientLeft
+
+    async def _running(self, call: Call, claim: Claim, run: Run) -> Reply:
+        renewing = asyncio.create_task(self._renew(call, claim))
+        try:
+            reply = await run(claim)
+        except BaseException:
+            await self._end(call, claim, renewing)
+            raise
+        if isinstance(reply, Flowing):
+            pieces = self._flowing(reply.pieces, call, claim, renewing)
+            return Flowing(reply.status, reply.headers, pieces)
+        await self._end(call, claim, renewing)
+        return reply
+
+    async def _flowing(
+        self,
+        pieces: AsyncIterator[bytes],
+        call: Call,
+        claim: Claim,
+        renewing: "asyncio.Task[None]",
+    ) -> AsyncIterator[bytes]:
+        try:
+            async for piece in pieces:
+                yield piece
+        finally:
+            await self._end(call, claim, renewing)
+
+    async def _end(self, call: Call, claim: Claim, renewing: "asyncio.Task[None]") -> None:
+        """Gives the key back; one that has been answered stays."""
+        renewing.cancel()
+        with contextlib.suppress(StoreBusy, StoreFailed):  # then the lease runs out by itself
+            await asyncio.shield(self._store.release(call.key.project, claim))
+
+    async def _renew(self, call: Call, claim: Claim) -> None:
+        while True:
+            await asyncio.sleep(_RENEW_S)
+            try:
+                await self._store.renew(call.key.project, claim, int(self._unix()))
+            except (StoreBusy, StoreFailed):
+                continue  # a lease lasts several renewals
+
+
+class _Before(msgspec.Struct, frozen=True):
+    answer: bytes
+    headers: Headers
+
+
+def _headers(id: str, upstream: str) -> Headers:
+    return (
+        ("x-chatkeep-id", id),
+        ("x-chatkeep-stored", "yes"),
+        ("x-chatkeep-upstream", upstream),
+        (SAYS, "repeated"),
+    )
+
+
+def _repeated(before: _Before, request: CreateRequest) -> Whole:
+    if not request.stream:
+        head = (("content-type", "application/json"), *before.headers)
+        return Whole(200, head, before.answer)
+    events = replayed.events(before.answer, include_usage=request.include_usage)
+    return Whole(200, (*replayed.HEADERS, *before.headers), events)
+
+
+def _saying(word: str, reply: Reply) -> Reply:
+    return msgspec.structs.replace(reply, headers=(*reply.headers, (SAYS, word)))
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=16).digest()

@@ -1,0 +1,149 @@
+"""Committing a completion: its record, its row, and who is told."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from msgspec import Struct
+
+from chatkeep.core import answer as answers
+from chatkeep.core.answer import Answer, scrubbed
+from chatkeep.core.answerid import under
+from chatkeep.core.calling import Call
+from chatkeep.core.ids import TAG_BYTES, Name, Sequencer
+from chatkeep.core.jsonspan import dumps
+from chatkeep.core.model import Row, Status
+from chatkeep.core.ports import Claim, Store, Watcher
+from chatkeep.core.record import Codec, Record, split
+from chatkeep.core.recording import Recording
+from chatkeep.core.request import CreateRequest
+from chatkeep.errors import Refusal
+
+
+class Clock(Struct, frozen=True):
+    """Where times come from: `unix` and `monotonic` in seconds."""
+
+    unix: Callable[[], float]
+    monotonic: Callable[[], float]
+
+
+class Draft(Struct):
+    """A completion in the making. `started` and `first_token` are monotonic seconds."""
+
+    call: Call
+    request: CreateRequest
+    name: Name
+    started: float
+    claim: Claim | None
+    upstream: str = ""
+    first_token: float | None = None
+
+
+class Keeper:
+    """Writes completions to the store. What has begun to be written is written to its end."""
+
+    def __init__(
+        self,
+        store: Store,
+        sequencer: Sequencer,
+        clock: Clock,
+        token_bytes: Callable[[int], bytes],
+        watcher: Watcher,
+    ) -> None:
+        self._store = store
+        self._sequencer = sequencer
+        self._clock = clock
+        self._token_bytes = token_bytes
+        self._watcher = watcher
+        self._codec = Codec()
+        self._writing: set[asyncio.Task[str | None]] = set()
+
+    def draft(self, call: Call, request: CreateRequest, claim: Claim | None) -> Draft:
+        """Gives the completion its place in the order of arrival."""
+        seq = self._sequencer.next(int(self._clock.unix()))
+        name = Name(seq, self._token_bytes(TAG_BYTES))
+        return Draft(call, request, name, self._clock.monotonic(), claim)
+
+    def token_came(self, draft: Draft) -> None:
+        draft.first_token = self._clock.monotonic()
+
+    def not_kept(self, reason: str) -> None:
+        self._watcher.not_kept(reason, None)
+
+    async def keep(
+        self, draft: Draft, answer: bytes, upstream_id: str | None, status: Status = "complete"
+    ) -> str | None:
+        """Commits the completion; why it was not kept, when it was not."""
+        read = answers.read(answer)
+        asked = split(draft.request.body, draft.request.slices)
+        body = self._codec.encode(Record(asked, split(answer, read.messages), upstream_id))
+        row = self._row(draft, read, status)
+        # An answer that is not whole is no answer to a repeated call.
+        claim = draft.claim if status == "complete" else None
+        try:
+            await self._store.insert(draft.call.key.project, row, body, claim)
+        except Refusal as error:
+            self._watcher.not_kept("store", error)
+            return error.message
+        self._watcher.kept(status)
+        return None
+
+    def keep_stream(self, draft: Draft, recording: Recording) -> "asyncio.Task[str | None]":
+        """The same for a stream as far as it has come.
+
+        In a task of its own: the request's may be cancelled at any moment, and what was received is
+        kept all the same.
+        """
+        return self._in_background(self._keep_stream(draft, recording))
+
+    async def drain(self) -> None:
+        """Waits for what is being written."""
+        while self._writing:
+            await asyncio.wait(self._writing)
+
+    async def _keep_stream(self, draft: Draft, recording: Recording) -> str | None:
+        assembly = recording.assembly
+        if recording.overflow:
+            self.not_kept("too large")
+            return "it is too large"
+        if assembly.upstream_id is None and not assembly.has_content:
+            self.not_kept("nothing came")
+            return "nothing came"
+        answer = under(assembly.completion(), draft.name.id)
+        status = _status(recording, left=draft.call.departure.left)
+        return await self.keep(draft, answer, assembly.upstream_id, status)
+
+    def _in_background(self, keep: Coroutine[Any, Any, str | None]) -> "asyncio.Task[str | None]":
+        task = asyncio.create_task(keep)
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+        return task
+
+    def _row(self, draft: Draft, read: Answer, status: Status) -> Row:
+        first_token = draft.first_token
+        return Row(
+            seq=draft.name.seq,
+            tag=draft.name.tag,
+            request_id=draft.call.request_id,
+            model=read.model or scrubbed(draft.request.model),
+            status=status,
+            finish_reason=read.finish_reason,
+            usage=read.usage,
+            duration_ms=_ms(self._clock.monotonic() - draft.started),
+            first_token_ms=None if first_token is None else _ms(first_token - draft.started),
+            upstream=draft.upstream,
+            key=draft.call.key.id,
+            preview=read.preview,
+            metadata=dumps(draft.request.metadata),
+        )
+
+
+def _status(recording: Recording, *, left: bool) -> Status:
+    assembly = recording.assembly
+    if assembly.error is None and (assembly.complete or (assembly.done and not left)):
+        return "complete"
+    return "partial" if left else "failed_midstream"
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,50 @@
+"""A stored completion as the stream it could have come in: one chunk a choice."""
+
+from chatkeep.core import jsonspan
+from chatkeep.core.headers import STREAM
+from chatkeep.core.ports import Headers
+from chatkeep.core.stored import Fields, fields
+
+HEADERS: Headers = (("content-type", "text/event-stream; charset=utf-8"), *STREAM)
+
+_NOT_IN_CHUNKS = ("object", "choices", "usage")
+_NULL = b"null"
+
+
+def events(answer: bytes, *, include_usage: bool) -> bytes:
+    whole = fields(answer)
+    shared = {key: value for key, value in whole.items() if key not in _NOT_IN_CHUNKS}
+    choices = jsonspan.elements(whole.get("choices", b"[]"))
+    usage = {"usage": _NULL} if include_usage else {}
+    chunks = [_chunk(shared, b"[%b]" % _choice(fields(choice)), usage) for choice in choices]
+    if include_usage:
+        chunks.append(_chunk(shared, b"[]", {"usage": whole.get("usage", _NULL)}))
+    return b"".join(b"data: %b\n\n" % chunk for chunk in (*chunks, b"[DONE]"))
+
+
+def _chunk(shared: Fields, choices: bytes, usage: Fields) -> bytes:
+    object = {"object": b'"chat.completion.chunk"'}
+    return _json({**shared, **object, "choices": choices, **usage})
+
+
+def _choice(choice: Fields) -> bytes:
+    delta = fields(choice.pop("message", b"{}"))
+    calls = delta.get("tool_calls", _NULL)
+    if calls[:1] == b"[":
+        delta["tool_calls"] = b"[%b]" % b",".join(map(_call, *_numbered(calls)))
+    index = choice.pop("index", b"0")
+    return _json({"index": index, "delta": _json(delta), **choice})
+
+
+def _numbered(calls: bytes) -> tuple[range, list[bytes]]:
+    items = jsonspan.elements(calls)
+    return range(len(items)), items
+
+
+def _call(index: int, call: bytes) -> bytes:
+    return _json({"index": b"%d" % index, **fields(call)})
+
+
+def _json(members: Fields) -> bytes:
+    pairs = (b"%b:%b" % (jsonspan.dumps(key), value) for key, value in members.items())
+    return b"{%b}" % b",".join(pairs)

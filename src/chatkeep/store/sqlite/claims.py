@@ -1,0 +1,51 @@
+"""Idempotency keys in SQLite: claimed, leased, answered."""
+
+from typing import Any
+
+import apsw
+
+from chatkeep.core.ids import Name, Seq
+from chatkeep.core.model import Project
+from chatkeep.core.ports import Claim, ClaimState
+
+LEASE_S = 30
+REMEMBERED_S = 24 * 3600
+
+Sql = dict[str, str]
+
+
+def take(
+    connection: apsw.Connection, sql: Sql, project: Project, claim: Claim, now_unix: int
+) -> ClaimState:
+    connection.execute(sql["sweep_claims"], (now_unix,))
+    found: Any = connection.execute(sql["select_claim"], (project.id, claim.key)).fetchall()
+    if found:
+        request, owner, leased_until, seq, tag = found[0]
+        answered = Name(Seq(seq), tag) if tag is not None else None
+        working = seq is None and leased_until > now_unix and owner != claim.owner
+        if (answered or working) and request != claim.request:
+            return ClaimState(other_body=True)
+        if answered or working:
+            return ClaimState(answered=answered)
+    until, expires = now_unix + LEASE_S, now_unix + REMEMBERED_S
+    bindings = (project.id, claim.key, claim.request, claim.owner, until, expires)
+    connection.execute(sql["upsert_claim"], bindings)
+    return ClaimState(mine=True)
+
+
+def renew(
+    connection: apsw.Connection, sql: Sql, project: Project, claim: Claim, now_unix: int
+) -> None:
+    until = now_unix + LEASE_S
+    connection.execute(sql["renew_claim"], (project.id, claim.key, claim.owner, until))
+
+
+def answer(
+    connection: apsw.Connection, sql: Sql, project: Project, claim: Claim, name: Name
+) -> None:
+    bindings = (project.id, claim.key, claim.owner, name.seq, name.tag)
+    connection.execute(sql["answer_claim"], bindings)
+
+
+def release(connection: apsw.Connection, sql: Sql, project: Project, claim: Claim) -> None:
+    connection.execute(sql["release_claim"], (project.id, claim.key, claim.owner))

@@ -1,0 +1,30 @@
+"""The endpoints of our own API under /keep/v1."""
+
+import time
+
+import msgspec
+
+from chatkeep.core.calling import Whole
+from chatkeep.core.catalogue import Catalogue
+from chatkeep.core.library import Library
+from chatkeep.web.request import Request
+from chatkeep.web.wire import json
+
+
+class Keep:
+    """One method an operation of the route table, by its name there."""
+
+    def __init__(self, library: Library, catalogue: Catalogue) -> None:
+        self._library = library
+        self._catalogue = catalogue
+
+    async def raw_request(self, request: Request) -> Whole:
+        id = request.parameter("completion_id")
+        return json(await self._library.raw_request(request.key.project, id))
+
+    async def raw_answer(self, request: Request) -> Whole:
+        id = request.parameter("completion_id")
+        return json(await self._library.raw_answer(request.key.project, id))
+
+    async def list_upstreams(self, request: Request) -> Whole:
+        return json(msgspec.json.encode({"data": await self._catalogue.health(time.monotonic)}))
