@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from chatkeep.core import headers as wire
 from chatkeep.core.departure import Departure
-from chatkeep.core.ids import Name
+from chatkeep.core.ids import CompletionId
 from chatkeep.core.model import Key
 from chatkeep.core.ports import Headers, Route, UpstreamAnswer
 from chatkeep.errors import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
@@ -101,17 +101,17 @@ class Caller:
         return answered
 
 
-def head(answered: Answered, stored: str | None, name: Name | None = None) -> Headers:
+def head(answered: Answered, stored: str | None, id: CompletionId | None = None) -> Headers:
     """The headers of an answer: the upstream's that pass, and ours.
 
-    `stored` is what `x-chatkeep-stored` says; `name` is what the answer is kept under, whose id
-    stands in it in place of the upstream's.
+    `stored` is what `x-chatkeep-stored` says; `id` is what the answer is kept under, and stands
+    in it in place of the upstream's.
     """
     passed = wire.down(answered.answer.headers)
-    if name is not None:
+    if id is not None:
         # The id changes the length, and with it every validator of the upstream's bytes.
         passed = wire.without(passed, "content-length", "etag", "content-md5", "digest")
-        passed.append(("x-chatkeep-id", name.id))
+        passed.append(("x-chatkeep-id", id))
     if stored is not None:
         passed.append(("x-chatkeep-stored", stored))
     passed.append(("x-chatkeep-upstream", answered.route.upstream.name))

@@ -7,6 +7,7 @@ store. When the store fails the caller still gets the answer and is told (DESIGN
 import asyncio
 from collections.abc import AsyncIterator
 
+from chatkeep.core import headers as wire
 from chatkeep.core import jsonspan
 from chatkeep.core.answerid import renamed
 from chatkeep.core.calling import (
@@ -71,7 +72,7 @@ class Capture:
             hide_usage = answered.route.add_usage and not request.include_usage
             return Flowing(
                 answer.status,
-                head(answered, "pending", draft.name),
+                head(answered, "pending", draft.id),
                 self._recorded(draft, answer, hide_usage=hide_usage),
             )
         return await self._plain(draft, answered)
@@ -98,14 +99,14 @@ class Capture:
             self._keeper.not_kept("too large")
             said = head(answered, "no; it is too large")
             return Flowing(answer.status, said, all_of(answer, body))
-        ours = renamed(body, draft.name.id)
-        if ours is None and _is_json(body):
+        ours = renamed(body, draft.id)
+        if ours is None and not _unreadable_json(answer, body):
             self._keeper.not_kept("no completion")
             return Whole(answer.status, head(answered, "no; it is no completion"), body)
         text, upstream_id = (body, None) if ours is None else ours
         failed = await self._keeper.keep(draft, text, upstream_id)
         stored = "yes" if failed is None else f"no; {failed}"
-        return Whole(answer.status, head(answered, stored, draft.name), text)
+        return Whole(answer.status, head(answered, stored, draft.id), text)
 
     async def _recorded(
         self, draft: Draft, answer: UpstreamAnswer, *, hide_usage: bool
@@ -113,7 +114,7 @@ class Capture:
         """The stream's bytes; its completion is committed before `[DONE]`, or when it ends."""
         departure = draft.call.departure
         recording = Recording(
-            draft.name.id, draft.request.n, hide_usage=hide_usage, max_bytes=self._max_answer
+            draft.id, draft.request.n, hide_usage=hide_usage, max_bytes=self._max_answer
         )
         departure.then(lambda: self._leave(recording, answer))
         broken: Refusal | None = None
@@ -129,8 +130,10 @@ class Capture:
                     kept = self._keeper.keep_stream(draft, recording)
                     yield _comment(await asyncio.shield(kept)) + recording.held
                     _close_later(answer)
+            draft.ended = True
         except (UpstreamFailed, UpstreamTimeout) as error:
             broken = error
+            draft.ended = not departure.left
         finally:
             answer.close()
             if kept is None:
@@ -154,12 +157,15 @@ def _close_later(answer: UpstreamAnswer) -> None:
     asyncio.get_running_loop().call_later(GRACE_S, answer.close)
 
 
-def _is_json(body: bytes) -> bool:
+def _unreadable_json(answer: UpstreamAnswer, body: bytes) -> bool:
+    """Whether it says it is JSON and does not parse, like NaN in it: kept as it is, unread."""
+    if "json" not in wire.get(answer.headers, "content-type").lower():
+        return False
     try:
         jsonspan.loads(body)
     except Refusal:
-        return False
-    return True
+        return True
+    return False
 
 
 def _comment(failed: str | None) -> bytes:

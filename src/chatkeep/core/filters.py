@@ -27,7 +27,7 @@ Parameter = Literal[
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
-_INTEGER = re.compile(r"-?\d{1,18}", re.ASCII)
+_INTEGER = re.compile(r"-?\d{1,400}", re.ASCII)
 _METADATA = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 
 

@@ -19,7 +19,6 @@ STREAM: Headers = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 
 _HOP_BY_HOP = frozenset(
     {
-        "connection",
         "keep-alive",
         "proxy-authenticate",
         "proxy-authorization",
@@ -31,9 +30,8 @@ _HOP_BY_HOP = frozenset(
     }
 )
 # The server is us, cookies are the upstream account's, and these the web layer sets itself.
-_OURS = frozenset(
-    {"set-cookie", "server", "date", "x-request-id", "openai-processing-ms", "openai-version"}
-)
+_OURS = frozenset({"set-cookie", "server", "date", "openai-processing-ms", "openai-version"})
+_DROPPED = _HOP_BY_HOP | _OURS
 
 
 def up(given: Mapping[str, str], configured: Iterable[str] = ()) -> dict[str, str]:
@@ -43,14 +41,16 @@ def up(given: Mapping[str, str], configured: Iterable[str] = ()) -> dict[str, st
 
 def down(given: Headers) -> list[tuple[str, str]]:
     """The upstream's headers that the client gets; its request id under a name of its own."""
-    connection = _named_by_connection(given)
-    passed = []
+    passed: list[tuple[str, str]] = []
+    connection = ""
     for name, value in given:
         if name == "x-request-id":
             passed.append(("x-upstream-request-id", value))
-        elif name not in _HOP_BY_HOP and name not in _OURS and name not in connection:
+        elif name == "connection":
+            connection = f"{connection},{value}"
+        elif name not in _DROPPED:
             passed.append((name, value))
-    return passed
+    return without(passed, *_listed(connection)) if connection else passed
 
 
 def without(given: Headers, *names: str) -> list[tuple[str, str]]:
@@ -62,6 +62,6 @@ def get(given: Headers, wanted: str) -> str:
     return next((value for name, value in given if name == wanted), "")
 
 
-def _named_by_connection(given: Headers) -> set[str]:
-    listed = ",".join(value for name, value in given if name == "connection")
-    return {name.strip().lower() for name in listed.split(",")}
+def _listed(connection: str) -> list[str]:
+    """The names a Connection header makes hop-by-hop."""
+    return [name.strip().lower() for name in connection.split(",")]

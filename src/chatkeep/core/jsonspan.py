@@ -8,6 +8,7 @@ allows (a lone surrogate escape) the standard library's scanner takes over.
 import json
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import msgspec
@@ -104,17 +105,14 @@ def edited(text: bytes, edits: Iterable[Edit]) -> bytes:
 
 def cut(found: list[Member], unwanted: frozenset[str]) -> list[Edit]:
     """The edits that remove all members of these names with their commas."""
+    kept = [member for member in found if member.key not in unwanted]
+    if not kept:
+        return [(found[0].start, found[-1].end, b"")] if found else []
     edits: list[Edit] = []
-    last_kept_end: int | None = None
-    for index, member in enumerate(found):
-        if member.key not in unwanted:
-            last_kept_end = member.end
-        elif any(later.key not in unwanted for later in found[index + 1 :]):
-            edits.append((member.start, found[index + 1].start, b""))
-        else:
-            start = member.start if last_kept_end is None else last_kept_end
-            edits.append((start, found[-1].end, b""))
-            break
+    for member, after in pairwise(found):
+        if member.key in unwanted and member.start < kept[-1].start:
+            edits.append((member.start, after.start, b""))
+    edits.append((kept[-1].end, found[-1].end, b""))
     return edits
 
 
@@ -139,18 +137,22 @@ def _walk(text: bytes, values: dict[str, msgspec.Raw]) -> list[Member] | None:
     """
     found: list[Member] = []
     at = _after_opening(text)
-    closed = not values
     for key, value in values.items():
-        at_value = _value_of(text, at, key)
+        start = at
+        at = _value_of(text, start, key)
         raw = bytes(value)
-        end = at_value + len(raw)
-        after = _NEXT.match(text, end)
-        if at_value < 0 or after is None or not text.startswith(raw, at_value):
+        end = at + len(raw)
+        if at < 0 or not text.startswith(raw, at):
             return None
-        found.append(Member(key, at, at_value, end))
-        at = after.end()
-        closed = after[1] == b"}"
-    return found if closed else None
+        found.append(Member(key, start, at, end))
+        if text[end : end + 2] == b',"':  # as nearly every client writes it
+            at = end + 1
+        elif (after := _NEXT.match(text, end)) is not None:
+            at = after.end()
+        else:
+            return None
+    # Only the brace that closes the object has nothing but space behind it.
+    return found if not found or at == len(text) else None
 
 
 def _value_of(text: bytes, at: int, key: str) -> int:

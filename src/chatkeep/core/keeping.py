@@ -10,7 +10,7 @@ from chatkeep.core import answer as answers
 from chatkeep.core.answer import Answer, scrubbed
 from chatkeep.core.answerid import under
 from chatkeep.core.calling import Call
-from chatkeep.core.ids import TAG_BYTES, Name, Sequencer
+from chatkeep.core.ids import TAG_BYTES, CompletionId, Name, Sequencer
 from chatkeep.core.jsonspan import dumps
 from chatkeep.core.model import Row, Status
 from chatkeep.core.ports import Claim, Store, Watcher
@@ -28,15 +28,21 @@ class Clock(Struct, frozen=True):
 
 
 class Draft(Struct):
-    """A completion in the making. `started` and `first_token` are monotonic seconds."""
+    """A completion in the making. `started` and `first_token` are monotonic seconds.
+
+    `ended` says that its stream came to an end at the upstream, whether good or bad: else it was us
+    who stopped, because the client left or the server goes down.
+    """
 
     call: Call
     request: CreateRequest
     name: Name
+    id: CompletionId
     started: float
     claim: Claim | None
     upstream: str = ""
     first_token: float | None = None
+    ended: bool = False
 
 
 class Keeper:
@@ -62,7 +68,7 @@ class Keeper:
         """Gives the completion its place in the order of arrival."""
         seq = self._sequencer.next(int(self._clock.unix()))
         name = Name(seq, self._token_bytes(TAG_BYTES))
-        return Draft(call, request, name, self._clock.monotonic(), claim)
+        return Draft(call, request, name, name.id, self._clock.monotonic(), claim)
 
     def token_came(self, draft: Draft) -> None:
         draft.first_token = self._clock.monotonic()
@@ -109,8 +115,8 @@ class Keeper:
         if assembly.upstream_id is None and not assembly.has_content:
             self.not_kept("nothing came")
             return "nothing came"
-        answer = under(assembly.completion(), draft.name.id)
-        status = _status(recording, left=draft.call.departure.left)
+        answer = under(assembly.completion(), draft.id)
+        status = _status(recording, ended=draft.ended)
         return await self.keep(draft, answer, assembly.upstream_id, status)
 
     def _in_background(self, keep: Coroutine[Any, Any, str | None]) -> "asyncio.Task[str | None]":
@@ -138,11 +144,11 @@ class Keeper:
         )
 
 
-def _status(recording: Recording, *, left: bool) -> Status:
+def _status(recording: Recording, *, ended: bool) -> Status:
     assembly = recording.assembly
-    if assembly.error is None and (assembly.complete or (assembly.done and not left)):
+    if assembly.error is None and (assembly.complete or assembly.done):
         return "complete"
-    return "partial" if left else "failed_midstream"
+    return "failed_midstream" if ended or assembly.error is not None else "partial"
 
 
 def _ms(seconds: float) -> int:

@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
@@ -35,6 +37,8 @@ class HttpUpstream:
         self.name = setting.name
         self._setting = setting
         self._hop = hop
+        self._urls: dict[str, URL] = {}
+        self._proxy = _proxy(setting.base_url)
         self._opened: aiohttp.ClientSession | None = None
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> UpstreamAnswer:
@@ -50,16 +54,25 @@ class HttpUpstream:
     async def _call(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> UpstreamAnswer:
-        url = URL(self._setting.base_url + path, encoded=True)
-        if self._setting.query:
-            url = url.update_query(self._setting.query)
         try:
             response = await self._session().request(
-                method, url, data=body, headers=self._headers(headers), allow_redirects=False
+                method,
+                self._url(path),
+                data=body,
+                headers=self._headers(headers),
+                allow_redirects=False,
+                proxy=self._proxy,
             )
         except _CAUGHT as error:
             raise mapped(error, self.name) from error
         return HttpAnswer(response, self.name)
+
+    def _url(self, path: str) -> URL:
+        url = self._urls.get(path)
+        if url is None:
+            url = URL(self._setting.base_url + path, encoded=True).update_query(self._setting.query)
+            self._urls[path] = url
+        return url
 
     def _headers(self, given: Mapping[str, str]) -> dict[str, str]:
         setting = self._setting
@@ -85,7 +98,6 @@ class HttpUpstream:
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"user-agent": _AGENT},
-                trust_env=True,  # proxies as every client on the machine uses them
             )
         return self._opened
 
@@ -116,6 +128,17 @@ def mapped(error: Exception, upstream: str) -> Refusal:
         if isinstance(error, foreign):
             return ours(upstream=upstream, detail=detail)
     return UpstreamFailed(upstream=upstream, detail=detail)
+
+
+def _proxy(base_url: str) -> str | None:
+    """The proxy that the environment names for this address.
+
+    Asked once: aiohttp's own `trust_env` looks it up for each call, and reads .netrc as well.
+    """
+    parts = urlsplit(base_url)
+    if not parts.hostname or proxy_bypass(parts.hostname):
+        return None
+    return getproxies().get(parts.scheme)
 
 
 def _end_to_end(response: aiohttp.ClientResponse) -> Headers:

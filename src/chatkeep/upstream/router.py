@@ -7,6 +7,7 @@ from chatkeep.core.ports import Route, Upstream
 from chatkeep.settings import UpstreamSetting
 
 _FIRST_PAUSE_S = 0.25
+_REMEMBERED = 1000  # models; callers choose the names, so there is an end to it
 
 
 class Router:
@@ -14,15 +15,15 @@ class Router:
 
     def __init__(self, upstreams: Sequence[tuple[Upstream, UpstreamSetting]]) -> None:
         self._upstreams = upstreams
+        self._known: dict[str, Sequence[Route]] = {}
         self._named = {setting.name: (upstream, setting) for upstream, setting in upstreams}
 
     def routes(self, model: str) -> Sequence[Route]:
-        upstream, setting = next(
-            (entry for entry in self._upstreams if _serves(entry[1], model)), self._upstreams[0]
-        )
-        routes = list(_attempts(upstream, setting, model))
-        for fallback in setting.fallbacks:
-            routes += _attempts(*self._named[fallback], model)
+        routes = self._known.get(model)
+        if routes is None:
+            routes = self._routes(model)
+            if len(self._known) < _REMEMBERED:
+                self._known[model] = routes
         return routes
 
     def all(self) -> Sequence[Upstream]:
@@ -31,6 +32,15 @@ class Router:
     async def aclose(self) -> None:
         for upstream, _ in self._upstreams:
             await upstream.aclose()
+
+    def _routes(self, model: str) -> Sequence[Route]:
+        upstream, setting = next(
+            (entry for entry in self._upstreams if _serves(entry[1], model)), self._upstreams[0]
+        )
+        routes = list(_attempts(upstream, setting, model))
+        for fallback in setting.fallbacks:
+            routes += _attempts(*self._named[fallback], model)
+        return routes
 
 
 def _attempts(upstream: Upstream, setting: UpstreamSetting, model: str) -> Iterator[Route]:

@@ -1,7 +1,5 @@
 """The endpoints of OpenAI's API: decode, call the core, encode."""
 
-import asyncio
-
 from chatkeep.core.calling import Call, Reply, Whole
 from chatkeep.core.capture import Capture
 from chatkeep.core.catalogue import Catalogue
@@ -63,8 +61,7 @@ class Api:
 
     async def _call(self, request: Request) -> Call:
         body = await request.body(self._max_body)
-        watching = asyncio.create_task(request.watch_departure())
-        request.cleanup.append(watching.cancel)
+        request.expect_departure()
         return Call(request.key, body, request.headers, request.request_id, request.departure)
 
 

@@ -44,9 +44,19 @@ class Metrics:
             registry=self._registry,
         )
 
+        self._of_route: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        self._requests.labels(route, method, status).inc()
-        self._seconds.labels(route, method).observe(seconds)
+        found = self._of_route.get((route, method, status))
+        if found is None:
+            found = (
+                self._requests.labels(route, method, status),
+                self._seconds.labels(route, method),
+            )
+            self._of_route[route, method, status] = found
+        requests, histogram = found
+        requests.inc()
+        histogram.observe(seconds)
 
     def kept(self, status: Status) -> None:
         self._kept.labels(status).inc()

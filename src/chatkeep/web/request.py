@@ -1,5 +1,6 @@
 """One HTTP request as endpoints see it, and the reading of its body within limits."""
 
+import asyncio
 import zlib
 from collections.abc import Callable, MutableMapping
 from typing import Any
@@ -12,6 +13,7 @@ from chatkeep.core.model import Key
 from chatkeep.errors import BodyTooLarge, ClientLeft, MalformedRequest, UnsupportedCoding
 
 _MAX_PARAMETERS = 200
+_WATCHED_AFTER_S = 0.01
 
 
 class Request:
@@ -65,8 +67,20 @@ class Request:
         raw = await self._received(limit)
         return _gunzipped(raw, limit) if coding.endswith("gzip") else raw
 
-    async def watch_departure(self) -> None:
-        """Waits until the client leaves, and says so. Only after the body was read."""
+    def expect_departure(self) -> None:
+        """From soon on, says when the client leaves. Only after the body was read.
+
+        Not at once: most calls that are quick spare themselves a task that way.
+        """
+        loop = asyncio.get_running_loop()
+        soon = loop.call_later(_WATCHED_AFTER_S, self._begin_watching)
+        self.cleanup.append(soon.cancel)
+
+    def _begin_watching(self) -> None:
+        watching = asyncio.get_running_loop().create_task(self._watch_departure())
+        self.cleanup.append(watching.cancel)
+
+    async def _watch_departure(self) -> None:
         while True:
             message = await self.receive()
             if message["type"] == "http.disconnect":
