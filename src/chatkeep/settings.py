@@ -21,9 +21,11 @@ from chatkeep.errors import BadSetting
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
+_SECRETS = ("key", "upstream_key", "upstream")
 _LISTS = ("cors_origins", "trusted_proxies")
 PREFIX = "CHATKEEP_"
 FILE = "chatkeep.toml"
+_PORTS = {"http": 80, "https": 443}
 OPENAI = "https://api.openai.com/v1"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -132,8 +134,16 @@ def load(
     try:
         settings = msgspec.convert(values, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise BadSetting(f"a setting cannot be used: {error}") from error
+        raise BadSetting(_unusable(values, error)) from error
     return _checked(settings)
+
+
+def _unusable(values: Mapping[str, Any], error: msgspec.ValidationError) -> str:
+    named = re.search(r"at `\$\.(\w+)", str(error))
+    name = named[1] if named else ""
+    if name in values and name not in _SECRETS:
+        return f"{name} is {values[name]!r}: {error}"
+    return f"a setting cannot be used: {error}"
 
 
 def default_store() -> str:
@@ -174,8 +184,9 @@ def _checked(settings: Settings) -> Settings:
             f"no_auth with host {settings.host!r} would open the store to the network; use it only"
             " with 127.0.0.1, ::1 or localhost"
         )
-    if settings.max_body_bytes < 1 or settings.max_answer_bytes < 1:
-        raise BadSetting("max_body_bytes and max_answer_bytes must be at least 1")
+    for name in ("max_body_bytes", "max_answer_bytes"):
+        if getattr(settings, name) < 1:
+            raise BadSetting(f"{name} is {getattr(settings, name)}; give at least 1")
     if settings.root_path and not re.fullmatch(r"(/[\w.~-]+)+", settings.root_path):
         raise BadSetting(f"root_path is {settings.root_path!r}; give a path like /chatkeep")
     return settings
@@ -226,24 +237,34 @@ def _of_openai(settings: Settings, environ: Mapping[str, str]) -> tuple[Upstream
 
 
 def _is_us(url: str, settings: Settings) -> bool:
-    parts = urlsplit(url)
-    return parts.hostname in (*LOOPBACK, settings.host) and parts.port == settings.port
+    host, port = _address(url, "OPENAI_BASE_URL")
+    return host in (*LOOPBACK, settings.host) and port == settings.port
 
 
 def _host(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2] or "upstream"
+    host, port = _address(url, "the upstream")
+    return host if port in _PORTS.values() else f"{host}:{port}"
 
 
 def _usable(upstream: UpstreamSetting, environ: Mapping[str, str]) -> UpstreamSetting:
-    parts = urlsplit(upstream.base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise BadSetting(
-            f"the base URL of upstream {upstream.name!r} is {upstream.base_url!r}; give one like"
-            " https://api.openai.com/v1"
-        )
+    _address(upstream.base_url, f"upstream {upstream.name!r}")
     return msgspec.structs.replace(
         upstream, base_url=upstream.base_url.rstrip("/"), key=_key(upstream, environ)
     )
+
+
+def _address(url: str, of: str) -> tuple[str, int]:
+    """Host and port of a base URL. Raises BadSetting."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+    except (ValueError, KeyError):
+        host, port = "", 0
+    if not host:
+        raise BadSetting(
+            f"the base URL of {of} is {url!r}; give one like https://api.openai.com/v1"
+        )
+    return host, port
 
 
 def _key(upstream: UpstreamSetting, environ: Mapping[str, str]) -> str | None:

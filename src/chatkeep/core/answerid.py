@@ -4,10 +4,13 @@ import re
 from typing import NamedTuple
 
 from chatkeep.core import jsonspan
+from chatkeep.core.answer import scrubbed
 from chatkeep.core.ids import CompletionId
 from chatkeep.errors import Refusal
 
-# Nearly every answer begins with its id.
+# Nearly every answer begins with its id. A second one, which readers would take, or one that may
+# be nested, is looked at closer.
+_ANY_ID = re.compile(rb'"(?:i|\\u0069)(?:d|\\u0064)"')
 _FIRST_ID = re.compile(rb'\s*\{\s*"id"\s*:\s*("[^"\\]*")')
 
 
@@ -36,7 +39,7 @@ def id_span(text: bytes) -> IdSpan | None:
     if "choices" not in fields and not kind.startswith(b'"chat.completion'):
         return None
     first = _FIRST_ID.match(text)
-    if first is not None and first[1] == fields["id"]:
+    if first is not None and not _ANY_ID.search(text, first.end()):
         return IdSpan(first.start(1), first.end(1), b"", b"")
     members = jsonspan.members(text)
     for member in reversed(members):
@@ -67,4 +70,4 @@ def put(text: bytes, span: IdSpan, id: CompletionId) -> bytes:
 
 def _upstream_id(raw: bytes) -> str | None:
     value = jsonspan.loads(raw) if raw else None
-    return value if isinstance(value, str) else None
+    return scrubbed(value) if isinstance(value, str) else None

@@ -119,6 +119,7 @@ class Capture:
         departure.then(lambda: self._leave(recording, answer))
         broken: Refusal | None = None
         kept: asyncio.Task[str | None] | None = None
+        closing: asyncio.TimerHandle | None = None
         try:
             while data := await answer.read():
                 out = recording.take(data)
@@ -129,13 +130,15 @@ class Capture:
                 if recording.assembly.done and kept is None:
                     kept = self._keeper.keep_stream(draft, recording)
                     yield _comment(await asyncio.shield(kept)) + recording.held
-                    _close_later(answer)
+                    closing = _close_later(answer)
             draft.ended = True
         except (UpstreamFailed, UpstreamTimeout) as error:
             broken = error
             draft.ended = not departure.left
         finally:
             answer.close()
+            if closing is not None:
+                closing.cancel()
             if kept is None:
                 kept = self._keeper.keep_stream(draft, recording)
         if rest := recording.rest():
@@ -153,8 +156,8 @@ class Capture:
             answer.close()
 
 
-def _close_later(answer: UpstreamAnswer) -> None:
-    asyncio.get_running_loop().call_later(GRACE_S, answer.close)
+def _close_later(answer: UpstreamAnswer) -> asyncio.TimerHandle:
+    return asyncio.get_running_loop().call_later(GRACE_S, answer.close)
 
 
 def _unreadable_json(answer: UpstreamAnswer, body: bytes) -> bool:

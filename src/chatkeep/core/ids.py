@@ -21,6 +21,7 @@ IMPORT_NODE = 1023
 _NODE_SHIFT = COUNTER_BITS
 _SECOND_SHIFT = COUNTER_BITS + NODE_BITS
 _COUNTERS = 1 << COUNTER_BITS
+MAX_SEQ = (1 << 63) - 1
 _MAX_SECOND = (1 << 32) - 1  # seq stays a positive signed 64-bit integer
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -84,8 +85,13 @@ def counter_of(seq: Seq) -> int:
 
 
 def first_of(second: int) -> Seq:
-    """The lowest seq of a second; beyond the range of seq it is clamped to its ends."""
-    return compose(min(max(second, 0), _MAX_SECOND), 0, 0)
+    """The lowest seq of a second or a later one."""
+    return compose(max(second, 0), 0, 0) if second <= _MAX_SECOND else Seq(MAX_SEQ + 1)
+
+
+def last_of(second: int) -> Seq:
+    """The highest seq of a second or an earlier one."""
+    return Seq(first_of(second + 1) - 1)
 
 
 class Sequencer:
@@ -120,8 +126,10 @@ def next_import(second: int, highest: Callable[[Seq, Seq], Seq | None]) -> Seq:
     """The next free seq for a foreign completion `created` in that second.
 
     `highest(low, high)` reads the highest seq used from low to high, in the inserting transaction.
-    A second holds 2,097,152 imports; the next ones go to the seconds after it.
+    A second holds 2,097,152 imports; the next ones go to the seconds after it. A time that is none
+    counts as the first or the last second there is.
     """
+    second = min(max(second, 0), _MAX_SECOND)
     while True:
         low = compose(second, IMPORT_NODE, 0)
         used = highest(low, Seq(low + _COUNTERS - 1))

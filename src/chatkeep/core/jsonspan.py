@@ -201,7 +201,7 @@ class _Scanner:
             found.append(Member(key, start, value, end))
             at = self._separator(end, "}")
         self._close(at)
-        return [self._in_bytes(member) for member in found]
+        return found if self.ascii else self._in_bytes(found)
 
     def elements(self) -> list[bytes]:
         found: list[bytes] = []
@@ -255,12 +255,18 @@ class _Scanner:
             at += 1
         return at
 
-    def _in_bytes(self, member: Member) -> Member:
-        start, value, end = (self._offset(at) for at in member[1:])
-        return Member(member.key, start, value, end)
-
-    def _offset(self, at: int) -> int:
-        return at if self.ascii else len(self.text[:at].encode())
+    def _in_bytes(self, found: list[Member]) -> list[Member]:
+        """The members with offsets into the bytes instead of the characters."""
+        moved = []
+        at = offset = 0
+        for member in found:
+            places = []
+            for place in member[1:]:  # in rising order, so each byte is counted once
+                offset += len(self.text[at:place].encode())
+                at = place
+                places.append(offset)
+            moved.append(Member(member.key, *places))
+        return moved
 
 
 def _integer(text: str) -> int | float:

@@ -19,6 +19,8 @@ VERSION = 1
 _DIGEST_BYTES = 16
 _HEAD = 1 + _DIGEST_BYTES
 _LEVEL = 3
+# MemoryError: a damaged frame may claim any size. ValueError: gaps and slices that do not pair up.
+_UNREADABLE = (zstandard.ZstdError, msgspec.MsgspecError, MemoryError, ValueError, IndexError)
 
 
 class Text(msgspec.Struct, frozen=True, array_like=True):
@@ -59,8 +61,7 @@ class Codec:
 
     def encode(self, record: Record) -> bytes:
         packed = self._compressor.compress(self._encoder.encode(record))
-        digest = _digest(record.request.whole(), record.answer.whole())
-        return b"".join((bytes([VERSION]), digest, packed))
+        return b"".join((bytes([VERSION]), _digest(record), packed))
 
     def decode(self, body: bytes) -> Record:
         """Raises RecordCorrupt when the body does not rebuild to what was stored."""
@@ -68,9 +69,10 @@ class Codec:
             raise RecordCorrupt(f"unknown record format {body[:1].hex() or 'of an empty body'}")
         try:
             record = self._decoder.decode(self._decompressor.decompress(body[_HEAD:]))
-        except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+            digest = _digest(record)
+        except _UNREADABLE as error:
             raise RecordCorrupt(f"a record body cannot be read: {error}") from error
-        if _digest(record.request.whole(), record.answer.whole()) != body[1:_HEAD]:
+        if digest != body[1:_HEAD]:
             raise RecordCorrupt("a record body does not match its digest")
         return record
 
@@ -94,8 +96,10 @@ def split(text: bytes, slices: Sequence[bytes]) -> Text:
     return Text(gaps, found)
 
 
-def _digest(request: bytes, answer: bytes) -> bytes:
+def _digest(record: Record) -> bytes:
+    request = record.request.whole()
     digest = blake2b(len(request).to_bytes(8), digest_size=_DIGEST_BYTES)
     digest.update(request)
-    digest.update(answer)
+    digest.update(record.answer.whole())
+    digest.update(b"" if record.upstream_id is None else b"\0" + record.upstream_id.encode())
     return digest.digest()

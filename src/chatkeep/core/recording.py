@@ -1,11 +1,15 @@
 """A stream that is being kept: forwards its events under our id and assembles the completion."""
 
+import re
+
 from chatkeep.core.answerid import IdSpan, id_span, put
 from chatkeep.core.ids import CompletionId
 from chatkeep.core.jsonspan import loads
 from chatkeep.core.sse import EventSplitter, EventTooLong, event_data, replace_span
 from chatkeep.core.stream import Assembly
 from chatkeep.errors import Refusal
+
+_NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 
 class Recording:
@@ -69,17 +73,21 @@ class Recording:
         self._learn(event, data, span)
         new = put(data, span, self._id)
         grown = len(new) - len(data)
-        return replace_span(event, span.start, span.end, new[span.start : span.end + grown])
+        try:
+            return replace_span(event, span.start, span.end, new[span.start : span.end + grown])
+        except ValueError:  # an id over several lines is an object, which no reader takes for one
+            return event
 
     def _learn(self, event: bytes, data: bytes, span: IdSpan) -> None:
         head = b"data: " + data[: span.end]
-        if event.startswith(head) and span.end > span.start:
+        # A text ends where it ends; a number could go on in the next chunk.
+        if head.endswith(b'"') and event.startswith(head) and span.end > span.start:
             self._prefix = head
             self._replacement = b"data: " + put(data[: span.end], span, self._id)
 
 
 def _is_usage_only(data: bytes) -> bool:
-    if b'"choices":[]' not in data and b'"choices": []' not in data:
+    if not _NO_CHOICES.search(data):
         return False
     try:
         chunk = loads(data)

@@ -74,6 +74,8 @@ def parsed(body: bytes, extra: StoreHeaders) -> CreateRequest:
     if tools[:1] == b"[":
         slices.append(tools)
     n = _n(given.n)
+    stream = _boolean("stream", given.stream) is True
+    include_usage = _include_usage(given.stream_options)
     own_fields = given.store is not UNSET or given.metadata is not UNSET
     store = _boolean("store", None if given.store is UNSET else given.store)
     own = metadata.checked(None if given.metadata is UNSET else given.metadata)
@@ -81,8 +83,8 @@ def parsed(body: bytes, extra: StoreHeaders) -> CreateRequest:
         body=body,
         slices=slices,
         model=model,
-        stream=_boolean("stream", given.stream) is True,
-        include_usage=_include_usage(given.stream_options),
+        stream=stream,
+        include_usage=include_usage,
         n=n,
         store=extra.store if store is None else store,
         metadata=metadata.checked({**extra.metadata, **own}) if extra.metadata else own,

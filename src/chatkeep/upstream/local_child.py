@@ -67,8 +67,10 @@ def _parameters(model: str, key: str) -> Any:
     parameters.n_predict = MAX_TOKENS
     parameters.n_parallel = _SLOTS
     parameters.kv_unified = True
-    # A prompt is read in steps of this size, and only between them can its call be cancelled.
-    parameters.n_batch = parameters.n_ubatch = 256
+    # That a client has left is noticed when something is sent: a comment each second, and the
+    # progress after each step of the prompt (see local_request). So the steps are short.
+    parameters.sse_ping_interval = 1
+    parameters.n_batch = parameters.n_ubatch = 64
     threads = max(1, _cores() - 1)
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
     parameters.fit_params = False  # measuring what fits doubles the time to start

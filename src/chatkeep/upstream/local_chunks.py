@@ -23,6 +23,8 @@ class Chunks:
 
     def shaped(self, index: int, chunk: dict[str, Any]) -> list[bytes]:
         """The chunks that one of llama.cpp's about the choice `index` becomes."""
+        if "prompt_progress" in chunk:
+            return []
         if not self._head:
             self._head = _head(chunk)
         self._add_usage(chunk.get("usage"))

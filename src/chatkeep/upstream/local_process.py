@@ -13,7 +13,7 @@ from chatkeep.upstream import local_child
 
 NAME = "built-in"
 PATIENCE_S = 3.0
-# llama.cpp sends a comment every 30 s once it works on an answer, but a call may wait in line.
+# llama.cpp sends something each second once it works on an answer, but a call may wait in line.
 SILENCE_S = 300.0
 _TAIL = 2000
 

@@ -179,8 +179,10 @@ def _fields(request: dict[str, Any]) -> dict[str, Any]:
     return {
         **given,
         "max_tokens": min(limit, MAX_TOKENS) if isinstance(limit, int) else limit,
-        "stream": True,  # llama.cpp goes on with a plain call whose client has left
         "stream_options": {"include_usage": True},
+        # Without these llama.cpp goes on with a plain call, and with a prompt, whose client left.
+        "stream": True,
+        "return_progress": True,
     }
 
 

@@ -67,6 +67,8 @@ CREATE TABLE alias (
     PRIMARY KEY (project, id)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX alias_by_place ON alias (seq);
+
 -- The highest seq deleted of each node, so that a place is never given out twice.
 CREATE TABLE deleted_high (
     node INTEGER PRIMARY KEY,

@@ -80,9 +80,10 @@ def _create(path: Path) -> None:
 
 
 def _check_ours(connection: apsw.Connection, path: Path) -> None:
-    application = connection.pragma("application_id")
-    empty = connection.pragma("page_count") == 0
-    if application != _APPLICATION_ID and not empty:
+    # The mark is written together with the tables: a file without either is a start broken off.
+    mark = connection.pragma("application_id")
+    empty = not connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
+    if mark != _APPLICATION_ID and (mark != 0 or not empty):
         raise StoreUnreadable(f"{path} is a database of another program")
 
 

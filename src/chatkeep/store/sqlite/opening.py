@@ -8,20 +8,29 @@ from chatkeep.errors import StoreLocked, StoreUnreadable
 from chatkeep.store.sqlite.connection import connect, migrate
 from chatkeep.store.sqlite.store import SqliteStore
 
+READERS = 2  # lists and other long reads at a time
+
 
 async def open_sqlite(path: Path, *, serving: bool = False, vfs: str | None = None) -> SqliteStore:
     """Raises StoreLocked when `serving` and another process serves it, StoreUnreadable."""
     lock = _claim(path) if serving else None
-    writing = connect(path, vfs)
-    migrate(writing, path)
-    return SqliteStore(path, writing, connect(path, vfs), vfs, lock)
+    try:
+        writing = connect(path, vfs)
+        migrate(writing, path)
+        reading, *readers = (connect(path, vfs) for _ in range(1 + READERS))
+    except BaseException:
+        if lock is not None:
+            os.close(lock)
+        raise
+    return SqliteStore(writing, reading, readers, lock)
 
 
 def _claim(path: Path) -> int:
     """Holds the lock file until the process ends: the kernel lets go of it even on kill -9."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        real = path.resolve()  # one file is served once, by whatever name
+        lock = os.open(real.with_name(real.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise StoreUnreadable(f"{path} cannot be locked: {error}") from error
     try:

@@ -51,11 +51,11 @@ SELECT seq FROM deleted_high WHERE node = ?1
 SELECT seq FROM completion ORDER BY seq DESC
 
 -- name: highest_between
--- The highest seq in a range that is or was in use.
+-- The highest seq in a range that is in use, or was by an import.
 SELECT max(seq) FROM (
     SELECT max(seq) AS seq FROM completion WHERE seq BETWEEN ?1 AND ?2
     UNION ALL
-    SELECT max(seq) FROM deleted_high WHERE seq BETWEEN ?1 AND ?2
+    SELECT max(seq) FROM alias WHERE seq BETWEEN ?1 AND ?2
 )
 
 -- name: seq_taken
@@ -78,9 +78,9 @@ SELECT seq FROM posting WHERE project = ?1 AND kid = ?2 AND seq BETWEEN ?3 AND ?
 -- The places of one posting, oldest first.
 SELECT seq FROM posting WHERE project = ?1 AND kid = ?2 AND seq BETWEEN ?3 AND ?4 ORDER BY seq
 
--- name: insert_alias
--- The id an imported completion came with.
-INSERT INTO alias (project, id, seq, tag) VALUES (?1, ?2, ?3, ?4)
+-- name: upsert_alias
+-- The id an imported completion came with; one that was deleted gets a new place.
+INSERT OR REPLACE INTO alias (project, id, seq, tag) VALUES (?1, ?2, ?3, ?4)
 
 -- name: select_alias
 -- Where the completion imported under an id stands or stood.

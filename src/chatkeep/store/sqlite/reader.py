@@ -1,60 +1,61 @@
 """Queries that may take long: on threads of their own, each with a connection and a deadline."""
 
 import asyncio
-import threading
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from queue import SimpleQueue
 from typing import TypeVar
 
 import apsw
 
-from chatkeep.store.sqlite.connection import connect
 from chatkeep.store.sqlite.failures import mapped
 
 T = TypeVar("T")
 
-THREADS = 2
 DEADLINE_S = 10.0
 _CHECK_EVERY = 10_000  # virtual machine instructions, about a millisecond
 
 
 class ReaderPool:
-    """Runs reads beside the event loop. Raises StoreBusy when one takes longer than it may."""
+    """Runs reads beside the event loop, as many at once as it has connections.
 
-    def __init__(self, path: Path, vfs: str | None) -> None:
-        self._path = path
-        self._vfs = vfs
-        self._own = threading.local()
-        self._opened: list[apsw.Connection] = []
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="chatkeep-read")
+    Raises StoreBusy when a read takes longer than it may.
+    """
+
+    def __init__(self, connections: Sequence[apsw.Connection]) -> None:
+        self._free = SimpleQueue[apsw.Connection]()
+        self._all = connections
+        for connection in connections:
+            self._free.put(connection)
+        self._threads = ThreadPoolExecutor(len(connections), thread_name_prefix="chatkeep-read")
 
     async def run(self, read: Callable[[apsw.Connection], T]) -> T:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self._in_transaction, read)
+        return await loop.run_in_executor(self._threads, self._with_connection, read)
 
     def close(self) -> None:
-        self._pool.shutdown()
-        for connection in self._opened:
-            connection.close()
+        self._threads.shutdown()
+        for connection in self._all:
+            with contextlib.suppress(apsw.Error):
+                connection.close()
 
-    def _in_transaction(self, read: Callable[[apsw.Connection], T]) -> T:
-        connection = self._connection()
-        deadline = time.monotonic() + DEADLINE_S
-        connection.set_progress_handler(lambda: time.monotonic() > deadline, _CHECK_EVERY)
+    def _with_connection(self, read: Callable[[apsw.Connection], T]) -> T:
+        connection = self._free.get()
         try:
-            connection.execute("BEGIN")  # one snapshot for all statements of a page
-            try:
-                return read(connection)
-            finally:
-                connection.execute("ROLLBACK")
+            return _in_transaction(connection, read)
         except apsw.Error as error:
             raise mapped(error) from error
+        finally:
+            self._free.put(connection)
 
-    def _connection(self) -> apsw.Connection:
-        connection: apsw.Connection | None = getattr(self._own, "connection", None)
-        if connection is None:
-            connection = self._own.connection = connect(self._path, self._vfs)
-            self._opened.append(connection)
-        return connection
+
+def _in_transaction(connection: apsw.Connection, read: Callable[[apsw.Connection], T]) -> T:
+    deadline = time.monotonic() + DEADLINE_S
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, _CHECK_EVERY)
+    connection.execute("BEGIN")  # one snapshot for all statements of a page
+    try:
+        return read(connection)
+    finally:
+        connection.execute("ROLLBACK")

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator
 
 import apsw
 
-from chatkeep.core.ids import Seq, first_of
+from chatkeep.core.ids import MAX_SEQ, Seq, first_of, last_of
 from chatkeep.core.model import ProjectId, Query
 
-_MAX_SEQ = (1 << 63) - 1
 _STEPS_BEFORE_SEEK = 8
 
 Open = Callable[[int, int], Iterator[tuple[int]]]  # (low, high) -> places in the query's order
@@ -15,11 +14,11 @@ Open = Callable[[int, int], Iterator[tuple[int]]]  # (low, high) -> places in th
 
 def bounds(query: Query) -> tuple[int, int]:
     """The lowest and the highest seq the query can show."""
-    low, high = 0, _MAX_SEQ
+    low, high = 0, MAX_SEQ
     if query.created_after is not None:
         low = first_of(query.created_after)
     if query.created_before is not None:
-        high = first_of(query.created_before + 1) - 1
+        high = last_of(query.created_before)
     if query.after is not None:
         if query.order == "desc":
             high = min(high, query.after - 1)
@@ -37,6 +36,8 @@ def places(
 ) -> Iterator[Seq]:
     """The places that have all kids, lazily."""
     low, high = bounds(query)
+    if low > high:
+        return iter(())
     if not kids:
         rows = connection.execute(sql[f"project_{query.order}"], (project, low, high))
         return (Seq(seq) for (seq,) in rows)

@@ -4,10 +4,10 @@ Reads by primary key and the write batches run on the event loop, where they tak
 lists run on the reader pool.
 """
 
+import contextlib
 import os
 import secrets
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import apsw
@@ -45,15 +45,14 @@ class SqliteStore:
 
     def __init__(
         self,
-        path: Path,
         writing: apsw.Connection,
         reading: apsw.Connection,
-        vfs: str | None,
+        readers: Sequence[apsw.Connection],
         lock: int | None,
     ) -> None:
         self._writer = Writer(writing)
         self._reading = reading
-        self._readers = ReaderPool(path, vfs)
+        self._readers = ReaderPool(readers)
         self._lock = lock
 
     async def high_water(self) -> Seq | None:
@@ -132,7 +131,8 @@ class SqliteStore:
 
     async def aclose(self) -> None:
         self._readers.close()
-        self._reading.close()
+        with contextlib.suppress(apsw.Error):
+            self._reading.close()
         await self._writer.aclose()
         if self._lock is not None:
             os.close(self._lock)
@@ -191,6 +191,9 @@ def _insert_foreign(
     row: Row,
     body: bytes,
 ) -> Row | None:
+    known: Any = connection.execute(SQL["select_alias"], (project.id, id)).fetchall()
+    if known and _select(connection, project, Name(*known[0])) is not None:
+        return None
     own = ids.decode(id)
     if own is not None:
         taken = connection.execute(SQL["seq_taken"], (own.seq,)).fetchall()
@@ -200,11 +203,9 @@ def _insert_foreign(
             placed = msgspec.structs.replace(row, seq=own.seq, tag=own.tag, alias=None)
             _insert(connection, project, placed, body)
             return placed
-    if connection.execute(SQL["select_alias"], (project.id, id)).fetchall():
-        return None
     seq = ids.next_import(created_unix, lambda low, high: _highest(connection, low, high))
     placed = msgspec.structs.replace(row, seq=seq, alias=id)
-    connection.execute(SQL["insert_alias"], (project.id, id, seq, placed.tag))
+    connection.execute(SQL["upsert_alias"], (project.id, id, seq, placed.tag))
     _insert(connection, project, placed, body)
     return placed
 
@@ -330,5 +331,5 @@ def _project(found: tuple[Any, ...]) -> Project:
 
 
 def _key(found: tuple[Any, ...]) -> Key:
-    scopes: frozenset[Scope] = frozenset(found[2].split(","))
+    scopes: frozenset[Scope] = frozenset(filter(None, found[2].split(",")))
     return Key(KeyId(found[0]), _project(found[5:]), found[1], scopes, found[3], found[4])
