@@ -11,13 +11,14 @@ ifeq ($(SSL_CERT_FILE),)
 unexport SSL_CERT_FILE
 else
 export PIP_CERT ?= $(SSL_CERT_FILE)
+export NODE_EXTRA_CA_CERTS ?= $(SSL_CERT_FILE)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help setup serve test lint format pins clean
+.PHONY: help setup serve test test-clients lint format pins clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: .venv/bin/chatkeep ## Make .venv with everything in it
 
@@ -26,6 +27,9 @@ serve: setup ## Run the server (ARGS="--port 8080" and so on are passed on)
 
 test: setup ## Run the tests (ARGS="-k metadata" and so on are passed on)
 	.venv/bin/pytest -n 2 $(ARGS)
+
+test-clients: setup tests/clients/node/node_modules/.package-lock.json ## Run LangChain, the AI SDK and others
+	.venv/bin/pytest -n 2 -m clients tests/clients $(ARGS)
 
 lint: setup ## Check style, types, import rules and generated docs
 	.venv/bin/ruff check
@@ -49,9 +53,11 @@ pins: .uv/bin/uv ## Write requirements/*.txt anew (ARGS=--upgrade, ARGS="-P star
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	$(COMPILE) --group model --no-deps -o requirements/model.txt
 	$(COMPILE) --group uv -o requirements/uv.txt
+	$(COMPILE) --group clients -o requirements/clients.txt
 
 clean: ## Remove everything make has made
 	rm -rf .venv .uv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv-clients tests/clients/node/node_modules
 	find src tests -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/bin/chatkeep: .venv/bin/python pyproject.toml requirements/dev.txt requirements/model.txt
@@ -60,10 +66,21 @@ clean: ## Remove everything make has made
 	$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv/bin/python: | $(UV)
+# Not in .venv: a hundred packages, and older ones than ours.
+.venv-clients/bin/npm: .venv-clients/bin/python requirements/clients.txt
+	$(UV) pip sync --python .venv-clients --require-hashes --only-binary :all: \
+		requirements/clients.txt
+	@touch $@
+
+tests/clients/node/node_modules/.package-lock.json: .venv-clients/bin/npm \
+		tests/clients/node/package-lock.json
+	.venv-clients/bin/npm ci --prefix tests/clients/node
+	@touch $@
+
+.venv/bin/python .venv-clients/bin/python: | $(UV)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
 		"chatkeep needs Python 3.11 or newer: make PYTHON=python3.12 setup")'
-	$(PYTHON) -m venv --clear --without-pip .venv
+	$(PYTHON) -m venv --clear --without-pip $(@:/bin/python=)
 
 .uv/bin/uv: requirements/uv.txt
 	$(PYTHON) -m venv --clear .uv

@@ -4,6 +4,11 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
+
+# A deadline would fail tests for being run on a busy machine.
+settings.register_profile("chatkeep", deadline=None)
+settings.load_profile("chatkeep")
 
 FORBID_SKIPS = os.environ.get("CHATKEEP_FORBID_SKIPS") == "1"
 

@@ -7,10 +7,11 @@ else the file, else its default. Each field's sentence is in `SAYS`, from which 
 import os
 import re
 import tomllib
+from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 from platformdirs import user_data_path
@@ -147,7 +148,7 @@ def _unusable(values: Mapping[str, Any], error: msgspec.ValidationError) -> str:
 
 
 def default_store() -> str:
-    return f"sqlite:///{user_data_path('chatkeep') / 'chatkeep.db'}"
+    return f"sqlite:///{quote(str(user_data_path('chatkeep') / 'chatkeep.db'))}"
 
 
 def _from_file(file: Path | None) -> dict[str, Any]:
@@ -155,7 +156,7 @@ def _from_file(file: Path | None) -> dict[str, Any]:
     if file is None and not path.exists():
         return {}
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadSetting(f"{path} cannot be read as settings: {error}") from error
 
@@ -164,7 +165,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in Settings.__struct_fields__:
         text = environ.get(PREFIX + name.upper())
-        if text is not None:
+        if text:
             # --upstream takes a URL, and so does the variable of its name.
             found["upstream_url" if name == "upstream" else name] = _listed(name, text)
     return found
@@ -187,6 +188,8 @@ def _checked(settings: Settings) -> Settings:
     for name in ("max_body_bytes", "max_answer_bytes"):
         if getattr(settings, name) < 1:
             raise BadSetting(f"{name} is {getattr(settings, name)}; give at least 1")
+    if not 0 <= settings.drain_s < 1e6:
+        raise BadSetting(f"drain_s is {settings.drain_s}; give a number of seconds from 0 on")
     if settings.root_path and not re.fullmatch(r"(/[\w.~-]+)+", settings.root_path):
         raise BadSetting(f"root_path is {settings.root_path!r}; give a path like /chatkeep")
     return settings
@@ -248,16 +251,31 @@ def _host(url: str) -> str:
 
 def _usable(upstream: UpstreamSetting, environ: Mapping[str, str]) -> UpstreamSetting:
     _address(upstream.base_url, f"upstream {upstream.name!r}")
+    url, headers = _without_password(upstream.base_url)
     return msgspec.structs.replace(
-        upstream, base_url=upstream.base_url.rstrip("/"), key=_key(upstream, environ)
+        upstream,
+        base_url=url.rstrip("/"),
+        key=_key(upstream, environ),
+        headers={**headers, **upstream.headers},
     )
+
+
+def _without_password(url: str) -> tuple[str, dict[str, str]]:
+    """A URL's `user:password@` as the header it stands for, so that it is shown nowhere."""
+    parts = urlsplit(url)
+    user, at, host = parts.netloc.rpartition("@")
+    if not at:
+        return url, {}
+    basic = b64encode(unquote(user).encode()).decode()
+    return parts._replace(netloc=host).geturl(), {"authorization": f"Basic {basic}"}
 
 
 def _address(url: str, of: str) -> tuple[str, int]:
     """Host and port of a base URL. Raises BadSetting."""
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+        usual = _PORTS[parts.scheme]
+        host, port = parts.hostname or "", parts.port or usual
     except (ValueError, KeyError):
         host, port = "", 0
     if not host:
@@ -278,7 +296,7 @@ def _key(upstream: UpstreamSetting, environ: Mapping[str, str]) -> str | None:
         return key
     if upstream.key_file is not None:
         try:
-            return Path(upstream.key_file).expanduser().read_text().strip()
+            return Path(upstream.key_file).expanduser().read_text(encoding="utf-8").strip()
         except OSError as error:
             raise BadSetting(f"the key of upstream {upstream.name!r}: {error}") from error
     return upstream.key

@@ -1,31 +1,42 @@
 """Chooses the upstreams of a server: named ones, one that runs here, or the built-in model."""
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
 from chatkeep.core.catalogue import Catalogue, Health
 from chatkeep.core.ports import Upstream, Upstreams
-from chatkeep.errors import BadSetting, Refusal
+from chatkeep.errors import BadSetting, Fault, Refusal
 from chatkeep.settings import LOOPBACK, Settings, UpstreamSetting, upstreams
 from chatkeep.upstream.client import HttpUpstream
 from chatkeep.upstream.discovery import KNOWN, LocalServer, discover
-from chatkeep.upstream.local import LocalModel
-from chatkeep.upstream.local_request import MODEL_ID
+from chatkeep.upstream.local import MODEL_ID, LocalModel
 from chatkeep.upstream.router import Router
 
 _ASK_S = 0.5
+_log = logging.getLogger("chatkeep")
 
 
-class Chosen(NamedTuple):
-    """The upstreams, and how `serve` names them."""
+class Chosen:
+    """The upstreams, and how `serve` names them. The built-in model begins to start at once."""
 
-    upstreams: Upstreams
-    said: str
+    def __init__(self, upstreams: Upstreams, said: str) -> None:
+        self.upstreams = upstreams
+        self.said = said
+        self._starting = [
+            asyncio.create_task(_start(upstream))
+            for upstream in upstreams.all()
+            if isinstance(upstream, LocalModel)
+        ]
+
+    async def aclose(self) -> None:
+        for starting in self._starting:
+            starting.cancel()
+        await self.upstreams.aclose()
 
     async def example_model(self) -> str:
         """A model for the banner's examples, looked up only as long as nobody notices."""
@@ -58,12 +69,19 @@ async def choose(settings: Settings, instance: str) -> Chosen:
     return _built_in()
 
 
+async def _start(model: LocalModel) -> None:
+    try:
+        await model.start()
+    except (Refusal, Fault) as error:
+        _log.warning("the built-in model does not start", extra={"error": str(error)})
+
+
 async def health(settings: Settings) -> Sequence[Health]:
     chosen = await choose(settings, secrets.token_hex(8))
     try:
         return await Catalogue(chosen.upstreams).health(time.monotonic)
     finally:
-        await chosen.upstreams.aclose()
+        await chosen.aclose()
 
 
 def _built_in() -> Chosen:

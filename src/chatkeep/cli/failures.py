@@ -5,7 +5,7 @@
 
 import json
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -17,22 +17,38 @@ INTERRUPTED = 130
 
 
 class Failing(click.Group):
-    """A group whose commands may raise our own errors."""
+    """A group that ends every error of click's and of ours the same way."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        extra["standalone_mode"] = False
         try:
-            return super().invoke(ctx)
+            code = super().main(*args, **extra)
+        except click.ClickException as error:
+            _show(error)
+            code = error.exit_code
+        except (click.Abort, KeyboardInterrupt):
+            code = INTERRUPTED
         except (Fault, Refusal) as error:
-            if ctx.params.get("debug"):
+            if "--debug" in sys.argv[1:]:
                 raise
             _say(str(error))
-            ctx.exit(WRONG_USAGE if isinstance(error, BadSetting) else FAILED)
-        except KeyboardInterrupt:
-            ctx.exit(INTERRUPTED)
+            code = WRONG_USAGE if isinstance(error, BadSetting) else FAILED
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show(error: click.ClickException) -> None:
+    if _json_asked():
+        _say(error.format_message())
+    else:
+        error.show()
 
 
 def _say(message: str) -> None:
-    if "--json" in sys.argv[1:]:
+    if _json_asked():
         click.echo(json.dumps({"error": {"message": message}}), err=True)
     else:
         click.echo(f"Error: {message}", err=True)
+
+
+def _json_asked() -> bool:
+    return "--json" in sys.argv[1:]

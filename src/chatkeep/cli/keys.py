@@ -98,7 +98,7 @@ def revoke(key: str, store: str | None, config: Path | None, json_output: bool) 
 
 
 async def _revoke(store: Store, given: str) -> KeyId:
-    if given.isdecimal():
+    if given.isdecimal() and len(given) < 19:
         id = KeyId(int(given))
     else:
         found = await store.key(core.digest(given))

@@ -24,21 +24,20 @@ async def run(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT, then lets what is in progress end."""
     store = await open_store(settings.store, serving=True)
     try:
-        root_key = await _first_key(settings, store)
         instance = secrets.token_hex(8)
         chosen = await choose(settings, instance)
         try:
-            await _serve(settings, store, chosen, instance, root_key)
+            await _serve(settings, store, chosen, instance)
         finally:
-            await chosen.upstreams.aclose()
+            await chosen.aclose()
     finally:
         await store.aclose()
 
 
-async def _serve(
-    settings: Settings, store: Store, chosen: Chosen, instance: str, root_key: str | None
-) -> None:
+async def _serve(settings: Settings, store: Store, chosen: Chosen, instance: str) -> None:
     listening = listen(settings.host, settings.port)
+    # Only now, when nothing can go wrong any more: it is shown once.
+    root_key = await _first_key(settings, store)
     open_to = (await _owner(store)).project if settings.no_auth else None
     async with running(
         settings, store, chosen.upstreams, instance=instance, open_to=open_to

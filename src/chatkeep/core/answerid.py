@@ -4,7 +4,6 @@ import re
 from typing import NamedTuple
 
 from chatkeep.core import jsonspan
-from chatkeep.core.answer import scrubbed
 from chatkeep.core.ids import CompletionId
 from chatkeep.errors import Refusal
 
@@ -70,4 +69,4 @@ def put(text: bytes, span: IdSpan, id: CompletionId) -> bytes:
 
 def _upstream_id(raw: bytes) -> str | None:
     value = jsonspan.loads(raw) if raw else None
-    return scrubbed(value) if isinstance(value, str) else None
+    return value if isinstance(value, str) else None

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from chatkeep.core.ports import Headers
 
+OWN_PREFIX = "x-chatkeep-"  # what another chatkeep says of itself does not hold of us
 # Names the server a call comes from, so that one that is its own upstream notices.
 HOP = "x-chatkeep-hop"
 CALLERS_KEY = "x-chatkeep-upstream-key"  # the caller's own key for the upstream
@@ -36,7 +37,8 @@ _DROPPED = _HOP_BY_HOP | _OURS
 
 def up(given: Mapping[str, str], configured: Iterable[str] = ()) -> dict[str, str]:
     """The caller's headers that the upstream gets."""
-    return {name: given[name] for name in (*UP, *configured) if name in given}
+    wanted = (*UP, *(name.lower() for name in configured)) if configured else UP
+    return {name: given[name] for name in wanted if name in given}
 
 
 def down(given: Headers) -> list[tuple[str, str]]:
@@ -48,7 +50,7 @@ def down(given: Headers) -> list[tuple[str, str]]:
             passed.append(("x-upstream-request-id", value))
         elif name == "connection":
             connection = f"{connection},{value}"
-        elif name not in _DROPPED:
+        elif name not in _DROPPED and not name.startswith(OWN_PREFIX):
             passed.append((name, value))
     return without(passed, *_listed(connection)) if connection else passed
 

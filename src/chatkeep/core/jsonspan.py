@@ -19,7 +19,9 @@ _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _ANY = msgspec.json.Decoder()
 _SPACE = re.compile(rb"[ \t\n\r]*")
-_KEY = re.compile(rb'"((?:[^"\\]|\\.)*)"[ \t\n\r]*:[ \t\n\r]*', re.DOTALL)
+_TEXT_SPACE = re.compile(r"[ \t\n\r]*")
+# Possessive, or a long key would cost memory for every way back.
+_KEY = re.compile(rb'"((?:[^"\\]++|\\.)*+)"[ \t\n\r]*:[ \t\n\r]*', re.DOTALL)
 _NEXT = re.compile(rb"[ \t\n\r]*([,}\]])[ \t\n\r]*")
 
 
@@ -251,9 +253,7 @@ class _Scanner:
         return self.text[at : at + 1]
 
     def _skip(self, at: int) -> int:
-        while self.text[at : at + 1] in (" ", "\t", "\n", "\r"):
-            at += 1
-        return at
+        return _TEXT_SPACE.match(self.text, at).end()  # type: ignore[union-attr]  # may be empty
 
     def _in_bytes(self, found: list[Member]) -> list[Member]:
         """The members with offsets into the bytes instead of the characters."""

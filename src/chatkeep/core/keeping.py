@@ -117,10 +117,7 @@ class Keeper:
             return "nothing came"
         answer = under(assembly.completion(), draft.id)
         status = _status(recording, ended=draft.ended)
-        upstream_id = assembly.upstream_id
-        return await self.keep(
-            draft, answer, None if upstream_id is None else scrubbed(upstream_id), status
-        )
+        return await self.keep(draft, answer, assembly.upstream_id, status)
 
     def _in_background(self, keep: Coroutine[Any, Any, str | None]) -> "asyncio.Task[str | None]":
         task = asyncio.create_task(keep)

@@ -13,6 +13,7 @@ from hashlib import blake2b
 import msgspec
 import zstandard
 
+from chatkeep.core.answer import scrubbed
 from chatkeep.errors import RecordCorrupt
 
 VERSION = 1
@@ -60,6 +61,8 @@ class Codec:
         self._decoder = msgspec.msgpack.Decoder(Record)
 
     def encode(self, record: Record) -> bytes:
+        if record.upstream_id is not None:
+            record = msgspec.structs.replace(record, upstream_id=scrubbed(record.upstream_id))
         packed = self._compressor.compress(self._encoder.encode(record))
         return b"".join((bytes([VERSION]), _digest(record), packed))
 
@@ -97,9 +100,9 @@ def split(text: bytes, slices: Sequence[bytes]) -> Text:
 
 
 def _digest(record: Record) -> bytes:
-    request = record.request.whole()
-    digest = blake2b(len(request).to_bytes(8), digest_size=_DIGEST_BYTES)
-    digest.update(request)
-    digest.update(record.answer.whole())
-    digest.update(b"" if record.upstream_id is None else b"\0" + record.upstream_id.encode())
+    upstream_id = b"" if record.upstream_id is None else b"=" + record.upstream_id.encode()
+    digest = blake2b(digest_size=_DIGEST_BYTES)
+    for part in (record.request.whole(), record.answer.whole(), upstream_id):
+        digest.update(len(part).to_bytes(8))  # so that no part can pass for another's end
+        digest.update(part)
     return digest.digest()

@@ -28,6 +28,7 @@ class Recording:
         self._hide_usage = hide_usage
         self._budget = max_bytes
         self._splitter = EventSplitter(max_event=max_bytes)
+        self._line_end_cut = False
         self._prefix = b""
         self._replacement = b""
 
@@ -52,24 +53,36 @@ class Recording:
 
     def rest(self) -> bytes:
         """What is left of an event that never ended."""
-        return b"" if self.overflow or self.assembly.done else self._splitter.rest()
+        if self.overflow or self.assembly.done:
+            return b""
+        rest = self._splitter.rest()
+        return rest.removeprefix(b"\n") if self._line_end_cut else rest
 
     def _event(self, event: bytes) -> bytes:
+        if self._line_end_cut:  # the rest of the CRLF that ended a hidden event
+            self._line_end_cut = False
+            event = event.removeprefix(b"\n")
         data = event_data(event)
         if data is None:
             return event
-        self.assembly.add(data)
-        if self._hide_usage and _is_usage_only(data):
-            return b""
-        return self._renamed(event, data)
-
-    def _renamed(self, event: bytes, data: bytes) -> bytes:
         # Chunks of one stream begin alike up to the end of the id: one comparison finds it again.
         if self._prefix and event.startswith(self._prefix):
-            return self._replacement + event[len(self._prefix) :]
+            self.assembly.add(data)
+            out = self._replacement + event[len(self._prefix) :]
+        else:
+            out = self._first_of_its_kind(event, data)
+        if self._hide_usage and _is_usage_only(data):
+            self._line_end_cut = event.endswith(b"\r")
+            return b"\n" if event.startswith(b"\n") else b""  # it ends the line before
+        return out
+
+    def _first_of_its_kind(self, event: bytes, data: bytes) -> bytes:
         span = id_span(data)
         if span is None:
+            if data.strip() == b"[DONE]" or b'"error"' in data:
+                self.assembly.add(data)
             return event
+        self.assembly.add(data)
         self._learn(event, data, span)
         new = put(data, span, self._id)
         grown = len(new) - len(data)

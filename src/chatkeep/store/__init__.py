@@ -20,8 +20,12 @@ async def open_store(url: str, *, serving: bool = False) -> Store:
 
 def sqlite_path(url: str) -> Path:
     """`sqlite:///relative.db`, `sqlite:////absolute.db`."""
-    parts = urlsplit(url)
-    if parts.scheme != "sqlite" or parts.netloc or parts.query or len(parts.path) < 2:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    more = parts.netloc or parts.query or parts.fragment
+    if parts.scheme != "sqlite" or more or len(parts.path) < 2:
         raise BadSetting(
             f"store is {url!r}; give sqlite:///FILE for a file in this folder, sqlite:////PATH for"
             " an absolute path"

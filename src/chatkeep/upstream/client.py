@@ -1,6 +1,6 @@
 """An OpenAI-compatible endpoint over HTTP, through aiohttp."""
 
-import asyncio
+import logging
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -9,25 +9,40 @@ import aiohttp
 from yarl import URL
 
 from chatkeep.core.headers import CALLERS_KEY, HOP
+from chatkeep.core.keys import PREFIX
 from chatkeep.core.ports import Headers, UpstreamAnswer
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 from chatkeep.settings import UpstreamSetting
+from chatkeep.upstream.coding import Inflater, Undecodable, decoder
 
 _AGENT = "chatkeep"
+_log = logging.getLogger("chatkeep")
 # Decoded already, so neither the coding nor the length of the coded bytes holds any more.
 _OF_CODING = frozenset({"content-encoding", "content-length"})
 
+_MIN_STATUS, _MAX_STATUS = 200, 599
+# A caller's chatkeep key, cookies and word of other proxies are not for an upstream, even when a
+# header of that name is configured to be passed on.
+_NEVER_UP = frozenset({CALLERS_KEY, HOP, "authorization", "cookie", "host", "content-length"})
+
 # What aiohttp raises, the first that fits: the border where its errors become ours.
-FAILURES: tuple[tuple[type[Exception], type[Refusal]], ...] = (
-    (aiohttp.ServerTimeoutError, UpstreamTimeout),
-    (asyncio.TimeoutError, UpstreamTimeout),
-    (aiohttp.ClientConnectorError, UpstreamUnreachable),
-    (aiohttp.ClientProxyConnectionError, UpstreamUnreachable),
-    (aiohttp.InvalidURL, UpstreamUnreachable),
-    (aiohttp.ClientError, UpstreamFailed),
-    (OSError, UpstreamFailed),
+FAILURES: tuple[tuple[type[Exception], type[Refusal], str], ...] = (
+    (aiohttp.ConnectionTimeoutError, UpstreamTimeout, "it took too long to accept a connection"),
+    (aiohttp.ServerTimeoutError, UpstreamTimeout, "it sent nothing for too long"),
+    (TimeoutError, UpstreamTimeout, "it took too long"),
+    (aiohttp.ClientConnectorDNSError, UpstreamUnreachable, "its name is not known"),
+    (aiohttp.ClientSSLError, UpstreamUnreachable, "no secure connection could be made"),
+    (aiohttp.ClientConnectorError, UpstreamUnreachable, "the connection was refused"),
+    (aiohttp.InvalidURL, UpstreamUnreachable, "its address is none"),
+    (aiohttp.ClientPayloadError, UpstreamFailed, "its answer was cut off"),
+    (aiohttp.ServerDisconnectedError, UpstreamFailed, "it closed the connection"),
+    (aiohttp.ClientResponseError, UpstreamFailed, "its answer is not HTTP"),
+    (aiohttp.ClientError, UpstreamFailed, "the connection broke"),
+    (Undecodable, UpstreamFailed, "its answer is not coded as it says"),
+    (ValueError, UpstreamFailed, "the call could not be sent"),
+    (OSError, UpstreamFailed, "the connection broke"),
 )
-_CAUGHT = tuple(foreign for foreign, _ in FAILURES)
+_CAUGHT = tuple(foreign for foreign, *_ in FAILURES)
 
 
 class HttpUpstream:
@@ -37,6 +52,7 @@ class HttpUpstream:
         self.name = setting.name
         self._setting = setting
         self._hop = hop
+        self._own = {name.lower(): value for name, value in setting.headers.items()}
         self._urls: dict[str, URL] = {}
         self._proxy = _proxy(setting.base_url)
         self._opened: aiohttp.ClientSession | None = None
@@ -65,6 +81,9 @@ class HttpUpstream:
             )
         except _CAUGHT as error:
             raise mapped(error, self.name) from error
+        if not _MIN_STATUS <= response.status <= _MAX_STATUS:
+            response.close()
+            raise UpstreamFailed(upstream=self.name, detail=f"its status is {response.status}")
         return HttpAnswer(response, self.name)
 
     def _url(self, path: str) -> URL:
@@ -76,11 +95,11 @@ class HttpUpstream:
 
     def _headers(self, given: Mapping[str, str]) -> dict[str, str]:
         setting = self._setting
-        headers = {name: value for name, value in given.items() if name != CALLERS_KEY}
-        headers.update(setting.headers)
+        headers = {name: value for name, value in given.items() if name not in _NEVER_UP}
+        headers.update(self._own)
         headers["accept-encoding"] = "identity"
         headers[HOP] = self._hop
-        key = given.get(CALLERS_KEY) if setting.pass_key else None
+        key = _callers_key(given) if setting.pass_key else None
         key = key or setting.key
         if key is not None:
             bearer = setting.auth_header.lower() == "authorization"
@@ -98,6 +117,8 @@ class HttpUpstream:
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"user-agent": _AGENT},
+                skip_auto_headers=("accept", "content-type"),
+                auto_decompress=False,  # ours is bounded, and notices a body cut off
             )
         return self._opened
 
@@ -107,27 +128,44 @@ class HttpAnswer:
 
     def __init__(self, response: aiohttp.ClientResponse, upstream: str) -> None:
         self.status = response.status
-        self.headers = _end_to_end(response)
         self._response = response
         self._upstream = upstream
+        self._decoder = decoder(response.headers.get("content-encoding", ""))
+        self.headers = _headers(response, coded=self._decoder is not None)
 
     async def read(self) -> bytes:
         try:
-            return await self._response.content.readany()
+            if self._decoder is None:
+                return await self._response.content.readany()
+            return await self._decoded(self._decoder)
         except _CAUGHT as error:
             raise mapped(error, self._upstream) from error
 
     def close(self) -> None:
         self._response.close()
 
+    async def _decoded(self, inflater: Inflater) -> bytes:
+        while True:
+            data = b"" if inflater.waiting() else await self._response.content.readany()
+            if not data and not inflater.waiting():
+                inflater.end()
+                return b""
+            if decoded := inflater.decode(data):
+                return decoded
+
 
 def mapped(error: Exception, upstream: str) -> Refusal:
-    """Our error for one of aiohttp's."""
-    detail = str(error) or type(error).__name__
-    for foreign, ours in FAILURES:
-        if isinstance(error, foreign):
-            return ours(upstream=upstream, detail=detail)
-    return UpstreamFailed(upstream=upstream, detail=detail)
+    """Our error for one of aiohttp's. Its own words may hold addresses, so they are only logged."""
+    _log.info("an upstream failed", extra={"upstream": upstream, "error": str(error)})
+    ours, detail = next(
+        (ours, detail) for foreign, ours, detail in FAILURES if isinstance(error, foreign)
+    )
+    return ours(upstream=upstream, detail=detail)
+
+
+def _callers_key(given: Mapping[str, str]) -> str | None:
+    key = given.get(CALLERS_KEY, "")
+    return None if key.startswith(PREFIX) else key or None
 
 
 def _proxy(base_url: str) -> str | None:
@@ -141,10 +179,10 @@ def _proxy(base_url: str) -> str | None:
     return getproxies().get(parts.scheme)
 
 
-def _end_to_end(response: aiohttp.ClientResponse) -> Headers:
-    dropped = _OF_CODING if "content-encoding" in response.headers else frozenset()
-    named = (
+def _headers(response: aiohttp.ClientResponse, *, coded: bool) -> Headers:
+    """As they came, names in lower case; without those that spoke of the coded bytes."""
+    named = [
         (name.decode("latin-1").lower(), value.decode("latin-1"))
         for name, value in response.raw_headers
-    )
-    return [(name, value) for name, value in named if name not in dropped]
+    ]
+    return [entry for entry in named if entry[0] not in _OF_CODING] if coded else named

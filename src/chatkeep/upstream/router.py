@@ -58,4 +58,5 @@ def _attempts(upstream: Upstream, setting: UpstreamSetting, model: str) -> Itera
 
 
 def _serves(setting: UpstreamSetting, model: str) -> bool:
-    return any(fnmatchcase(model, pattern) for pattern in setting.models)
+    # Only * and ? mean something: the bracket that fnmatch knows as well stands in real names.
+    return any(fnmatchcase(model, pattern.replace("[", "[[]")) for pattern in setting.models)

@@ -71,6 +71,7 @@ async def running(
         yield _at_edge(_router(guard, endpoints), settings)
     finally:
         watching.cancel()
+        await guard.end()
         await keeper.drain()
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.types import Receive, Scope, Send
 
@@ -50,6 +50,14 @@ class Guard:
         self._token_bytes = token_bytes
         self._metrics = metrics
         self._instance = instance
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def end(self) -> None:
+        """Ends the requests that a server in a hurry left unfinished."""
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
 
     def path(self, path: str, endpoints: dict[str, tuple[Operation, Endpoint]]) -> "GuardedPath":
         return GuardedPath(self, path, endpoints)
@@ -73,6 +81,10 @@ class Guard:
         endpoint: Endpoint,
     ) -> None:
         started = self._clock.monotonic()
+        task = asyncio.current_task()
+        if task is not None:
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
         request = Request(scope, receive, self._token_bytes(16))
         sender = Sender(
             send, request.request_id, lambda: round((self._clock.monotonic() - started) * 1000)
@@ -83,7 +95,6 @@ class Guard:
             pass
         except asyncio.CancelledError:
             # Cancelled by the departure: there is nobody to answer. Else the server is stopping.
-            task = asyncio.current_task()
             if not request.departure.left or task is None or task.uncancel() > 0:
                 raise
         finally:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from chatkeep.upstream.local_child import MAX_TOKENS
+from chatkeep.upstream.local.child import MAX_TOKENS
 
 MODEL_ID = "smollm2-135m"
 MAX_CHOICES = 128

@@ -12,12 +12,12 @@ from chatkeep.core.sse import EventSplitter, event_data
 from chatkeep.core.stream import Assembly
 from chatkeep.errors import Refusal, UpstreamFailed
 from chatkeep.upstream.client import FAILURES, mapped
-from chatkeep.upstream.local_chunks import Chunks
-from chatkeep.upstream.local_process import NAME
-from chatkeep.upstream.local_request import Declined
+from chatkeep.upstream.local.chunks import Chunks
+from chatkeep.upstream.local.process import NAME
+from chatkeep.upstream.local.request import Declined
 
 # ValueError: what came is no JSON.
-CAUGHT: tuple[type[Exception], ...] = (*(foreign for foreign, _ in FAILURES), ValueError)
+CAUGHT: tuple[type[Exception], ...] = (*(foreign for foreign, *_ in FAILURES), ValueError)
 Ask = Callable[[int], Awaitable[aiohttp.ClientResponse]]
 
 

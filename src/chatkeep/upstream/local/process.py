@@ -9,7 +9,7 @@ from typing import Self, cast
 import aiohttp
 
 from chatkeep.errors import UpstreamUnreachable
-from chatkeep.upstream import local_child
+from chatkeep.upstream.local import child as program
 
 NAME = "built-in"
 PATIENCE_S = 3.0
@@ -44,7 +44,7 @@ class ModelProcess:
         """Raises UpstreamUnreachable with what the child last said."""
         pipe = asyncio.subprocess.PIPE
         # -P: the folder of the file is no place to import from.
-        command = (sys.executable, "-P", local_child.__file__)
+        command = (sys.executable, "-P", program.__file__)
         child = cls(
             await asyncio.create_subprocess_exec(
                 *command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True

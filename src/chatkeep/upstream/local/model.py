@@ -9,12 +9,12 @@ import aiohttp
 
 from chatkeep.core.ports import UpstreamAnswer
 from chatkeep.errors import UnknownUrl, UpstreamUnreachable
-from chatkeep.upstream import local_child
 from chatkeep.upstream.client import mapped
-from chatkeep.upstream.local_answer import CAUGHT, Stream, Whole, assembled, declined, events
-from chatkeep.upstream.local_chunks import Chunks
-from chatkeep.upstream.local_process import NAME, ModelProcess
-from chatkeep.upstream.local_request import MODEL_ID, Declined, Function, Plan, planned
+from chatkeep.upstream.local import child
+from chatkeep.upstream.local.answer import CAUGHT, Stream, Whole, assembled, declined, events
+from chatkeep.upstream.local.chunks import Chunks
+from chatkeep.upstream.local.process import NAME, ModelProcess
+from chatkeep.upstream.local.request import MODEL_ID, Declined, Function, Plan, planned
 
 CREATED_UNIX = 1_730_419_200  # 2024-11-01, when SmolLM2 was published
 
@@ -35,7 +35,7 @@ class LocalModel:
     @staticmethod
     def available() -> bool:
         """Whether its packages are installed."""
-        return local_child.available()
+        return child.available()
 
     async def start(self) -> None:
         """Returns when the model answers; at once when it does already."""
@@ -46,11 +46,10 @@ class LocalModel:
             return _unknown("POST", path)
         plan = planned(body)
         if isinstance(plan, Declined):
-            return Whole(plan.envelope(), plan.status)
-        call = await self._function(plan)
-        answer = call if isinstance(call, Declined) else await self._answer(plan, call)
+            return _error(plan)
+        answer = await self._answer(plan)
         if isinstance(answer, Declined):
-            return Whole(answer.envelope(), answer.status)
+            return _error(answer)
         return answer if plan.stream else await assembled(answer, plan.n)
 
     async def get(self, path: str) -> UpstreamAnswer:
@@ -70,7 +69,11 @@ class LocalModel:
             if self.process is not None:
                 await self.process.stop()
 
-    async def _answer(self, plan: Plan, call: Function | None) -> Stream | Declined:
+    async def _answer(self, plan: Plan) -> Stream | Declined:
+        call = await self._function(plan)
+        if isinstance(call, Declined):
+            return call
+
         async def ask(index: int) -> aiohttp.ClientResponse:
             return await self._ask(plan.question(index, call))
 
@@ -125,7 +128,11 @@ class LocalModel:
 
 def _unknown(method: str, path: str) -> Whole:
     error = UnknownUrl(method=method, path=f"/v1{path}")
-    return Whole(Declined(error.status, error.message).envelope(), error.status)
+    return _error(Declined(error.status, error.message))
+
+
+def _error(answer: Declined) -> Whole:
+    return Whole(answer.envelope(), answer.status)
 
 
 async def _refused(response: aiohttp.ClientResponse) -> Declined:

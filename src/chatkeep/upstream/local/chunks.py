@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from chatkeep.upstream.local_request import MODEL_ID, Function
+from chatkeep.upstream.local.request import MODEL_ID, Function
 
 _FINGERPRINT = "fp_smollm2_135m_q4_1"
 _OPENING = {"role": "assistant", "content": "", "refusal": None}

@@ -1,0 +1,52 @@
+"""What a server has kept of a completion, past the API: its row, and its bytes both ways."""
+
+import asyncio
+import re
+
+from support.chatkeep_server import Chatkeep
+from support.rawhttp import PATH, asked, get
+
+from chatkeep.core import ids
+from chatkeep.core.model import Row, Stored
+from chatkeep.core.ports import Store
+from chatkeep.core.record import Codec, Record
+
+
+async def stored_in(store: Store, id: str) -> Stored | None:
+    """A completion of the first key's project; None when there is none."""
+    name = ids.decode(id)
+    assert name is not None
+    return await store.get((await store.keys())[0].project, name)
+
+
+async def row_of(chatkeep: Chatkeep, id: str) -> Row:
+    stored = await stored_in(chatkeep.store, id)
+    assert stored is not None
+    return stored.row
+
+
+async def record_of(chatkeep: Chatkeep, id: str) -> Record:
+    stored = await stored_in(chatkeep.store, id)
+    assert stored is not None
+    return Codec().decode(stored.body)
+
+
+async def kept_soon(chatkeep: Chatkeep, id: str) -> Row:
+    """The row, as soon as it has been committed: for calls nobody waits for any more."""
+    async with asyncio.timeout(20):
+        while await stored_in(chatkeep.store, id) is None:
+            await asked(chatkeep.url, get("/healthz", None))
+    return await row_of(chatkeep, id)
+
+
+async def finished(chatkeep: Chatkeep, calls: int = 1) -> None:
+    """Returns when so many create calls have ended, whoever was still there to see it."""
+    async with asyncio.timeout(20):
+        while await _ended(chatkeep) < calls:
+            pass
+
+
+async def _ended(chatkeep: Chatkeep) -> int:
+    figures = (await asked(chatkeep.url, get("/metrics", None))).body.decode()
+    counts = re.findall(rf'chatkeep_requests_total{{[^}}]*"{PATH}"[^}}]*}} (\S+)', figures)
+    return round(sum(map(float, counts)))

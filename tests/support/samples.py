@@ -1,0 +1,94 @@
+"""Rows, bodies and names to put into stores."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from chatkeep.core.ids import TAG_BYTES, Name, Seq, compose
+from chatkeep.core.model import Project, Query, Row, Usage
+from chatkeep.core.ports import Store
+from chatkeep.core.record import Codec, Record, Text
+
+SECOND = 1_760_000_000  # 2025-10-09, an arrival second like any other
+
+_CODEC = Codec()
+
+
+def place(counter: int, second: int = SECOND, node: int = 0) -> Seq:
+    return compose(second, node, counter)
+
+
+def as_json(pairs: Mapping[str, str]) -> bytes:
+    return msgspec.json.encode(dict(pairs))
+
+
+def row(
+    seq: int = 0, metadata: Mapping[str, str] | None = None, tag: bytes | None = None, **fields: Any
+) -> Row:
+    """A row whose tag follows from its seq, unless given."""
+    plain: dict[str, Any] = {
+        "seq": seq,
+        "tag": seq.to_bytes(TAG_BYTES) if tag is None else tag,
+        "request_id": seq.to_bytes(16),
+        "model": "gpt-4o-mini",
+        "status": "complete",
+        "finish_reason": "stop",
+        "usage": Usage(10, 5, 15),
+        "duration_ms": 250,
+        "first_token_ms": None,
+        "upstream": "default",
+        "key": None,
+        "preview": "You said: hello",
+        "metadata": as_json(metadata or {}),
+    }
+    return Row(**plain | fields)
+
+
+def name(row: Row) -> Name:
+    return Name(row.seq, row.tag)
+
+
+def other_tag(name: Name) -> Name:
+    """The same place under a tag that was never given out."""
+    return Name(name.seq, bytes(byte ^ 255 for byte in name.tag))
+
+
+def body(text: str = "hello") -> bytes:
+    asked, answered = Text([request(text)], []), Text([answer(text)], [])
+    return _CODEC.encode(Record(asked, answered, "chatcmpl-Upstream"))
+
+
+def request(text: str) -> bytes:
+    messages = [{"role": "user", "content": text}]
+    return json.dumps({"model": "gpt-4o-mini", "messages": messages, "store": True}).encode()
+
+
+def answer(text: str) -> bytes:
+    message = {"role": "assistant", "content": f"You said: {text}", "refusal": None}
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+    return json.dumps({"object": "chat.completion", "choices": [choice]}).encode()
+
+
+def request_in(body: bytes) -> bytes:
+    """The request a body was made of. Raises RecordCorrupt when it does not decode."""
+    return _CODEC.decode(body).request.whole()
+
+
+def replacing(pairs: Mapping[str, str]) -> Callable[[bytes], bytes]:
+    """A change of metadata as the API makes it: the whole map is set."""
+    new = as_json(pairs)
+    return lambda _: new
+
+
+async def keep(store: Store, project: Project, *rows: Row) -> None:
+    """Inserts the rows, one after the other."""
+    for one in rows:
+        await store.insert(project, one, body())
+
+
+async def listed(store: Store, project: Project, query: Query | None = None) -> list[Seq]:
+    """The places of a page, up to 100 of them."""
+    page = await store.page(project, query or Query(limit=100))
+    return [item.row.seq for item in page.items]

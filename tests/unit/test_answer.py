@@ -1,0 +1,200 @@
+"""What lists and figures need of an answer: odd content gives less, never an error."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.jsontexts import objects, values
+
+from chatkeep.core import answer
+from chatkeep.core.answer import Answer, preview, scrubbed
+from chatkeep.core.model import Usage
+
+PLAIN = Path(__file__).parents[1] / "data" / "sse" / "plain-answer.json"
+DEEP = 100_000
+
+
+def said(message: Any, **fields: Any) -> Answer:
+    return answer.read(json.dumps({"choices": [{"message": message}], **fields}).encode())
+
+
+def call(name: str, arguments: str) -> dict[str, Any]:
+    return {"id": "call_1", "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"<html>502</html>",
+        b"null",
+        b"[]",
+        b'"text"',
+        b"{}",
+        b'{"model":"m"',
+        b'{"model":"\xff"}',
+        b"\xef\xbb\xbf{}",
+        b'{"choices":null}',
+        b'{"choices":{}}',
+        b'{"choices":[]}',
+        b'{"choices":[null,7,"x",[]]}',
+        b'{"choices":[{"message":null}]}',
+        b'{"choices":[{"message":"x"}]}',
+        b'{"model":7,"usage":[],"choices":[{"finish_reason":{}}]}',
+        b'{"x":' + b"[" * DEEP + b"]" * DEEP + b"}",
+    ],
+)
+def test_an_answer_without_anything_to_read_reads_as_nothing(text: bytes) -> None:
+    assert answer.read(text) == Answer(messages=[])
+
+
+@pytest.mark.parametrize("deep", [b"[" * DEEP + b"]" * DEEP, b'{"a":' * DEEP + b"1" + b"}" * DEEP])
+@pytest.mark.parametrize("where", ["usage", "choices", "model"])
+def test_an_answer_nested_too_deep_is_no_error(deep: bytes, where: str) -> None:
+    answer.read(b'{"%b":%b}' % (where.encode(), deep))
+    answer.read(b'{"choices":[{"message":{"content":%b}}],"s":"\\ud83d"}' % deep)
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        "many",
+        [],
+        {"prompt_tokens": "5", "completion_tokens": 1.5, "total_tokens": True},
+        {"prompt_tokens": -1, "completion_tokens": 2**53, "total_tokens": 10**30},
+        {"prompt_tokens": None, "completion_tokens": [], "total_tokens": {}},
+    ],
+)
+def test_a_count_that_is_none_is_left_out(usage: Any) -> None:
+    assert said({}, usage=usage).usage == Usage(None, None, None)
+
+
+def test_one_odd_count_does_not_take_the_others_with_it() -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": "4", "total_tokens": 2**53 - 1, "cost": 0.5}
+    assert said({}, usage=usage).usage == Usage(3, None, 2**53 - 1)
+
+
+def test_a_recorded_answer_is_read() -> None:
+    read = answer.read(PLAIN.read_bytes())
+    recorded = json.loads(PLAIN.read_bytes())
+    assert read.model == recorded["model"] == "gpt-4o-mini-2024-07-18"
+    assert read.finish_reason == "stop"
+    assert read.usage == Usage(14, 5, 19)
+    assert read.preview == "This is a test."
+    assert [json.loads(message) for message in read.messages] == [recorded["choices"][0]["message"]]
+
+
+def test_a_lone_surrogate_hides_nothing_else() -> None:
+    read = answer.read(
+        b'{"model":"m\\ud83d","choices":[{"message":{"content":"a\\ude00b"},"finish_reason":"s"}],'
+        b'"usage":{"prompt_tokens":1}}'
+    )
+    assert (read.model, read.finish_reason, read.preview) == ("m\ufffd", "s", "a\ufffdb")
+    assert read.usage == Usage(1, None, None)
+    assert read.messages == [b'{"content":"a\\ude00b"}']
+
+
+def test_an_odd_choice_hides_no_other() -> None:
+    read = answer.read(
+        b'{"model":"m","choices":[{"finish_reason":"stop","message":{"content":"a"}},7,{}],"n":1E400}'
+    )
+    assert (read.model, read.finish_reason, read.preview) == ("m", "stop", "a")
+    assert read.messages == [b'{"content":"a"}']
+
+
+def test_every_choice_has_its_message_and_the_first_speaks_for_all() -> None:
+    read = answer.read(
+        b'{"choices":[{"message": {"content" : "one"} ,"finish_reason":"length"},'
+        b'{"message":{"content":"two"},"finish_reason":"stop"}]}'
+    )
+    assert read.messages == [b'{"content" : "one"}', b'{"content":"two"}']
+    assert (read.preview, read.finish_reason) == ("one", "length")
+
+
+@pytest.mark.parametrize(
+    ("message", "wanted"),
+    [
+        ({"content": "hi", "refusal": "no"}, "hi"),
+        ({"content": "", "refusal": "I will not"}, "I will not"),
+        ({"content": None, "tool_calls": [call("f", '{"a":1}')]}, 'f({"a":1})'),
+        ({"tool_calls": [call("f", ""), call("g", "{}")]}, "f() g({})"),
+        ({"tool_calls": [7, None, {"function": 5}]}, ""),
+        ({"tool_calls": {}}, ""),
+        ({"content": 5}, ""),
+        ({}, ""),
+    ],
+)
+def test_the_preview_is_what_the_model_said(message: Any, wanted: str) -> None:
+    assert said(message).preview.strip() == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("  one\n two\r\n\tthree\u2028four\x85five\x0bsix  ", "one two three four five six"),
+        ("a\0b\ud83d", "a\ufffdb\ufffd"),
+        ("x" * 121, "x" * 120),
+        ("😀" * 200, "😀" * 120),
+        ("x" * 119 + " y", "x" * 119),
+    ],
+)
+def test_a_preview_is_one_short_line(text: str, wanted: str) -> None:
+    assert preview(text).rstrip() == wanted
+
+
+any_text = st.text(st.characters() | st.sampled_from("\0\n\r\u2028\ud83d\ude00 "))
+
+
+@given(any_text)
+def test_a_preview_has_no_line_break_and_can_be_stored(text: str) -> None:
+    made = preview(text)
+    assert len(made) <= 120
+    assert len(made.splitlines()) <= 1
+    assert "\0" not in made
+    made.encode()
+
+
+def test_a_preview_of_a_huge_text_looks_at_its_beginning_only() -> None:
+    assert preview("word " * 10_000_000).rstrip() == ("word " * 24).rstrip()
+
+
+@given(any_text)
+def test_scrubbing_replaces_what_no_database_takes_and_nothing_else(text: str) -> None:
+    wanted = "".join(
+        "\ufffd" if one == "\0" or "\ud800" <= one <= "\udfff" else one for one in text
+    )
+    assert scrubbed(text) == wanted
+
+
+def test_a_name_is_cut_where_no_name_is_longer() -> None:
+    assert said({}, model="m" * 1000).model == "m" * 256
+
+
+@given(st.binary(max_size=80) | objects(values=values).map(lambda made: made.text))
+def test_nothing_an_upstream_sends_raises_an_error(text: bytes) -> None:
+    read = answer.read(text)
+    assert all(message in text for message in read.messages)
+
+
+names = st.sampled_from(('"model"', '"choices"', '"usage"', '"x"'))
+messages = values.map(lambda value: f'[{{"message":{value},"finish_reason":"stop"}}]')
+
+
+@given(objects(names, values | messages | values.map(lambda value: f'{{"prompt_tokens":{value}}}')))
+def test_what_is_read_is_what_the_standard_library_finds(given: Any) -> None:
+    value = json.loads(given.text)
+    read = answer.read(given.text)
+    model = value.get("model")
+    assert (read.model is not None) == isinstance(model, str)
+    choices = value.get("choices")
+    found = choices if isinstance(choices, list) else []
+    of = [
+        one["message"]
+        for one in found
+        if isinstance(one, dict) and isinstance(one.get("message"), dict)
+    ]
+    assert [json.loads(message) for message in read.messages] == of

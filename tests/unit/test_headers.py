@@ -1,0 +1,123 @@
+"""Which headers pass, up and down; an allow-list up, a deny-list down."""
+
+import pytest
+
+from chatkeep.core import headers
+
+# What a browser, a proxy and the SDKs send along.
+SENT = {
+    "host": "chatkeep:8787",
+    "authorization": "Bearer sk-ck-secret",
+    "api-key": "secret",
+    "x-api-key": "secret",
+    "cookie": "session=1",
+    "x-forwarded-for": "10.0.0.1",
+    "x-forwarded-host": "inside",
+    "forwarded": "for=10.0.0.1",
+    "x-real-ip": "10.0.0.1",
+    "x-chatkeep-store": "true",
+    "x-chatkeep-metadata": "{}",
+    "x-chatkeep-hop": "me",
+    "content-length": "12",
+    "content-encoding": "gzip",
+    "transfer-encoding": "chunked",
+    "accept-encoding": "gzip, br",
+    "connection": "keep-alive",
+    "user-agent": "OpenAI/Python",
+    "x-stainless-lang": "python",
+    "openai-organization": "org",
+    "openai-project": "proj",
+    "origin": "https://example.org",
+    "if-match": '"x"',
+}
+PASSING = {
+    "content-type": "application/json",
+    "accept": "application/json",
+    "openai-beta": "assistants=v2",
+    "idempotency-key": "abc",
+    "traceparent": "00-1-2-01",
+    "x-chatkeep-upstream-key": "sk-other",  # as far as the client, which makes its own key of it
+}
+
+
+@pytest.mark.parametrize("name", SENT)
+def test_a_header_that_is_not_on_the_list_does_not_go_up(name: str) -> None:
+    assert headers.up({name: SENT[name]}) == {}
+
+
+def test_the_headers_on_the_list_go_up_unchanged() -> None:
+    assert headers.up(SENT | PASSING) == PASSING
+
+
+def test_configured_headers_go_up_when_they_are_there() -> None:
+    given = {"x-stainless-lang": "python", "accept": "*/*"}
+    assert headers.up(given, ("x-stainless-lang", "x-absent")) == given
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "set-cookie",
+        "server",
+    ],
+)
+def test_what_is_between_the_upstream_and_us_does_not_come_down(name: str) -> None:
+    assert headers.down([(name, "x"), ("content-type", "text/plain")]) == [
+        ("content-type", "text/plain")
+    ]
+
+
+def test_headers_named_by_connection_do_not_come_down() -> None:
+    given = [
+        ("connection", "close, X-Internal"),
+        ("x-internal", "1"),
+        ("connection", "x-other ,"),
+        ("x-other", "2"),
+        ("x-kept", "3"),
+    ]
+    assert headers.down(given) == [("x-kept", "3")]
+
+
+def test_the_upstreams_request_id_comes_down_under_a_name_of_its_own() -> None:
+    assert headers.down([("x-request-id", "req_1")]) == [("x-upstream-request-id", "req_1")]
+
+
+@pytest.mark.parametrize("name", ["openai-processing-ms", "openai-version", "date"])
+def test_what_we_say_ourselves_does_not_come_down(name: str) -> None:
+    assert headers.down([(name, "x")]) == []
+
+
+def test_everything_else_comes_down_in_its_order_repeated_ones_included() -> None:
+    given = [
+        ("content-type", "application/json"),
+        ("x-ratelimit-limit-requests", "100"),
+        ("retry-after", "1"),
+        ("openai-organization", "org"),
+        ("link", "<a>"),
+        ("link", "<b>"),
+        ("content-length", "12"),
+        ("x-should-retry", "false"),
+        ("strict-transport-security", "max-age=1"),
+    ]
+    assert headers.down(given) == given
+
+
+def test_headers_can_be_left_out_by_name() -> None:
+    given = [("a", "1"), ("b", "2"), ("a", "3"), ("c", "4")]
+    assert headers.without(given, "a", "c", "d") == [("b", "2")]
+    assert headers.without(given) == given
+
+
+def test_the_first_of_a_repeated_header_counts_and_an_absent_one_is_empty() -> None:
+    given = [("a", "1"), ("a", "2")]
+    assert headers.get(given, "a") == "1"
+    assert headers.get(given, "b") == ""

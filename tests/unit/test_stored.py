@@ -1,0 +1,270 @@
+"""The stored object and its messages, beside what api.openai.com was recorded to answer."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given
+from support.jsontexts import ObjectText, objects, standard, values
+from support.samples import SECOND, place, row
+
+from chatkeep.core import stored
+from chatkeep.core.model import Row
+from chatkeep.core.record import Record, Text
+
+RECORDINGS = Path(__file__).parents[1] / "data" / "recordings" / "real-exchanges.json"
+ENTRIES = json.loads(RECORDINGS.read_text())["entries"]
+
+KEYS = [
+    *("object", "id", "model", "created", "request_id", "tool_choice", "usage", "seed", "top_p"),
+    *("temperature", "presence_penalty", "frequency_penalty", "system_fingerprint", "input_user"),
+    *("service_tier", "tools", "metadata", "choices", "response_format"),
+]
+MESSAGE_KEYS = ["content", "role", "tool_calls", "function_call"]
+ITEM_KEYS = ["id", "role", "content", "content_parts", "name"]
+PART_KEYS = ["type", "text", "image_url", "input_audio", "file"]
+
+
+class Exchange(NamedTuple):
+    """A recorded create call, and the stored object that was answered for it later."""
+
+    name: str
+    request: dict[str, Any]
+    answer: dict[str, Any]
+    kept: dict[str, Any]
+
+
+def creates() -> dict[str, dict[str, Any]]:
+    return {
+        entry["response_body"]["id"]: entry
+        for entry in ENTRIES
+        if entry["method"] == "POST"
+        and entry["uri"].endswith("/chat/completions")
+        and entry["status"] == 200
+    }
+
+
+def kept_objects() -> list[tuple[str, dict[str, Any]]]:
+    """The stored objects of retrieves, updates and lists, each with the recording's name."""
+    found = []
+    for entry in ENTRIES:
+        answer = entry["response_body"]
+        for position, one in enumerate((answer, *answer.get("data", []))):
+            # A condensed list ends in a string that says how many more there were.
+            if isinstance(one, dict) and "request_id" in one:
+                found.append((f"{Path(entry['recording']).stem}-{entry['n']}-{position}", one))
+    return found
+
+
+def exchanges() -> list[Exchange]:
+    created = creates()
+    return [
+        Exchange(
+            name, created[kept["id"]]["request_body"], created[kept["id"]]["response_body"], kept
+        )
+        for name, kept in kept_objects()
+        if kept["id"] in created
+    ]
+
+
+EXCHANGES = exchanges()
+
+
+def record(request: bytes, answer: bytes) -> Record:
+    return Record(Text([request], []), Text([answer], []), None)
+
+
+def written(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def shown(request: bytes, answer: bytes, one: Row | None = None) -> bytes:
+    return stored.completion(one or row(place(1)), record(request, answer))
+
+
+def of(exchange: Exchange) -> dict[str, Any]:
+    """Our stored object of a recorded call, with the metadata it was recorded with."""
+    ours = row(place(1), exchange.kept["metadata"])
+    text = shown(written(exchange.request), written(exchange.answer), ours)
+    value: dict[str, Any] = standard(text)
+    return value
+
+
+def test_there_are_recordings_of_retrieve_update_and_list() -> None:
+    assert len(EXCHANGES) >= 7
+    assert {exchange.name.partition("-")[0] for exchange in EXCHANGES} >= {
+        "StoredChatCompletionsWork",
+        "UpdateChatCompletionWorks",
+        "GetChatCompletionsWithPagination",
+    }
+
+
+@pytest.mark.parametrize("kept", [kept for _, kept in kept_objects()])
+def test_the_recorded_objects_have_the_19_keys(kept: dict[str, Any]) -> None:
+    assert list(kept) == KEYS
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES, ids=[exchange.name for exchange in EXCHANGES])
+def test_the_recorded_keys_come_first_and_in_the_recorded_order(exchange: Exchange) -> None:
+    ours = of(exchange)
+    assert list(ours)[:19] == KEYS
+    choice, recorded = ours["choices"][0], exchange.kept["choices"][0]
+    assert list(choice)[:4] == list(recorded)
+    assert list(choice["message"])[:4] == list(recorded["message"]) == MESSAGE_KEYS
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES, ids=[exchange.name for exchange in EXCHANGES])
+def test_every_value_is_the_recorded_one_but_for_what_is_documented(exchange: Exchange) -> None:
+    ours, recorded = of(exchange), dict(exchange.kept)
+    # The ids are ours; and no seed is made up where none was given (DESIGN.md §2).
+    assert ours["id"] == row(place(1)).id
+    assert ours["request_id"] == "req_" + (place(1)).to_bytes(16).hex()
+    assert ours["seed"] == exchange.request.get("seed")
+    for key in ("id", "request_id", "seed"):
+        del ours[key], recorded[key]
+    # The details of usage, the refusal and the annotations, which OpenAI drops, stay.
+    assert ours["usage"] == exchange.answer["usage"]
+    assert ours.pop("usage").items() >= recorded.pop("usage").items()
+    messages = [choice.pop("message") for choice in ours["choices"]]
+    for message, choice in zip(messages, recorded["choices"], strict=True):
+        assert message.items() >= choice["message"].items()
+    assert messages == [
+        dict.fromkeys(MESSAGE_KEYS) | choice["message"] for choice in exchange.answer["choices"]
+    ]
+    recorded["choices"] = [
+        {key: choice[key] for key in choice if key != "message"} for choice in recorded["choices"]
+    ]
+    assert ours == recorded
+
+
+def test_what_was_recorded_of_sampling_stands_where_the_request_says_nothing() -> None:
+    (recorded,) = {
+        tuple(
+            (key, kept[key])
+            for key in ("top_p", "temperature", "presence_penalty", "frequency_penalty")
+        )
+        for _, kept in kept_objects()
+    }
+    for request in (b"{}", b'{"top_p":null,"temperature":null}'):
+        assert standard(shown(request, b"{}")).items() >= dict(recorded).items()
+    assert b'"top_p":1.0,"temperature":1.0,"presence_penalty":0.0' in shown(b"{}", b"{}")
+
+
+def test_what_the_request_says_is_shown_byte_for_byte() -> None:
+    request = (
+        b'{"top_p":0.10,"temperature":0,"presence_penalty":-1e-1,"frequency_penalty":2.0,'
+        b'"seed":-8132613597486110237123,"user":"\\ud83d","tool_choice":{"b" :1,"a":2},'
+        b'"tools": [ {"z":1,"a":1E400} ], "response_format":{"type": "json_object"},"n":5}'
+    )
+    text = shown(request, b"{}")
+    for member in (
+        b'"top_p":0.10,"temperature":0,"presence_penalty":-1e-1,"frequency_penalty":2.0,',
+        b'"seed":-8132613597486110237123,',
+        b'"input_user":"\\ud83d",',
+        b'"tool_choice":{"b" :1,"a":2},',
+        b'"tools":[ {"z":1,"a":1E400} ],',
+        b'"response_format":{"type": "json_object"}}',
+    ):
+        assert member in text
+
+
+def test_what_the_upstream_says_is_shown_byte_for_byte_what_we_do_not_know_last() -> None:
+    answer = (
+        b'{"x_groq":{"b":1e3,"a":[ ]},"id":"up","object":"chat.completion","created":1e3,'
+        b'"model":"m\\u00e9",'
+        b'"choices":[{"finish_reason":"stop","content_filter_results":{ },"index":0,"message":'
+        b'{"reasoning":"\\ud83d","role":"assistant","content":"\xc3\xa9","annotations":[ ]}}],'
+        b'"usage":{"cost":0.10,"prompt_tokens":18446744073709551616},"citations":[]}'
+    )
+    text = shown(b"{}", answer)
+    assert b'"model":"m\\u00e9","created":1e3,' in text
+    assert b'"usage":{"cost":0.10,"prompt_tokens":18446744073709551616},' in text
+    assert (
+        b'"choices":[{"index":0,"message":{"content":"\xc3\xa9","role":"assistant","tool_calls":null,'
+        b'"function_call":null,"reasoning":"\\ud83d","annotations":[ ]},"finish_reason":"stop",'
+        b'"logprobs":null,"content_filter_results":{ }}],'
+    ) in text
+    assert text.endswith(b'"response_format":null,"x_groq":{"b":1e3,"a":[ ]},"citations":[]}')
+
+
+def test_tool_calls_and_logprobs_are_shown_as_answered() -> None:
+    calls = (
+        b'[{"type":"function","function":{"name":"f","arguments":"{\\"a\\": 1}"},"id":"call_1"}]'
+    )
+    logprobs = b'{"content":[{"token":"a","logprob":-1e-5}]}'
+    answer = b'{"choices":[{"logprobs":%b,"message":{"content":null,"tool_calls":%b}}]}'
+    text = shown(b"{}", answer % (logprobs, calls))
+    assert b'{"content":null,"role":null,"tool_calls":%b,"function_call":null}' % calls in text
+    assert b'"logprobs":%b' % logprobs in text
+
+
+def test_the_row_says_id_metadata_and_what_the_answer_does_not() -> None:
+    ours = row(place(5), {"k": "é"}, model="scrubbed")
+    value = standard(shown(b"{}", b'{"id":"x","metadata":{"not":"ours"}}', ours))
+    assert (value["id"], value["metadata"]) == (ours.id, {"k": "é"})
+    assert (value["model"], value["created"], value["choices"]) == ("scrubbed", SECOND, [])
+    imported = row(place(5), alias="chatcmpl-imported")
+    assert standard(shown(b"{}", b"{}", imported))["id"] == "chatcmpl-imported"
+
+
+@pytest.mark.parametrize("answer", [b"", b"<html>", b"[]", b"{", b'"text"', b'{"a":"\xff"}'])
+def test_an_answer_that_is_no_object_is_still_shown_as_one(answer: bytes) -> None:
+    value = standard(shown(b'{"seed":7}', answer))
+    assert list(value) == KEYS
+    assert (value["seed"], value["choices"]) == (7, [])
+
+
+@pytest.mark.parametrize(
+    "choices", [b"null", b"7", b"{}", b'[null,7,"x",[],{}]', b'[{"message":[]}]']
+)
+def test_odd_choices_are_shown_as_they_are(choices: bytes) -> None:
+    value = standard(shown(b"{}", b'{"choices":%b}' % choices))
+    if choices.startswith(b'[{"m'):
+        assert value["choices"][0]["message"] == []
+    else:
+        assert value["choices"] == json.loads(choices)
+
+
+@given(objects(values=values), objects(values=values))
+def test_any_record_is_shown_with_every_field_of_its_answer(
+    request: ObjectText, answer: ObjectText
+) -> None:
+    text = shown(request.text, answer.text)
+    value = standard(text)
+    assert list(value)[:19] == KEYS
+    last = {part.key: part.value for part in answer.parts}
+    unknown = {key: last[key] for key in last if key not in KEYS}
+    assert list(value)[19:] == list(unknown)
+    assert all(text.count(unknown[key]) for key in unknown)
+    assert {key: value[key] for key in unknown} == {key: standard(unknown[key]) for key in unknown}
+
+
+@pytest.mark.parametrize(
+    ("items", "first", "last", "more", "wanted"),
+    [
+        ([], None, None, False, b'[],"first_id":null,"last_id":null,"has_more":false}'),
+        (
+            [b"{}", b"1"],
+            "a",
+            'b"',
+            True,
+            b'[{},1],"first_id":"a","last_id":"b\\"","has_more":true}',
+        ),
+    ],
+)
+def test_a_list_has_the_recorded_envelope(
+    items: list[bytes], first: str | None, last: str | None, more: bool, wanted: bytes
+) -> None:
+    assert stored.list_body(items, first, last, more) == b'{"object":"list","data":' + wanted
+
+
+def test_an_empty_list_has_the_recorded_length() -> None:
+    (entry,) = (
+        entry
+        for entry in ENTRIES
+        if entry["response_body"].get("data") == [] and entry["status"] == 200
+    )
+    body = stored.list_body([], None, None, False)
+    assert len(body) == int(entry["content_length"]) == 75
+    assert list(standard(body).items()) == list(entry["response_body"].items())
