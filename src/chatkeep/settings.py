@@ -10,7 +10,7 @@ import tomllib
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
@@ -48,9 +48,9 @@ class UpstreamSetting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     stream_usage: Literal["add", "leave"] = "add"
     pass_key: bool = False
     forward_headers: tuple[str, ...] = ()
-    timeout_s: float = 600.0
-    connect_timeout_s: float = 10.0
-    retries: int = 0
+    timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
+    connect_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
+    retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
     fallbacks: tuple[str, ...] = ()
 
 

@@ -50,10 +50,17 @@ class Document:
 
     def problems(self, method: str, template: str, status: int, body: Any) -> list[str]:
         """What is wrong with a JSON answer, as `where: what`."""
-        answer = self.document["paths"][template][method.lower()]["responses"].get(str(status))
-        if answer is None:
+        media = self.media(method, template, status)
+        if media is None:
             return [f"{method} {template} does not answer {status}"]
-        return list(self._violations(answer["content"]["application/json"]["schema"], body))
+        schema = media.get("application/json", media.get("*/*", {})).get("schema", {})
+        return list(self._violations(schema, body))
+
+    def media(self, method: str, template: str, status: int) -> dict[str, Any] | None:
+        """The media types an operation answers a status with, None when it does not."""
+        answers = self.document["paths"][template][method.lower()]["responses"]
+        answer = answers.get(str(status), answers.get("default"))
+        return None if answer is None else dict(answer["content"])
 
     def of_schema(self, name: str, body: Any) -> list[str]:
         return list(self._violations({"$ref": f"#/components/schemas/{name}"}, body))

@@ -139,11 +139,15 @@ async def read_whole(answer: UpstreamAnswer, limit: int) -> tuple[bytes, bool]:
     """The body up to about the limit, and whether that is all of it."""
     pieces: list[bytes] = []
     size = 0
-    while data := await answer.read():
-        pieces.append(data)
-        size += len(data)
-        if size > limit:
-            return b"".join(pieces), False
+    try:
+        while data := await answer.read():
+            pieces.append(data)
+            size += len(data)
+            if size > limit:
+                return b"".join(pieces), False
+    except BaseException:
+        answer.close()
+        raise
     return b"".join(pieces), True
 
 

@@ -139,13 +139,16 @@ class Capture:
             answer.close()
             if closing is not None:
                 closing.cancel()
+            rest = recording.end()
             if kept is None:
                 kept = self._keeper.keep_stream(draft, recording)
-        if rest := recording.rest():
+        if rest:
             yield rest
-        await asyncio.shield(kept)
+        comment = _comment(await asyncio.shield(kept))
         if broken is not None and not departure.left and not recording.assembly.done:
             raise broken
+        if comment and not recording.assembly.done:
+            yield comment
 
     def _leave(self, recording: Recording, answer: UpstreamAnswer) -> None:
         if self._caller.finishes:

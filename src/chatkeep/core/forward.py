@@ -7,10 +7,11 @@ from chatkeep.core.calling import Call, Caller, Reply
 from chatkeep.core.ports import Route, Upstreams
 from chatkeep.errors import Refusal
 
-_FORM_MODEL = re.compile(
-    rb'content-disposition:[^\r\n]*;\s*name="?model"?[^\r\n]*\r\n(?:[^\r\n]+\r\n)*\r\n([^\r\n]*)\r\n',
-    re.IGNORECASE,
+_BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^\s;]+))', re.IGNORECASE)
+_NAMED_MODEL = re.compile(
+    rb'content-disposition:[^\r\n]*;\s*name=(?:"model"|model)\s*(?:;|\r|$)', re.I
 )
+_PART_HEAD = 1024
 
 
 class Forward:
@@ -31,14 +32,26 @@ class Forward:
 
 
 def _model(call: Call) -> str:
-    if call.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        found = _FORM_MODEL.search(call.body)
-        return "" if found is None else found[1].decode("utf-8", "replace")
+    kind = call.headers.get("content-type", "")
+    if kind.lower().startswith("multipart/form-data"):
+        return _form_model(call.body, kind)
     try:
         model = jsonspan.loads(jsonspan.fields(call.body).get("model", b"null"))
     except Refusal:
         return ""  # the upstream says what is wrong with it
     return model if isinstance(model, str) else ""
+
+
+def _form_model(body: bytes, kind: str) -> str:
+    """The value of the form's field `model`, empty when there is none."""
+    boundary = _BOUNDARY.search(kind)
+    if boundary is None:
+        return ""
+    for part in body.split(b"--" + (boundary[1] or boundary[2]).encode("latin-1")):
+        end = part.find(b"\r\n\r\n", 0, _PART_HEAD)
+        if end >= 0 and _NAMED_MODEL.search(part[:end]):
+            return part[end + 4 :].removesuffix(b"\r\n").decode("utf-8", "replace")
+    return ""
 
 
 def _body(call: Call, route: Route) -> bytes:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 
 from chatkeep.core.ports import Headers
 
-OWN_PREFIX = "x-chatkeep-"  # what another chatkeep says of itself does not hold of us
 # Names the server a call comes from, so that one that is its own upstream notices.
 HOP = "x-chatkeep-hop"
 CALLERS_KEY = "x-chatkeep-upstream-key"  # the caller's own key for the upstream
@@ -32,6 +31,8 @@ _HOP_BY_HOP = frozenset(
 )
 # The server is us, cookies are the upstream account's, and these the web layer sets itself.
 _OURS = frozenset({"set-cookie", "server", "date", "openai-processing-ms", "openai-version"})
+# What another chatkeep says of itself, and which web pages may call: that is for us to say.
+_NOT_THEIRS = ("x-chatkeep-", "access-control-")
 _DROPPED = _HOP_BY_HOP | _OURS
 
 
@@ -50,7 +51,7 @@ def down(given: Headers) -> list[tuple[str, str]]:
             passed.append(("x-upstream-request-id", value))
         elif name == "connection":
             connection = f"{connection},{value}"
-        elif name not in _DROPPED and not name.startswith(OWN_PREFIX):
+        elif name not in _DROPPED and not name.startswith(_NOT_THEIRS):
             passed.append((name, value))
     return without(passed, *_listed(connection)) if connection else passed
 

@@ -94,6 +94,11 @@ def last_of(second: int) -> Seq:
     return Seq(first_of(second + 1) - 1)
 
 
+def last_of_node(second: int, node: int) -> Seq:
+    """The highest seq a node can have used up to the end of a second."""
+    return compose(second, node, _COUNTERS - 1)
+
+
 class Sequencer:
     """Gives out the seqs of one node, always rising, whatever the clock does.
 

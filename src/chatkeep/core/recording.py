@@ -9,6 +9,7 @@ from chatkeep.core.sse import EventSplitter, EventTooLong, event_data, replace_s
 from chatkeep.core.stream import Assembly
 from chatkeep.errors import Refusal
 
+_DONE = b"[DONE]"
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 
@@ -17,7 +18,7 @@ class Recording:
 
     `take` holds back `[DONE]` and what follows: the caller commits first and then sends `held`.
     `hide_usage` drops the usage-only chunk that was asked for by us and not by the client.
-    `overflow` is set when more than `max_bytes` came; from then on bytes pass as they are.
+    `overflow` is set when more than `max_bytes` came; from then on nothing more is assembled.
     """
 
     def __init__(self, id: CompletionId, n: int, *, hide_usage: bool, max_bytes: int) -> None:
@@ -27,23 +28,21 @@ class Recording:
         self._id = id
         self._hide_usage = hide_usage
         self._budget = max_bytes
+        self._max_event = max_bytes
         self._splitter = EventSplitter(max_event=max_bytes)
         self._line_end_cut = False
         self._prefix = b""
         self._replacement = b""
 
     def take(self, data: bytes) -> bytes:
-        self._budget -= len(data)
-        if self.overflow or self.assembly.done:
+        if self.assembly.done:
             return data
+        self._budget -= len(data)
+        self.overflow = self.overflow or self._budget < 0
         try:
             events = self._splitter.feed(data)
         except EventTooLong:
-            events = []
-            self._budget = -1
-        if self._budget < 0:
-            self.overflow = True
-            return b"".join((*events, self._splitter.rest()))
+            return self._too_long()
         for index, event in enumerate(events):
             events[index] = self._event(event)
             if self.assembly.done:
@@ -51,12 +50,21 @@ class Recording:
                 return b"".join(events[:index])
         return b"".join(events)
 
-    def rest(self) -> bytes:
-        """What is left of an event that never ended."""
-        if self.overflow or self.assembly.done:
-            return b""
+    def end(self) -> bytes:
+        """Takes what is left of an event that never ended, once; it counts when it is whole."""
+        rest = b"" if self.assembly.done else self._splitter.rest()
+        return self._event(rest) if rest else b""
+
+    def _too_long(self) -> bytes:
+        """Lets go of an event no end of which came within bounds; its other half passes too."""
+        self.overflow = True
         rest = self._splitter.rest()
-        return rest.removeprefix(b"\n") if self._line_end_cut else rest
+        self._splitter = EventSplitter(max_event=self._max_event)
+        return rest
+
+    def _add(self, data: bytes) -> None:
+        if not self.overflow or data.strip() == _DONE:
+            self.assembly.add(data)
 
     def _event(self, event: bytes) -> bytes:
         if self._line_end_cut:  # the rest of the CRLF that ended a hidden event
@@ -67,7 +75,7 @@ class Recording:
             return event
         # Chunks of one stream begin alike up to the end of the id: one comparison finds it again.
         if self._prefix and event.startswith(self._prefix):
-            self.assembly.add(data)
+            self._add(data)
             out = self._replacement + event[len(self._prefix) :]
         else:
             out = self._first_of_its_kind(event, data)
@@ -79,10 +87,10 @@ class Recording:
     def _first_of_its_kind(self, event: bytes, data: bytes) -> bytes:
         span = id_span(data)
         if span is None:
-            if data.strip() == b"[DONE]" or b'"error"' in data:
-                self.assembly.add(data)
+            if data.strip() == _DONE or b'"error"' in data:
+                self._add(data)
             return event
-        self.assembly.add(data)
+        self._add(data)
         self._learn(event, data, span)
         new = put(data, span, self._id)
         grown = len(new) - len(data)

@@ -19,7 +19,7 @@ def events(answer: bytes, *, include_usage: bool) -> bytes:
     chunks = [_chunk(shared, b"[%b]" % _choice(fields(choice)), usage) for choice in choices]
     if include_usage:
         chunks.append(_chunk(shared, b"[]", {"usage": whole.get("usage", _NULL)}))
-    return b"".join(b"data: %b\n\n" % chunk for chunk in (*chunks, b"[DONE]"))
+    return b"".join(b"data: %b\n\n" % _one_line(chunk) for chunk in (*chunks, b"[DONE]"))
 
 
 def _chunk(shared: Fields, choices: bytes, usage: Fields) -> bytes:
@@ -48,3 +48,8 @@ def _call(index: int, call: bytes) -> bytes:
 def _json(members: Fields) -> bytes:
     pairs = (b"%b:%b" % (jsonspan.dumps(key), value) for key, value in members.items())
     return b"{%b}" % b",".join(pairs)
+
+
+def _one_line(text: bytes) -> bytes:
+    # Only space between values can be a line break, and an event's data ends at one.
+    return text.replace(b"\r", b" ").replace(b"\n", b" ")

@@ -1,5 +1,6 @@
 """An OpenAI-compatible endpoint over HTTP, through aiohttp."""
 
+import io
 import logging
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from chatkeep.settings import UpstreamSetting
 from chatkeep.upstream.coding import Inflater, Undecodable, decoder
 
 _AGENT = "chatkeep"
+_IN_ONE_PIECE = 1 << 19
 _log = logging.getLogger("chatkeep")
 # Decoded already, so neither the coding nor the length of the coded bytes holds any more.
 _OF_CODING = frozenset({"content-encoding", "content-length"})
@@ -74,7 +76,7 @@ class HttpUpstream:
             response = await self._session().request(
                 method,
                 self._url(path),
-                data=body,
+                data=_sendable(body),
                 headers=self._headers(headers),
                 allow_redirects=False,
                 proxy=self._proxy,
@@ -128,6 +130,7 @@ class HttpAnswer:
 
     def __init__(self, response: aiohttp.ClientResponse, upstream: str) -> None:
         self.status = response.status
+        self._closed = False
         self._response = response
         self._upstream = upstream
         self._decoder = decoder(response.headers.get("content-encoding", ""))
@@ -136,17 +139,25 @@ class HttpAnswer:
     async def read(self) -> bytes:
         try:
             if self._decoder is None:
-                return await self._response.content.readany()
+                return await self._any()
             return await self._decoded(self._decoder)
         except _CAUGHT as error:
             raise mapped(error, self._upstream) from error
 
     def close(self) -> None:
+        self._closed = True
         self._response.close()
+
+    async def _any(self) -> bytes:
+        content = self._response.content
+        if content.exception() is not None and content._buffer and not self._closed:
+            # aiohttp raises before it hands out what had arrived: an upstream's last words.
+            return content._read_nowait(-1)
+        return await content.readany()
 
     async def _decoded(self, inflater: Inflater) -> bytes:
         while True:
-            data = b"" if inflater.waiting() else await self._response.content.readany()
+            data = b"" if inflater.waiting() else await self._any()
             if not data and not inflater.waiting():
                 inflater.end()
                 return b""
@@ -155,12 +166,17 @@ class HttpAnswer:
 
 
 def mapped(error: Exception, upstream: str) -> Refusal:
-    """Our error for one of aiohttp's. Its own words may hold addresses, so they are only logged."""
-    _log.info("an upstream failed", extra={"upstream": upstream, "error": str(error)})
+    """Our error for one of aiohttp's. Its own words may quote what was sent, or tell addresses."""
+    _log.info("an upstream failed", extra={"upstream": upstream, "error": type(error).__name__})
     ours, detail = next(
         (ours, detail) for foreign, ours, detail in FAILURES if isinstance(error, foreign)
     )
     return ours(upstream=upstream, detail=detail)
+
+
+def _sendable(body: bytes | None) -> bytes | io.BytesIO | None:
+    # A large one goes piece by piece, so that other calls go on meanwhile.
+    return io.BytesIO(body) if body is not None and len(body) > _IN_ONE_PIECE else body
 
 
 def _callers_key(given: Mapping[str, str]) -> str | None:

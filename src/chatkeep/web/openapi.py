@@ -11,7 +11,7 @@ from chatkeep.web.routes import Operation
 from chatkeep.web.schemas import SCHEMAS, STRING, ref
 
 _PATH_PARAMETER = re.compile(r"\{(\w+)(?::path)?\}")
-_OF_KEYS = (401, 403)
+_OF_KEYS = (401, 403, 508)
 
 
 def document(operations: Sequence[Operation], root_path: str) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def _operation(operation: Operation) -> dict[str, Any]:
         "operationId": _operation_id(operation),
         "summary": operation.summary,
         "parameters": [*_of_path(operation.path), *map(_of_query, operation.query)],
-        "responses": {"200": _answer(operation), **_refusals(operation)},
+        "responses": {"200": _answer(operation), **_refusals(operation), **_others(operation)},
         "security": [] if operation.scope is None else [{"key": []}],
     }
     if operation.request is not None:
@@ -71,6 +71,12 @@ def _refusals(operation: Operation) -> dict[str, Any]:
         str(status): {"description": HTTPStatus(status).phrase, "content": content}
         for status in sorted({*operation.refusals, *of_keys, 500})
     }
+
+
+def _others(operation: Operation) -> dict[str, Any]:
+    if not operation.forwards:
+        return {}
+    return {"default": {"description": "The upstream's answer, as it is.", "content": {"*/*": {}}}}
 
 
 def _of_path(path: str) -> list[dict[str, Any]]:

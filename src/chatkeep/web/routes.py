@@ -17,7 +17,8 @@ class Operation(Struct, frozen=True):
     """One method of one path.
 
     `endpoint` is the name of the function that answers it; `scope` is None for what needs no key.
-    `request` and `answer` name schemas; `answer` is None for what is not JSON.
+    `request` and `answer` name schemas; `answer` is None for what is not JSON. What
+    `forwards` may end in any answer of the upstream's.
     """
 
     method: Method
@@ -31,6 +32,7 @@ class Operation(Struct, frozen=True):
     refusals: tuple[int, ...] = ()
     media: str = "application/json"
     request_media: str = "application/json"
+    forwards: bool = False
 
 
 COMPLETIONS = "/v1/chat/completions"
@@ -63,9 +65,10 @@ def _forwarded(path: str) -> Operation:
         "Forwarded to the upstream of its model; never stored.",
         "Anything",
         request="Anything",
-        refusals=(413, 415, 502, 504, 508),
+        refusals=(413, 415, 502, 504),
         media="*/*",
         request_media="*/*",
+        forwards=True,
     )
 
 
@@ -78,7 +81,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "Create a chat completion; with store: true it is kept.",
         "Completion",
         request="CreateCompletion",
-        refusals=(400, 409, 413, 415, 502, 504, 508),
+        refusals=(400, 409, 413, 415, 502, 504),
+        forwards=True,
     ),
     Operation(
         "GET",
@@ -97,7 +101,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "read",
         "Retrieve a stored chat completion.",
         "StoredCompletion",
-        refusals=(404,),
+        refusals=(404, 503),
     ),
     Operation(
         "POST",
@@ -126,7 +130,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "List the input messages of a stored chat completion.",
         "MessageList",
         query=MESSAGES,
-        refusals=(400, 404),
+        refusals=(400, 404, 503),
     ),
     Operation(
         "GET",
@@ -154,7 +158,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "read",
         "The request's bytes as the client sent them.",
         "Anything",
-        refusals=(404,),
+        refusals=(404, 503),
     ),
     Operation(
         "GET",
@@ -163,7 +167,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "read",
         "The answer's bytes as the client got them; of a stream, the completion assembled.",
         "Anything",
-        refusals=(404,),
+        refusals=(404, 503),
     ),
     Operation(
         "GET",

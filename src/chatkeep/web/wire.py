@@ -6,6 +6,7 @@ import msgspec
 from starlette.types import Send
 
 from chatkeep.core.calling import Flowing, Reply, Whole
+from chatkeep.core.headers import without
 from chatkeep.core.ports import Headers
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout
 
@@ -65,7 +66,8 @@ class Sender:
         match answer:
             case Whole():
                 length = ("content-length", str(len(answer.body)))
-                await self._head(answer.status, (*answer.headers, length))
+                given = without(answer.headers, "content-length")
+                await self._head(answer.status, (*given, length))
                 await self._send({"type": "http.response.body", "body": answer.body})
             case Flowing():
                 await self._head(answer.status, answer.headers)

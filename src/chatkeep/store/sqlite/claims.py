@@ -19,8 +19,8 @@ def take(
 ) -> ClaimState:
     connection.execute(sql["sweep_claims"], (now_unix,))
     found: Any = connection.execute(sql["select_claim"], (project.id, claim.key)).fetchall()
-    if found:
-        request, owner, leased_until, seq, tag = found[0]
+    if found and found[0][3] > now_unix:
+        request, owner, leased_until, _, seq, tag = found[0]
         answered = Name(Seq(seq), tag) if tag is not None else None
         working = seq is None and leased_until > now_unix and owner != claim.owner
         if (answered or working) and request != claim.request:

@@ -49,6 +49,8 @@ def migrate(connection: apsw.Connection, path: Path) -> None:
     """Brings the schema to this version. Raises StoreUnreadable for a newer one."""
     scripts = sql.migrations(_PACKAGE)
     try:
+        if connection.pragma("user_version") == len(scripts):
+            return  # without the write lock, so that a look at a busy store is one
         connection.execute("BEGIN IMMEDIATE")
         try:
             _apply(connection, path, scripts)

@@ -46,9 +46,9 @@ ON CONFLICT (node) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > seq
 -- The highest deleted seq of a node.
 SELECT seq FROM deleted_high WHERE node = ?1
 
--- name: all_seqs
--- The highest seqs of all nodes, for finding a node's own.
-SELECT seq FROM completion ORDER BY seq DESC
+-- name: highest_up_to
+-- The highest seq of all nodes up to a bound.
+SELECT max(seq) FROM completion WHERE seq <= ?1
 
 -- name: highest_between
 -- The highest seq in a range that is in use, or was by an import.
@@ -134,7 +134,7 @@ DELETE FROM claim WHERE (project, key) IN (
 
 -- name: select_claim
 -- An idempotency key, with its completion while that is there.
-SELECT claim.request, owner, leased_until, claim.seq, completion.tag
+SELECT claim.request, owner, leased_until, expires, claim.seq, completion.tag
 FROM claim LEFT JOIN completion ON completion.seq = claim.seq AND completion.tag = claim.tag
 WHERE claim.project = ?1 AND key = ?2
 

@@ -58,4 +58,5 @@ def _in_transaction(connection: apsw.Connection, read: Callable[[apsw.Connection
     try:
         return read(connection)
     finally:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # an error of the disk has ended it already
+            connection.execute("ROLLBACK")

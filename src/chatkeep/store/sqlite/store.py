@@ -201,6 +201,8 @@ def _insert_foreign(
             return None
         if not taken:
             placed = msgspec.structs.replace(row, seq=own.seq, tag=own.tag, alias=None)
+            if known:
+                connection.execute(SQL["upsert_alias"], (project.id, id, own.seq, own.tag))
             _insert(connection, project, placed, body)
             return placed
     seq = ids.next_import(created_unix, lambda low, high: _highest(connection, low, high))
@@ -217,10 +219,19 @@ def _highest(connection: apsw.Connection, low: Seq, high: Seq) -> Seq | None:
 
 def _high_water(connection: apsw.Connection) -> Seq | None:
     deleted: Any = connection.execute(SQL["deleted_high"], (NODE,)).fetchall()
-    seqs: Any = connection.execute(SQL["all_seqs"])
-    kept = next((Seq(seq) for (seq,) in seqs if ids.node_of(seq) == NODE), None)
-    known = [*(Seq(seq) for (seq,) in deleted), *([] if kept is None else [kept])]
-    return max(known, default=None)
+    known = [Seq(seq) for (seq,) in deleted]
+    highest = _highest_of_node(connection)
+    return max(known if highest is None else [*known, highest], default=None)
+
+
+def _highest_of_node(connection: apsw.Connection) -> Seq | None:
+    """Hops over the seconds whose newest completion was imported."""
+    bound = ids.MAX_SEQ
+    while True:
+        found: Any = connection.execute(SQL["highest_up_to"], (bound,)).fetchall()[0][0]
+        if found is None or ids.node_of(Seq(found)) == NODE:
+            return None if found is None else Seq(found)
+        bound = ids.last_of_node(ids.second_of(Seq(found)), NODE)
 
 
 def _select(connection: apsw.Connection, project: Project, name: Name) -> Stored | None:

@@ -1,0 +1,1 @@
+"""Measures chatkeep over HTTP, beside references in the same run: `make bench`."""

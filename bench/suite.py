@@ -1,0 +1,104 @@
+"""A whole run: servers started, scenarios measured one after the other, records checked."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from msgspec import Struct
+
+from bench.figures import Figure, Outcome, figures
+from bench.footprint import footprint
+from bench.library import Check, Ledger, check, fill
+from bench.machine import cores, describe, folder_on_disk
+from bench.measure import Driver, Load, Measured
+from bench.peers import peers
+from bench.report import Report
+from bench.scenarios import FOOTPRINT, SCENARIOS, Needs, Scenario
+from bench.target import Stage, Target, chatkeep, forwarder, stage
+
+_WARMING = 2_000  # records made before anything is measured; retrieve and update need some, too
+_MAIN = "main"
+
+Say = Callable[[str], None]
+
+
+class Plan(Struct, frozen=True):
+    """`rows` are the sizes of the stores that lists are measured on."""
+
+    seconds: int
+    rows: tuple[int, ...]
+    scenarios: frozenset[str]
+    peers: tuple[str, ...] = ()
+
+
+def run(plan: Plan, say: Say) -> Report:
+    """Raises Broken."""
+    with folder_on_disk() as folder, ExitStack() as running:
+        machine = describe(cores(), folder)
+        ground = running.enter_context(stage(folder, cores()))
+        said: list[str] = []
+        references = [ground.mock, running.enter_context(forwarder(ground))]
+        references += running.enter_context(peers(plan.peers, ground, said.append))
+        suite = _Suite(plan, ground, references, machine.fsync_ms, say)
+        suite.run()
+        return Report(machine, plan.seconds, suite.figures, suite.outcomes, suite.checks, said)
+
+
+class _Suite:
+    def __init__(
+        self, plan: Plan, stage: Stage, references: Sequence[Target], fsync_ms: float, say: Say
+    ) -> None:
+        self.figures: list[Figure] = []
+        self.outcomes: list[Outcome] = []
+        self.checks: list[Check] = []
+        self._plan = plan
+        self._stage = stage
+        self._references = references
+        self._fsync_ms = fsync_ms
+        self._say = say
+        self._driver = Driver(stage, plan.seconds)
+        self._known: dict[tuple[str, Load], Measured] = {}
+
+    def run(self) -> None:
+        if FOOTPRINT in self._plan.scenarios:
+            self._say(FOOTPRINT)
+            self.figures += footprint(self._stage)
+        self._on_store(_MAIN, _WARMING, self._wanted("records"), None)
+        for rows in self._plan.rows:
+            self._on_store(f"{rows} rows", rows, self._wanted("rows"), rows)
+
+    def _wanted(self, needs: Needs) -> list[Scenario]:
+        wanted = self._plan.scenarios
+        return [one for one in SCENARIOS if one.needs == needs and one.name in wanted]
+
+    def _on_store(
+        self, store: str, records: int, scenarios: Sequence[Scenario], rows: int | None
+    ) -> None:
+        if not scenarios:
+            return
+        ledger = Ledger()
+        with chatkeep(self._stage, store) as ours:
+            self._say(f"{store}: {records} records")
+            fill(ours.url, ledger, range(records))
+            for scenario in scenarios:
+                self._measure(scenario, ours, ledger, rows)
+            ours.process.kill()  # whatever was acknowledged must be on the disk
+        with chatkeep(self._stage, store) as again:
+            self._say(f"{store}: checking {len(ledger.records)} records")
+            self.checks.append(check(store, again.url, ledger))
+
+    def _measure(self, scenario: Scenario, ours: Target, ledger: Ledger, rows: int | None) -> None:
+        self._say(scenario.name)
+        runs = {ours.name: self._driver.measure(ours, scenario.load, ledger)}
+        for target in self._references:
+            runs[target.name] = self._reference(target, scenario.reference)
+        title = scenario.title if rows is None else f"{scenario.title}, {rows:,} rows"
+        outcome = Outcome(scenario.name, title, runs, rows)
+        self.outcomes.append(outcome)
+        self.figures += figures(scenario, outcome, self._fsync_ms)
+
+    def _reference(self, target: Target, load: Load) -> Measured:
+        """A reference is measured once a run, however many scenarios are held against it."""
+        key = (target.name, load)
+        if key not in self._known:
+            self._known[key] = self._driver.measure(target, load, Ledger())
+        return self._known[key]

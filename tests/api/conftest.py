@@ -1,0 +1,66 @@
+"""A provider, a chatkeep in front of it and clients of it; each test has a minute."""
+
+import asyncio
+import functools
+import gc
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import openai
+import pytest
+from support import chatkeep_server
+from support.chatkeep_server import Chatkeep
+from support.observed import checking
+from support.provider import Provider
+
+PATIENCE_S = 60
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+        item.obj = bounded(item.obj)
+
+
+def bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    @functools.wraps(test)
+    async def in_time(*given: Any, **fixtures: Any) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            await test(*given, **fixtures)
+
+    return in_time
+
+
+@pytest.fixture
+def nothing_left_open() -> Iterator[None]:
+    """Makes what was not closed the failure of the test that left it, not of a later one."""
+    yield
+    gc.collect()
+
+
+@pytest.fixture
+async def provider(anyio_backend: object) -> AsyncIterator[Provider]:
+    async with Provider() as provider:
+        yield provider
+
+
+@pytest.fixture
+async def chatkeep(provider: Provider, tmp_path: Path) -> AsyncIterator[Chatkeep]:
+    async with chatkeep_server.chatkeep(tmp_path, provider.url) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(chatkeep: Chatkeep) -> AsyncIterator[openai.AsyncOpenAI]:
+    """The official client; each JSON answer it gets is checked against the observed API."""
+    async with chatkeep.client(http_client=checking()) as client:
+        yield client
+
+
+@pytest.fixture
+async def http(chatkeep: Chatkeep) -> AsyncIterator[httpx2.AsyncClient]:
+    """Plain HTTP with the key."""
+    async with chatkeep.http() as http:
+        yield http

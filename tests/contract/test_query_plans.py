@@ -1,0 +1,148 @@
+"""Each query finds its rows by an index: SQLite's own plan of every block in queries.sql."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from chatkeep.store import sql
+from chatkeep.store.sqlite.connection import connect, migrate
+
+SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")
+
+COMPLETION = "SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)"
+PROJECT = "SEARCH completion USING COVERING INDEX completion_of_project"
+POSTING = "SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq>? AND seq<?)"
+CLAIM = "SEARCH claim USING PRIMARY KEY (project=? AND key=?)"
+
+# What runs for every request, exactly.
+HOT: dict[str, list[str]] = {
+    "select_stored": [COMPLETION, "SEARCH body USING INTEGER PRIMARY KEY (rowid=?)"],
+    "update_metadata": [COMPLETION],
+    "delete_completion": [COMPLETION],
+    "delete_body": ["SEARCH body USING INTEGER PRIMARY KEY (rowid=?)"],
+    "delete_posting": ["SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq=?)"],
+    "deleted_high": ["SEARCH deleted_high USING INTEGER PRIMARY KEY (rowid=?)"],
+    "seq_taken": [COMPLETION],
+    "project_desc": [f"{PROJECT} (project=? AND rowid>? AND rowid<?)"],
+    "project_asc": [f"{PROJECT} (project=? AND rowid>? AND rowid<?)"],
+    "posting_desc": [POSTING],
+    "posting_asc": [POSTING],
+    "select_alias": ["SEARCH alias USING PRIMARY KEY (project=? AND id=?)"],
+    "select_key": [
+        "SEARCH api_key USING INDEX sqlite_autoindex_api_key_1 (digest=?)",
+        "SEARCH project USING INTEGER PRIMARY KEY (rowid=?)",
+    ],
+    "select_claim": [CLAIM, f"{COMPLETION} LEFT-JOIN"],
+    "renew_claim": [CLAIM],
+    "answer_claim": [CLAIM],
+    "release_claim": [CLAIM],
+}
+# What may read a table from end to end, and why.
+SCANS = {
+    "select_keys": "shows them all",
+    "keys_version": "the table has one row",
+    "bump_keys_version": "the table has one row",
+    "highest_up_to": "at the start only",
+}
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[apsw.Connection]:
+    path = Path(tmp_path_factory.mktemp("plans") / "chatkeep.db")
+    connection = connect(path)
+    migrate(connection, path)
+    yield connection
+    connection.close()
+
+
+def plan(database: apsw.Connection, name: str) -> list[str]:
+    statement = SQL[name]
+    count = max((int(number) for number in re.findall(r"\?(\d+)", statement)), default=0)
+    rows = database.execute(f"EXPLAIN QUERY PLAN {statement}", (None,) * count)
+    return [str(row[3]) for row in rows]
+
+
+@pytest.mark.parametrize("name", sorted(SQL))
+def test_no_query_sorts_or_scans_without_a_reason(database: apsw.Connection, name: str) -> None:
+    steps = plan(database, name)
+    assert not [step for step in steps if "TEMP B-TREE" in step or "AUTOMATIC" in step]
+    assert name in SCANS or not [step for step in steps if step.startswith("SCAN")]
+
+
+@pytest.mark.parametrize("name", sorted(HOT))
+def test_a_hot_query_uses_the_index_meant_for_it(database: apsw.Connection, name: str) -> None:
+    assert plan(database, name) == HOT[name]
+
+
+@pytest.mark.parametrize("name", sorted(n for n in SQL if n.startswith(("insert_", "upsert_"))))
+def test_an_insert_looks_up_nothing_but_its_keys(database: apsw.Connection, name: str) -> None:
+    assert plan(database, name) == []
+
+
+def test_the_highest_of_a_range_is_looked_up_in_it(database: apsw.Connection) -> None:
+    wanted = "SEARCH completion USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"
+    assert wanted in plan(database, "highest_between")
+
+
+def test_idempotency_keys_are_swept_by_their_expiry(database: apsw.Connection) -> None:
+    steps = plan(database, "sweep_claims")
+    assert "SEARCH claim USING COVERING INDEX claim_by_expiry (expires<?)" in steps
+
+
+def test_every_reason_to_scan_is_still_needed(database: apsw.Connection) -> None:
+    for name in SCANS:
+        assert any(step.startswith("SCAN") for step in plan(database, name)), name
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_the_work_for_a_page_does_not_grow_with_the_store(
+    database: apsw.Connection, order: str
+) -> None:
+    work = []
+    with database:
+        database.execute(SQL["insert_project"], (order, b"secret", 0))
+        project = database.last_insert_rowid()
+        for start, end in ((0, 50), (50, 5000)):
+            for number in range(start, end):
+                _insert(database, project, 10_000 * project + number)
+            listing = _work(database, f"project_{order}", (project, 0, 1 << 62))
+            filtered = _work(database, f"posting_{order}", (project, 7, 0, 1 << 62))
+            work.append((listing, filtered))
+    assert work[0] == work[1]
+
+
+def _insert(database: apsw.Connection, project: int, seq: int) -> None:
+    texts = (
+        "model",
+        "complete",
+        "stop",
+        1,
+        1,
+        2,
+        10,
+        None,
+        "upstream",
+        None,
+        "preview",
+        "{}",
+        None,
+    )
+    database.execute(SQL["insert_completion"], (seq, project, b"tag", b"id", *texts))
+    database.execute(SQL["insert_posting"], (project, 7, seq))
+
+
+def _work(database: apsw.Connection, name: str, bindings: tuple[int, ...]) -> int:
+    """The instructions SQLite's machine needs for the first 20 rows."""
+    profiles: list[dict[str, Any]] = []
+    database.trace_v2(apsw.SQLITE_TRACE_PROFILE, profiles.append)
+    try:
+        cursor = database.execute(SQL[name], bindings)
+        assert len([next(cursor) for _ in range(20)]) == 20
+        cursor.close()
+    finally:
+        database.trace_v2(0)
+    return int(profiles[0]["stmt_status"]["SQLITE_STMTSTATUS_VM_STEP"])
