@@ -15,7 +15,7 @@ export NODE_EXTRA_CA_CERTS ?= $(SSL_CERT_FILE)
 endif
 
 .DELETE_ON_ERROR:
-.PHONY: help setup serve test test-clients lint format pins clean
+.PHONY: help setup serve test test-clients bench soak lint format pins clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -30,6 +30,12 @@ test: setup ## Run the tests (ARGS="-k metadata" and so on are passed on)
 
 test-clients: setup tests/clients/node/node_modules/.package-lock.json ## Run LangChain, the AI SDK and others
 	.venv/bin/pytest -n 2 -m clients tests/clients $(ARGS)
+
+bench: setup ## Measure against the goals (ARGS=--quick takes two minutes)
+	.venv/bin/python -m bench $(ARGS)
+
+soak: setup ## Half an hour of mixed load, then check every record (ARGS=--faults)
+	.venv/bin/python -m bench.soak $(ARGS)
 
 lint: setup ## Check style, types, import rules and generated docs
 	.venv/bin/ruff check
@@ -57,8 +63,8 @@ pins: .uv/bin/uv ## Write requirements/*.txt anew (ARGS=--upgrade, ARGS="-P star
 
 clean: ## Remove everything make has made
 	rm -rf .venv .uv .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf .venv-clients tests/clients/node/node_modules
-	find src tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf .venv-bench-* .venv-clients tests/clients/node/node_modules
+	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/bin/chatkeep: .venv/bin/python pyproject.toml requirements/dev.txt requirements/model.txt
 	$(UV) pip sync --python .venv --require-hashes --only-binary :all: \

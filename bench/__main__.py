@@ -8,7 +8,7 @@ import click
 
 from bench import wrk
 from bench.chart import svg
-from bench.process import Broken
+from bench.process import Broken, end_in_peace
 from bench.report import Report, table, to_json
 from bench.scenarios import NAMES
 from bench.suite import Plan, run
@@ -45,6 +45,7 @@ def main(
     if wrk.installed() is None:
         click.echo(wrk.INSTALL, err=True)
         sys.exit(_WRONG_USAGE)
+    end_in_peace()
     plan = Plan(
         seconds=seconds or (_QUICK_S if quick else _FULL_S),
         rows=rows or (_QUICK_ROWS if quick else _FULL_ROWS),

@@ -131,6 +131,11 @@ class Process:
         return found
 
 
+def end_in_peace() -> None:
+    """Makes SIGTERM an ordinary way out, on which what was started is ended."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 def module(name: str, *arguments: object) -> list[str]:
     return [sys.executable, "-m", name, *map(str, arguments)]
 

@@ -17,7 +17,7 @@ from msgspec import Struct
 from bench.library import check
 from bench.machine import cores, folder_on_disk
 from bench.mix import Mix, Server
-from bench.process import Broken
+from bench.process import Broken, end_in_peace
 from bench.target import Stage, chatkeep, stage, start_chatkeep
 
 _STORE = "soak"
@@ -72,7 +72,8 @@ class Soak:
             await asyncio.sleep(self._seconds / 2 / (_KILLS + 1))
             self._target.process.kill()
             self._server.up.clear()
-            self._target = await asyncio.to_thread(start_chatkeep, self._stage, _STORE)
+            await asyncio.sleep(0)  # whoever was in a call learns that it is over
+            self._target = start_chatkeep(self._stage, _STORE)
             self._server.url = self._target.url
             self._server.up.set()
 
@@ -107,6 +108,7 @@ def _memory(samples: Sequence[Sample]) -> list[str]:
 @click.option("--faults", is_flag=True, help="The upstream fails, the server is killed.")
 def main(minutes: float, per_second: float, faults: bool) -> None:
     """Keep chatkeep busy with all kinds of calls, then check every acknowledged record."""
+    end_in_peace()
     with folder_on_disk() as folder, stage(folder, cores()) as ground:
         try:
             passed = _soaked(ground, minutes * 60, per_second, faults=faults)

@@ -73,7 +73,10 @@ def commands() -> str:
 
 
 def _help(command: click.Command, path: str) -> list[str]:
-    with click.Context(command, info_name=path, max_content_width=90) as context:
+    usual = ["-h", "--help"]
+    with click.Context(
+        command, info_name=path, terminal_width=78, help_option_names=usual
+    ) as context:
         shown = [f"```\n$ {path} --help\n{command.get_help(context)}\n```"]
     if isinstance(command, click.Group):
         for name, inner in sorted(command.commands.items()):

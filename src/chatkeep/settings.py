@@ -127,7 +127,7 @@ def load(
 
     Raises BadSetting with the name, the value and what is wrong with it.
     """
-    named = file or environ.get(PREFIX + "CONFIG")
+    named = file or environ.get(PREFIX + "CONFIG") or None
     values = _from_file(None if named is None else Path(named))
     values.update(_from_environment(environ))
     values.update({name: value for name, value in given.items() if value is not None})
@@ -280,9 +280,15 @@ def _address(url: str, of: str) -> tuple[str, int]:
         host, port = "", 0
     if not host:
         raise BadSetting(
-            f"the base URL of {of} is {url!r}; give one like https://api.openai.com/v1"
+            f"the base URL of {of} is {_shown(url)!r}; give one like https://api.openai.com/v1"
         )
     return host, port
+
+
+def _shown(url: str) -> str:
+    """A URL without the password it may hold."""
+    scheme, mark, rest = url.rpartition("//")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}"
 
 
 def _key(upstream: UpstreamSetting, environ: Mapping[str, str]) -> str | None:

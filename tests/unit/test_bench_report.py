@@ -14,6 +14,7 @@ from bench.measure import Measured
 from bench.process import Broken
 from bench.report import Report, number, table, to_json
 from bench.scenarios import FOOTPRINT, NAMES, SCENARIOS, Scenario
+from bench.soak import Sample, slope_mb_an_hour
 from bench.streams import percentile
 
 MACHINE = Machine("0.1", "Linux x86_64", "a processor", 2, "3.13", "pinned", 1.5, 0.1)
@@ -208,3 +209,12 @@ def test_percentiles_of_nothing_and_of_some() -> None:
     assert percentile([], 99) == 0
     assert percentile([3.0, 1.0, 2.0], 50) == 2
     assert percentile([3.0, 1.0, 2.0], 99) == 3
+
+
+def test_memory_is_judged_by_its_second_half() -> None:
+    warming = [Sample(second, 50.0 + second, 9) for second in range(10)]
+    steady = [Sample(10.0 + second, 60.0, 9) for second in range(10)]
+    assert slope_mb_an_hour(warming + steady) == 0
+    assert slope_mb_an_hour([Sample(0.0, 1.0, 9), *steady[:1]]) == 0
+    growing = [Sample(second, 60.0 + second / 360, 9) for second in range(40)]
+    assert slope_mb_an_hour(growing) == pytest.approx(10)

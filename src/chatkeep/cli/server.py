@@ -50,9 +50,11 @@ async def _serve(settings: Settings, store: Store, chosen: Chosen, instance: str
             auth=not settings.no_auth,
             root_key=root_key,
         )
-        click.echo(text(ready))
-        sys.stdout.flush()
-        await Server(app, settings).serve(sockets=[listening])
+        server = Server(app, settings)
+        with server.capture_signals():  # before anybody is told, and may send one
+            click.echo(text(ready))
+            sys.stdout.flush()
+            await server.serve(sockets=[listening])
 
 
 async def _first_key(settings: Settings, store: Store) -> str | None:
@@ -73,8 +75,11 @@ async def _preset(secret: str, store: Store) -> None:
             f"key has {len(secret)} characters; give at least {_PRESET_MIN}, best from"
             " `chatkeep keys add`"
         )
-    if await store.key(keys.digest(secret)) is None:
+    known = await store.key(keys.digest(secret))
+    if known is None:
         await _add_root(secret, store)
+    elif known.revoked_unix is not None:
+        raise BadSetting("key has been revoked in this store; preset another one")
 
 
 async def _add_root(secret: str, store: Store) -> None:

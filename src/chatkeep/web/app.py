@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -33,6 +34,7 @@ from chatkeep.web.routes import OPERATIONS, Operation
 from chatkeep.web.wire import EXPOSED_HEADERS
 
 KEYS_CHECKED_EVERY_S = 0.5
+LOOPBACK_NAMES = ("127.0.0.1", "localhost")
 SYSTEM_CLOCK = Clock(unix=time.time, monotonic=time.monotonic)
 
 _log = logging.getLogger("chatkeep")
@@ -68,7 +70,11 @@ async def running(
     guard = Guard(door, SYSTEM_CLOCK, secrets.token_bytes, metrics, instance)
     watching = asyncio.create_task(_forget_on_change(store, door))
     try:
-        yield _at_edge(_router(guard, endpoints), settings)
+        app: ASGIApp = _router(guard, endpoints)
+        if open_to is not None:
+            # Else any web page could reach it under a name of its own that leads to this machine.
+            app = TrustedHostMiddleware(app, LOOPBACK_NAMES, www_redirect=False)
+        yield _at_edge(app, settings)
     finally:
         watching.cancel()
         await guard.end()
