@@ -91,7 +91,7 @@ def figures(scenario: Scenario, outcome: Outcome, fsync_ms: float) -> list[Figur
                 more_is_better=kind.more_is_better,
                 values=_values(kind, outcome.runs),
                 goal=limit(scenario.name, name, fsync_ms),
-                note=_note(outcome.runs[OURS]) if name == scenario.figures[0] else "",
+                note=_note(outcome.runs) if name == scenario.figures[0] else "",
             )
         )
     return found
@@ -104,13 +104,13 @@ def _values(kind: Kind, runs: Mapping[str, Measured]) -> dict[str, float]:
     return {target: kind.of(run) - own for target, run in runs.items() if target != MOCK}
 
 
-def _note(run: Measured) -> str:
-    """What kept a run from being faster, and what went wrong in it."""
-    said = [f"server {run.server_share:.0%} busy"]
-    if run.others_share > _DISTURBED:
-        said.append(f"others {run.others_share:.0%}")
-    if run.load_share > _LOAD_BOUND:
-        said.append(f"the load {run.load_share:.0%}: it may be the limit")
-    if run.errors:
-        said.append(f"{run.errors} ERRORS")
+def _note(runs: Mapping[str, Measured]) -> str:
+    """What kept our run from being faster, and what went wrong in any."""
+    ours = runs[OURS]
+    said = [f"server {ours.server_share:.0%} busy"]
+    if ours.others_share > _DISTURBED:
+        said.append(f"others {ours.others_share:.0%}")
+    if ours.load_share > _LOAD_BOUND:
+        said.append(f"the load {ours.load_share:.0%}: it may be the limit")
+    said += [f"{target}: {run.errors} ERRORS" for target, run in runs.items() if run.errors]
     return ", ".join(said)

@@ -102,9 +102,8 @@ async def _fill(url: str, ledger: Ledger, numbers: Iterator[int]) -> None:
                     raise Broken(f"a record was not stored: {await answer.text()}")
                 ledger.created(answer.headers["x-chatkeep-id"], number)
 
-    async with session() as http, asyncio.TaskGroup() as group:
-        for _ in range(_LOADERS):
-            group.create_task(loader(http))
+    async with session() as http:
+        await asyncio.gather(*(loader(http) for _ in range(_LOADERS)))
 
 
 async def _check(store: str, url: str, ledger: Ledger) -> Check:
@@ -161,7 +160,11 @@ async def _wrong_messages(http: aiohttp.ClientSession, url: str, ledger: Ledger)
 
 async def _json(http: aiohttp.ClientSession, url: str, query: dict[str, str | int]) -> Any:
     async with http.get(url, params=query) as answer:
-        return msgspec.json.decode(await answer.read())
+        body = await answer.read()
+        # What is not there says so in an error's envelope; anything else ends the check.
+        if answer.status not in (200, 404):
+            raise Broken(f"{url} answers {answer.status}: {body[:500].decode()}")
+        return msgspec.json.decode(body)
 
 
 def session() -> aiohttp.ClientSession:

@@ -47,12 +47,12 @@ class Measured(Struct, frozen=True):
 
     operations: int
     seconds: float
-    server_cpu_s: float
     p50_ms: float
     p99_ms: float
     errors: int
     first_p50_ms: float = 0.0
     gap_p99_ms: float = 0.0
+    server_cpu_s: float = 0.0
     server_share: float = 0.0
     load_share: float = 0.0
     others_share: float = 0.0
@@ -114,7 +114,6 @@ class Driver:
         return Measured(
             operations=result.requests,
             seconds=result.duration_us / 1e6,
-            server_cpu_s=0,
             p50_ms=result.p50_us / 1000,
             p99_ms=result.p99_us / 1000,
             errors=result.refused + result.socket_errors,
@@ -138,7 +137,6 @@ class Driver:
         return Measured(
             operations=result.chunks,
             seconds=result.seconds,
-            server_cpu_s=0,
             p50_ms=result.first_p50_us / 1000,
             p99_ms=result.first_p99_us / 1000,
             errors=result.broken,

@@ -126,9 +126,12 @@ def test_the_table_shows_values_ratios_and_the_goal() -> None:
 
 
 def test_the_table_names_errors_and_what_others_took() -> None:
-    ours = Measured(10, 1.0, 0.5, 1.0, 2.0, 3, server_share=0.5, others_share=0.4, load_share=0.95)
+    ours = Measured(10, 1.0, 1.0, 2.0, 3, server_share=0.5, others_share=0.4, load_share=0.95)
     shown = table(report(*figures(scenario("create"), outcome(ours, run(), run()), 1)))
-    assert "server 50% busy, others 40%, the load 95%: it may be the limit, 3 ERRORS" in shown
+    assert (
+        "server 50% busy, others 40%, the load 95%: it may be the limit, chatkeep: 3 ERRORS"
+        in shown
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,8 +161,10 @@ def test_a_record_lost_changed_or_made_up_fails_the_run(check: Check) -> None:
     assert "NOT ALL THERE" in str(check)
 
 
-def test_a_wrong_answer_fails_the_run() -> None:
+def test_a_wrong_answer_of_ours_fails_the_run_and_no_others() -> None:
     assert report(errors=1).failed
+    of_a_peer = outcome(run(), run(errors=1), run())
+    assert not Report(MACHINE, 2, [], [of_a_peer], [], []).failed
 
 
 def test_requests_cut_off_in_flight_may_have_been_stored() -> None:
