@@ -94,7 +94,7 @@ async def test_nothing_goes_up_that_is_not_on_the_list(
     assert headers.pop("host") == provider.url.removeprefix("http://").removesuffix("/v1")
     assert headers.pop("content-length") == str(len(request.body))
     assert headers.pop("user-agent") == "chatkeep"
-    assert headers.pop("x-chatkeep-hop") == "test-instance"
+    assert headers.pop("x-chatkeep-hop") == "somebody else, test-instance"
     assert headers.pop("accept-encoding") == "identity"
     assert headers == SENT
 

@@ -46,7 +46,6 @@ SCANS = {
     "select_keys": "shows them all",
     "keys_version": "the table has one row",
     "bump_keys_version": "the table has one row",
-    "highest_up_to": "at the start only",
 }
 
 

@@ -17,7 +17,6 @@ SENT = {
     "x-real-ip": "10.0.0.1",
     "x-chatkeep-store": "true",
     "x-chatkeep-metadata": "{}",
-    "x-chatkeep-hop": "me",
     "content-length": "12",
     "content-encoding": "gzip",
     "transfer-encoding": "chunked",
@@ -36,6 +35,7 @@ PASSING = {
     "openai-beta": "assistants=v2",
     "idempotency-key": "abc",
     "traceparent": "00-1-2-01",
+    "x-chatkeep-hop": "another",  # as far as the client, which adds this server to it
     "x-chatkeep-upstream-key": "sk-other",  # as far as the client, which makes its own key of it
 }
 

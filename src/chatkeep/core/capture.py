@@ -97,8 +97,8 @@ class Capture:
         body, all_read = await read_whole(answer, self._max_answer)
         if not all_read:
             self._keeper.not_kept("too large")
-            said = head(answered, "no; it is too large")
-            return Flowing(answer.status, said, all_of(answer, body))
+            rest = self._caller.passed(draft.call, answered, "no; it is too large")
+            return Flowing(rest.status, rest.headers, all_of(answer, body))
         ours = renamed(body, draft.id)
         if ours is None and not _unreadable_json(answer, body):
             self._keeper.not_kept("no completion")

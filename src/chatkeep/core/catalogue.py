@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from chatkeep.core import jsonspan
+from chatkeep.core.calling import read_whole
 from chatkeep.core.ports import Upstream, Upstreams
 from chatkeep.core.stored import fields
-from chatkeep.errors import ModelNotFound, Refusal, UpstreamFailed
+from chatkeep.errors import ModelNotFound, Refusal, UpstreamFailed, UpstreamTimeout
 
 _MAX_BYTES = 16 << 20
+_PATIENCE_S = 10  # one that is silent does not hold up what the others say
 
 
 class Health(Struct, frozen=True):
@@ -74,13 +76,15 @@ async def _health(upstream: Upstream, monotonic: Callable[[], float]) -> Health:
 
 
 async def _models_of(upstream: Upstream) -> dict[str, bytes]:
-    answer = await upstream.get("/models")
     try:
-        text = b""
-        while (data := await answer.read()) and len(text) < _MAX_BYTES:
-            text += data
-    finally:
-        answer.close()
+        async with asyncio.timeout(_PATIENCE_S):
+            answer = await upstream.get("/models")
+            text, _ = await read_whole(answer, _MAX_BYTES)
+    except TimeoutError as error:
+        raise UpstreamTimeout(
+            upstream=upstream.name, detail=f"it took over {_PATIENCE_S} s for its models"
+        ) from error
+    answer.close()
     if answer.status != 200:
         raise UpstreamFailed(
             upstream=upstream.name, detail=f"it answers {answer.status} to GET /models"

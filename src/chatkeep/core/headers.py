@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 from chatkeep.core.ports import Headers
 
-# Names the server a call comes from, so that one that is its own upstream notices.
+# Names the servers a call came through, so that one that is its own upstream notices, also
+# behind others.
 HOP = "x-chatkeep-hop"
 CALLERS_KEY = "x-chatkeep-upstream-key"  # the caller's own key for the upstream
 UP = (
@@ -14,6 +15,7 @@ UP = (
     "idempotency-key",
     "traceparent",
     CALLERS_KEY,
+    HOP,
 )
 STREAM: Headers = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
 

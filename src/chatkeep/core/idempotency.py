@@ -12,11 +12,11 @@ from hashlib import blake2b
 
 import msgspec
 
-from chatkeep.core import replayed
+from chatkeep.core import jsonspan, replayed
 from chatkeep.core.calling import Call, Flowing, Reply, Whole
 from chatkeep.core.ports import Claim, Headers, Store
 from chatkeep.core.record import Codec
-from chatkeep.core.request import CreateRequest
+from chatkeep.core.request import STORE_HEADERS, CreateRequest
 from chatkeep.errors import ClientLeft, IdempotencyKeyReused, StoreBusy, StoreFailed
 
 HEADER = "idempotency-key"
@@ -43,9 +43,9 @@ class Idempotency:
         Waits while another call with the key is in progress. Raises IdempotencyKeyReused.
         """
         key = call.headers.get(HEADER)
-        if key is None:
+        if not key:
             return await run(None)
-        claim = Claim(_digest(key.encode()), _digest(call.body), self._token_bytes(_OWNER_BYTES))
+        claim = Claim(_digest(key.encode()), _request(call), self._token_bytes(_OWNER_BYTES))
         try:
             before = await self._answered_before(call, claim)
         except (StoreBusy, StoreFailed):
@@ -62,7 +62,8 @@ class Idempotency:
             if state.mine:
                 return None
             if state.other_body:
-                raise IdempotencyKeyReused
+                # The official clients repeat every 409 that does not say this.
+                raise IdempotencyKeyReused(headers=(("x-should-retry", "false"),))
             if state.answered is not None:
                 stored = await self._store.get(project, state.answered)
                 if stored is not None:
@@ -137,6 +138,12 @@ def _repeated(before: _Before, request: CreateRequest) -> Whole:
 
 def _saying(word: str, reply: Reply) -> Reply:
     return msgspec.structs.replace(reply, headers=(*reply.headers, (SAYS, word)))
+
+
+def _request(call: Call) -> bytes:
+    """What has to be equal of a repeated call: its body, and what its headers add to it."""
+    added = jsonspan.dumps([call.headers.get(name) for name in STORE_HEADERS])
+    return _digest(added + call.body)
 
 
 def _digest(data: bytes) -> bytes:

@@ -14,7 +14,8 @@ _NULL = b"null"
 def events(answer: bytes, *, include_usage: bool) -> bytes:
     whole = fields(answer)
     shared = {key: value for key, value in whole.items() if key not in _NOT_IN_CHUNKS}
-    choices = jsonspan.elements(whole.get("choices", b"[]"))
+    listed = whole.get("choices", b"")
+    choices = jsonspan.elements(listed) if listed[:1] == b"[" else []
     usage = {"usage": _NULL} if include_usage else {}
     chunks = [_chunk(shared, b"[%b]" % _choice(fields(choice)), usage) for choice in choices]
     if include_usage:

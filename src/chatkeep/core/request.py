@@ -146,13 +146,13 @@ def _usage_edits(body: bytes, members: list[jsonspan.Member]) -> list[jsonspan.E
     return [(last.value + 1, last.value + 1, b'"include_usage":true' + comma)]
 
 
+STORE_HEADERS = ("x-chatkeep-store", "x-chatkeep-metadata")
 _STORE_WORDS = {"true": True, "false": False}
 
 
 def store_headers(headers: Mapping[str, str]) -> StoreHeaders:
     """Raises InvalidHeader and the metadata errors."""
-    store = headers.get("x-chatkeep-store")
-    text = headers.get("x-chatkeep-metadata")
+    store, text = map(headers.get, STORE_HEADERS)
     if store is None and text is None:
         return StoreHeaders()
     if store is not None and store.lower() not in _STORE_WORDS:

@@ -100,7 +100,7 @@ class HttpUpstream:
         headers = {name: value for name, value in given.items() if name not in _NEVER_UP}
         headers.update(self._own)
         headers["accept-encoding"] = "identity"
-        headers[HOP] = self._hop
+        headers[HOP] = f"{given[HOP]}, {self._hop}" if HOP in given else self._hop
         key = _callers_key(given) if setting.pass_key else None
         key = key or setting.key
         if key is not None:

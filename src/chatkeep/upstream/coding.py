@@ -2,7 +2,9 @@
 
 import zlib
 
-_WINDOWS = {"gzip": 31, "deflate": 15}
+_GZIP, _DEFLATE = 31, 15  # as zlib names them
+_WINDOWS = {"gzip": _GZIP, "deflate": _DEFLATE}
+_ZLIB = 8  # the method in a zlib header
 _PIECE = 1 << 20
 
 
@@ -17,19 +19,28 @@ def decoder(coding: str) -> "Inflater | None":
 
 
 class Inflater:
-    """One gzip or deflate body."""
+    """One gzip or deflate body; gzip may come in several members, deflate without its header."""
 
     def __init__(self, window: int) -> None:
+        self._window = window
         self._inflate = zlib.decompressobj(window)
         self._left = b""
+        self._begun = False
 
     def decode(self, data: bytes) -> bytes:
         """The next decoded bytes, at most a mebibyte. Raises Undecodable."""
+        data = self._left + data
+        if not self._begun and data:
+            self._begun = True
+            if self._window == _DEFLATE and data[0] & 0x0F != _ZLIB:
+                self._inflate = zlib.decompressobj(-_DEFLATE)
+        elif self._inflate.eof and data:
+            self._inflate = zlib.decompressobj(self._window)
         try:
-            decoded = self._inflate.decompress(self._left + data, _PIECE)
+            decoded = self._inflate.decompress(data, _PIECE)
         except zlib.error as error:
             raise Undecodable(str(error)) from error
-        self._left = self._inflate.unconsumed_tail
+        self._left = self._inflate.unconsumed_tail or self._inflate.unused_data
         return decoded
 
     def waiting(self) -> bool:
@@ -38,5 +49,5 @@ class Inflater:
 
     def end(self) -> None:
         """Raises Undecodable when the body was cut off."""
-        if not self._inflate.eof:
+        if self._begun and not self._inflate.eof:
             raise Undecodable("the coded body is cut off")

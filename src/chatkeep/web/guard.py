@@ -125,7 +125,7 @@ class Guard:
     async def _admit(self, request: Request, operation: Operation | None) -> None:
         if operation is None or operation.scope is None:
             return
-        if request.headers.get(HOP) == self._instance:
+        if self._instance in request.headers.get(HOP, "").split(", "):
             raise LoopDetected(upstream=request.headers.get("host", ""))
         request.key = await self._door.verify(request.headers.get("authorization"))
         allow(request.key, operation.scope)
