@@ -213,7 +213,7 @@ async def test_only_listed_headers_go_up(provider: Provider, tmp_path: Path) -> 
     assert got == PASSED_UP | {
         "authorization": "Bearer sk-upstream",
         "x-team": "us",
-        "x-chatkeep-hop": "test-instance",
+        "x-chatkeep-hop": "another, test-instance",
         "accept-encoding": "identity",
         "user-agent": "chatkeep",
         "content-length": str(len(PLAIN)),
