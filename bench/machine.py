@@ -1,5 +1,6 @@
 """The machine a run happens on: its cores, its disk, what else it does."""
 
+import json
 import os
 import platform
 import statistics
@@ -15,6 +16,8 @@ from msgspec import Struct
 from chatkeep import __version__
 
 _SYNCS = 100
+_WORK = 2_000
+_SOMETHING = {"text": "some text " * 20, "numbers": list(range(20))}
 # Temporary files that outlive a restart are on a disk; /tmp may be memory.
 _ON_DISK = Path("/var/tmp")  # noqa: S108  # only a parent for a private folder
 
@@ -85,6 +88,15 @@ def busy_s(wanted: Set[int]) -> float:
             user, nice, system, _idle, _iowait, *interrupts = map(int, times[:8])
             ticks += user + nice + system + sum(interrupts)
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def work_ms(wanted: Set[int]) -> float:
+    """How long these cores take for a piece of work that is always the same."""
+    with on_cores(wanted):
+        started = time.perf_counter()
+        for _ in range(_WORK):
+            json.loads(json.dumps(_SOMETHING))
+        return (time.perf_counter() - started) * 1000
 
 
 def describe(pinned: Cores, folder: Path) -> Machine:

@@ -81,10 +81,7 @@ class Driver:
             load_share=generating / wall,
             others_share=max(0.0, core - server) / wall,
         )
-        if acknowledged is not None:
-            ledger.read(acknowledged.read_text())
-            ledger.unsure += load.connections
-        return measured
+        return measured if acknowledged is None else _noted(measured, load, acknowledged, ledger)
 
     def _run(
         self, target: Target, load: Load, ledger: Ledger, acknowledged: Path | None
@@ -150,6 +147,17 @@ class Driver:
         pinned = self._stage.cores.load if target is mock else self._stage.cores.server
         generating = children_cpu_s() + (0 if target is mock else mock.process.cpu_s())
         return time.perf_counter(), target.process.cpu_s(), generating, busy_s(pinned)
+
+
+def _noted(measured: Measured, load: Load, acknowledged: Path, ledger: Ledger) -> Measured:
+    """Takes what was acknowledged; an answer that says it was not stored is an error."""
+    lines = acknowledged.read_text()
+    ledger.read(lines)
+    ledger.unsure += load.connections
+    if isinstance(load, Streams):
+        return measured  # one line a stream, and the generator looks at each end itself
+    not_stored = measured.operations - measured.errors - lines.count("\n")
+    return msgspec.structs.replace(measured, errors=measured.errors + max(0, not_stored))
 
 
 def _generated(job: streams.Job) -> streams.Result:

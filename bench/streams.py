@@ -40,7 +40,7 @@ class Job(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """`broken` streams ended without `[DONE]`, with other than 200, or lacked chunks."""
+    """`broken` streams had other than 200, no `[DONE]`, too few chunks, or were not kept."""
 
     streams: int
     chunks: int
@@ -157,9 +157,9 @@ class _Connection(asyncio.Protocol):
         load.streams += 1
         load.chunks += self._chunks
         good = self._parser.get_status_code() == 200 and _DONE in self._tail
-        if not good or self._chunks != load.job.chunks:
+        if not good or self._chunks != load.job.chunks or _NOT_STORED in self._tail:
             load.broken += 1
-        elif self._id and _NOT_STORED not in self._tail:
+        elif self._id:
             load.stored.append((self._id, self._number))
         if load.over:
             self.ended.set_result(None)

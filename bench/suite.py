@@ -8,7 +8,7 @@ from msgspec import Struct
 from bench.figures import Figure, Outcome, figures
 from bench.footprint import footprint
 from bench.library import Check, Ledger, check, fill
-from bench.machine import cores, describe, folder_on_disk
+from bench.machine import cores, describe, folder_on_disk, work_ms
 from bench.measure import Driver, Load, Measured
 from bench.peers import peers
 from bench.report import Report
@@ -40,6 +40,7 @@ def run(plan: Plan, say: Say) -> Report:
         references += running.enter_context(peers(plan.peers, ground, said.append))
         suite = _Suite(plan, ground, references, machine.fsync_ms, say)
         suite.run()
+        said += suite.drift()
         return Report(machine, plan.seconds, suite.figures, suite.outcomes, suite.checks, said)
 
 
@@ -57,6 +58,7 @@ class _Suite:
         self._say = say
         self._driver = Driver(stage, plan.seconds)
         self._known: dict[tuple[str, Load], Measured] = {}
+        self._work_ms: list[float] = []
 
     def run(self) -> None:
         if FOOTPRINT in self._plan.scenarios:
@@ -65,6 +67,16 @@ class _Suite:
         self._on_store(_MAIN, _WARMING, self._wanted("records"), None)
         for rows in self._plan.rows:
             self._on_store(f"{rows} rows", rows, self._wanted("rows"), rows)
+
+    def drift(self) -> list[str]:
+        """How evenly the machine itself worked: other tenants slow it down unseen."""
+        if not self._work_ms:
+            return []
+        least, most = min(self._work_ms), max(self._work_ms)
+        return [
+            f"a fixed piece of work, before each scenario: {least:.1f} to {most:.1f} ms;"
+            f" where it differs by more than a little, trust ratios only"
+        ]
 
     def _wanted(self, needs: Needs) -> list[Scenario]:
         wanted = self._plan.scenarios
@@ -88,6 +100,7 @@ class _Suite:
 
     def _measure(self, scenario: Scenario, ours: Target, ledger: Ledger, rows: int | None) -> None:
         self._say(scenario.name)
+        self._work_ms.append(work_ms(self._stage.cores.server))
         runs = {ours.name: self._driver.measure(ours, scenario.load, ledger)}
         for target in self._references:
             runs[target.name] = self._reference(target, scenario.reference)

@@ -1,5 +1,6 @@
 """Runs a server from its settings: store, upstreams, socket, banner, and the way down."""
 
+import gc
 import secrets
 import sys
 import time
@@ -50,6 +51,9 @@ async def _serve(settings: Settings, store: Store, chosen: Chosen, instance: str
             auth=not settings.no_auth,
             root_key=root_key,
         )
+        # What is there now stays, and calls leave few cycles: a fifth of a create's CPU saved.
+        gc.freeze()
+        gc.set_threshold(100_000, 50, 100)
         server = Server(app, settings)
         with server.capture_signals():  # before anybody is told, and may send one
             click.echo(text(ready))
