@@ -13,7 +13,7 @@ from openai import AsyncOpenAI
 from support import chatkeep_server
 from support.chatkeep_server import Chatkeep
 from support.faultyvfs import Call, FaultyVfs
-from support.kept import kept_soon, record_of, row_of, stored_in
+from support.kept import kept_of, kept_soon, row_of, stored_in
 from support.provider import Answer, CutAfter, Plain, Provider, Raw, Stream
 from support.rawhttp import PATH, Reply, asked, connected, get, post
 from support.refusals import create
@@ -76,7 +76,7 @@ async def test_what_came_before_the_upstream_cut_the_stream_is_kept_as_failed(
     id = (await call(chatkeep, BOTH)).head["x-chatkeep-id"]
     row = await row_of(chatkeep, id)
     assert (row.status, row.finish_reason) == ("failed_midstream", None)
-    assert b'"content":"one"' in (await record_of(chatkeep, id)).answer.whole()
+    assert b'"content":"one"' in (await kept_of(chatkeep, id)).answer
 
 
 async def test_the_official_client_sees_that_the_upstream_cut_the_stream(

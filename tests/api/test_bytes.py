@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support import chatkeep_server
 from support.chatkeep_server import Chatkeep
-from support.kept import record_of
+from support.kept import kept_of
 from support.provider import Provider
 from support.rawhttp import PATH, Reply, asked, post
 
@@ -58,8 +58,8 @@ async def test_only_store_and_metadata_are_taken_out(
         reply = await create(chatkeep, body)
         assert reply.head["x-chatkeep-stored"] == "yes"
         assert provider.requests[-1].body == b"{" + separator.join(ODD) + closing
-        record = await record_of(chatkeep, reply.head["x-chatkeep-id"])
-        assert record.request.whole() == body
+        record = await kept_of(chatkeep, reply.head["x-chatkeep-id"])
+        assert record.request == body
 
 
 @pytest.mark.parametrize(
@@ -243,4 +243,4 @@ async def test_five_megabytes_go_up_as_they_came(
     assert provider.requests[0].body == (body.replace(store, b"") if store else body)
     assert reply.complete
     for id in reply.head.all("x-chatkeep-id"):
-        assert (await record_of(chatkeep, id)).request.whole() == body
+        assert (await kept_of(chatkeep, id)).request == body

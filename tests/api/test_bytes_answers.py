@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from support.chatkeep_server import Chatkeep
-from support.kept import record_of
+from support.kept import kept_of
 from support.provider import JSON, Headers, Plain, Provider, Stream
 from support.rawhttp import PATH, Head, Reply, asked, get, post
 
@@ -67,8 +67,8 @@ async def test_an_answer_that_is_no_completion_comes_down_as_it_is(
     assert reply.head["content-type"] == kind
     assert reply.head["content-length"] == str(len(body))
     if reply.head["x-chatkeep-stored"] == "yes":  # JSON that does not parse is kept unread
-        record = await record_of(chatkeep, reply.head["x-chatkeep-id"])
-        assert record.answer.whole() == body
+        record = await kept_of(chatkeep, reply.head["x-chatkeep-id"])
+        assert record.answer == body
     listed = json.loads((await asked(chatkeep.url, get(PATH, chatkeep.key))).body)["data"]
     assert [row["id"] for row in listed] == reply.head.all("x-chatkeep-id")
 
@@ -95,9 +95,9 @@ async def test_of_a_stored_answer_only_the_id_changes(
     id = reply.head["x-chatkeep-id"]
     assert reply.body == ours.replace(b"@", id.encode())
     assert reply.head["content-length"] == str(len(reply.body))
-    record = await record_of(chatkeep, id)
-    assert record.answer.whole() == reply.body
-    assert record.request.whole() == STORED
+    record = await kept_of(chatkeep, id)
+    assert record.answer == reply.body
+    assert record.request == STORED
 
 
 async def test_the_stored_object_writes_every_value_as_the_upstream_did(

@@ -15,7 +15,7 @@ from openai.lib.streaming.chat import ChatCompletionStreamState
 from support import chatkeep_server
 from support.chatkeep_server import Chatkeep
 from support.faultyvfs import FaultyVfs
-from support.kept import finished, record_of, row_of, stored_in
+from support.kept import finished, kept_of, row_of, stored_in
 from support.observed import DATA
 from support.provider import EVENTS, Plain, Provider, Stream
 from support.rawhttp import PATH, Reply, asked, connected, get, post
@@ -119,8 +119,8 @@ async def test_of_a_stored_stream_only_the_id_changes(
     assert reply.head["x-chatkeep-stored"] == "pending"
     retrieved = await asked(chatkeep.url, get(f"{PATH}/{id}", chatkeep.key))
     assert json.loads(retrieved.body)["choices"][0]["message"]["content"] == "H\u00e9 \U0001f680"
-    record = await record_of(chatkeep, id)
-    assert record.request.whole() == STORED
+    record = await kept_of(chatkeep, id)
+    assert record.request == STORED
     upstream_id = None if name == "no id" else "theirs"
     assert record.upstream_id == upstream_id
 
@@ -216,9 +216,9 @@ async def test_events_that_are_no_chunks_are_handed_on_and_not_kept(
     reply = await create(chatkeep, STORED)
     id = reply.head["x-chatkeep-id"]
     assert reply.body == under([ping, *HELLO, DONE], id.encode())
-    record = await record_of(chatkeep, id)
+    record = await kept_of(chatkeep, id)
     assert record.upstream_id == "theirs"
-    assert b"ping" not in record.answer.whole()
+    assert b"ping" not in record.answer
 
 
 @pytest.mark.parametrize("body", [PLAIN, STORED], ids=["not stored", "stored"])

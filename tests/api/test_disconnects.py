@@ -11,7 +11,7 @@ import pytest
 from openai import AsyncOpenAI
 from support import chatkeep_server
 from support.chatkeep_server import Chatkeep
-from support.kept import finished, kept_soon, record_of
+from support.kept import finished, kept_of, kept_soon
 from support.provider import JSON, Hang, Plain, Provider, Stream
 from support.rawhttp import PATH, Wire, asked, connected, get, head_of, post
 from support.refusals import create
@@ -235,7 +235,7 @@ async def test_a_plain_answer_on_its_way_when_the_client_leaves_is_kept(
         kept = [completion.id async for completion in client.chat.completions.list()]
     if stream.disconnected_after is None:
         (id,) = kept
-        assert (await record_of(chatkeep, id)).upstream_id == "theirs"
+        assert (await kept_of(chatkeep, id)).upstream_id == "theirs"
     else:  # it left before the head was there
         assert kept == []
 
@@ -259,7 +259,7 @@ async def test_a_server_set_to_finish_reads_a_stream_to_its_end(
         assert stream.disconnected_after is None
         row = await kept_soon(chatkeep, id)
         assert (row.status, row.finish_reason, row.usage.total_tokens) == ("complete", "stop", 3)
-        assert b'"content":"one two"' in (await record_of(chatkeep, id)).answer.whole()
+        assert b'"content":"one two"' in (await kept_of(chatkeep, id)).answer
 
 
 @pytest.mark.parametrize("answer", [Plain(b'{"id":"x","choices":[]}'), Stream(ALL)])

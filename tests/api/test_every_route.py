@@ -13,8 +13,7 @@ from support.observed import own
 from support.provider import Provider
 from support.rawhttp import PATH, Reply, asked, connected, get, head_of, post
 from support.refusals import REQUEST_ID, UNKNOWN, Refusal, assert_refusal, create
-from support.samples import body as sample_body
-from support.samples import row
+from support.samples import row, said
 
 from chatkeep.core.model import Scope
 from chatkeep.web.routes import FORWARDED, OPERATIONS, Operation
@@ -179,7 +178,7 @@ class Others:
             key.project for key in await self.chatkeep.store.keys() if key.project.name == "other"
         }
         imported = await self.chatkeep.store.insert_foreign(
-            project, IMPORTED, 1_700_000_000, row(), sample_body()
+            project, IMPORTED, 1_700_000_000, row(), said()
         )
         assert imported is not None
         self.pairs.append((IMPORTED, NEVER_IMPORTED))

@@ -135,7 +135,7 @@ async def test_what_came_just_before_a_stream_broke_off_is_not_lost(
     provider.answer(Raw(head + b"%x\r\n%b\r\n" % (len(EVENT), EVENT)))
     reply = await called(chatkeep, store=store, stream=True)
     assert (reply.complete, b'"content":"Hi"' in reply.body) == (False, True)
-    assert [row.preview for row in await kept(chatkeep)] == ["Hi"] * store
+    assert [row.status for row in await kept(chatkeep)] == ["failed_midstream"] * store
 
 
 @STORE

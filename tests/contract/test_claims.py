@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.backends import Backend
-from support.samples import body, keep, name, row
+from support.samples import keep, name, row, said
 
 from chatkeep.core.ids import Name
 from chatkeep.core.model import Project, Scope
@@ -32,7 +32,7 @@ def claim(owner: str = "we", request: str = "body", key: str = "key") -> Claim:
 async def answered(store: Store, project: Project, made: Claim, seq: int = 1) -> Name:
     """What the claim was answered by."""
     answer = row(seq)
-    await store.insert(project, answer, body(), made)
+    await store.insert(project, answer, said(), made)
     return name(answer)
 
 

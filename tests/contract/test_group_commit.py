@@ -12,7 +12,7 @@ import pytest
 from support.backends import Backend, SqliteBackend
 from support.faultyvfs import FaultyVfs
 from support.listing import pairs_of
-from support.samples import as_json, body, keep, listed, name, place, replacing, row
+from support.samples import answer, as_json, keep, listed, name, place, replacing, row, said
 
 from chatkeep.core.model import Project, ProjectId, Query, Row, Scope
 from chatkeep.core.ports import Store
@@ -53,7 +53,7 @@ def counting(current: bytes) -> bytes:
 
 
 def insert(**fields: Any) -> Spoil:
-    return lambda store, project, _: store.insert(project, row(place(500), **fields), body())
+    return lambda store, project, _: store.insert(project, row(place(500), **fields), said())
 
 
 def change(act: Callable[[bytes], bytes]) -> Spoil:
@@ -61,9 +61,9 @@ def change(act: Callable[[bytes], bytes]) -> Spoil:
 
 
 REFUSED: dict[str, Spoil] = {
-    "a place that is taken": lambda store, project, kept: store.insert(project, kept, body()),
+    "a place that is taken": lambda store, project, kept: store.insert(project, kept, said()),
     "a project that does not exist": lambda store, project, kept: store.insert(
-        Project(ProjectId(99), "nobody", b"secret"), row(place(500)), body()
+        Project(ProjectId(99), "nobody", b"secret"), row(place(500)), said()
     ),
     "a column that must not be null": insert(upstream=None),
     "a text where a number belongs": insert(duration_ms="slow"),
@@ -71,7 +71,7 @@ REFUSED: dict[str, Spoil] = {
 # What should never be asked of a store; but a mistake elsewhere must not stop everybody's writes.
 BROKEN: dict[str, Spoil] = {
     "a number beyond 64 bits": insert(duration_ms=1 << 64),
-    "a lone surrogate": insert(preview="\ud83d"),
+    "a lone surrogate": insert(upstream="\ud83d"),
     "metadata that are not UTF-8": change(lambda _: b'{"count":"\xff"}'),
     "metadata that are not JSON": change(lambda _: b"{"),
     "metadata that are not a map of texts": change(lambda _: b'{"count":7}'),
@@ -101,10 +101,10 @@ async def outcome_among_others(store: Store, project: Project, spoil: Spoil) -> 
     inserts = [row(place(number)) for number in range(1, 21)]
     async with asyncio.timeout(5):  # a caller left without an answer would wait for ever
         outcomes = await asyncio.gather(
-            *(store.insert(project, one, body()) for one in inserts[:10]),
+            *(store.insert(project, one, said()) for one in inserts[:10]),
             *(store.change_metadata(project, name(kept), counting) for _ in range(10)),
             spoil(store, project, kept),
-            *(store.insert(project, one, body()) for one in inserts[10:]),
+            *(store.insert(project, one, said()) for one in inserts[10:]),
             return_exceptions=True,
         )
     failed = [number for number, one in enumerate(outcomes) if isinstance(one, BaseException)]
@@ -170,11 +170,11 @@ async def test_parallel_inserts_are_all_there(
     store: Store, project: Project, backend: Backend
 ) -> None:
     rows = [row(place(number), {"n": str(number)}) for number in range(500)]
-    await asyncio.gather(*(store.insert(project, one, body(str(one.seq))) for one in rows))
+    await asyncio.gather(*(store.insert(project, one, said(str(one.seq))) for one in rows))
     for one in rows:
         found = await store.get(project, name(one))
         assert found is not None
-        assert (found.row, found.body) == (one, body(str(one.seq)))
+        assert (found.row, found.answer) == (one, answer(str(one.seq)))
     assert backend.faults() == []
 
 
@@ -192,7 +192,7 @@ async def test_a_caller_that_leaves_hurts_nobody_else(
     store: Store, project: Project, backend: Backend
 ) -> None:
     rows = [row(place(number)) for number in range(30)]
-    writes = [asyncio.ensure_future(store.insert(project, one, body())) for one in rows]
+    writes = [asyncio.ensure_future(store.insert(project, one, said())) for one in rows]
     await asyncio.sleep(0)  # they are all waiting now
     for write in writes[::3]:
         write.cancel()
@@ -236,7 +236,7 @@ async def test_every_answer_has_waited_for_a_sync_of_the_wal(slow: Store, vfs: F
         await write
         return vfs.calls["wal", "sync"] - before
 
-    assert await synced(slow.insert(project, kept, body())) >= 1
+    assert await synced(slow.insert(project, kept, said())) >= 1
     assert await synced(slow.change_metadata(project, name(kept), replacing({"a": "1"}))) >= 1
     assert await synced(slow.delete(project, name(kept))) >= 1
     assert await synced(slow.add_key("ours", b"another", "hint", READ, 0)) >= 1
@@ -267,7 +267,7 @@ async def test_too_many_waiting_writes_are_refused_at_once_and_the_others_are_ke
     vfs.on_sleep = sleep
     rows = [row(place(number)) for number in range(MAX_WAITING + 200)]
     try:
-        writes = [asyncio.ensure_future(slow.insert(project, one, b"")) for one in rows]
+        writes = [asyncio.ensure_future(slow.insert(project, one, said())) for one in rows]
         done, _ = await asyncio.wait(writes, timeout=5, return_when=asyncio.FIRST_COMPLETED)
         assert {type(write.exception()) for write in done} == {StoreBusy}
         assert await listed(slow, project) == []
@@ -286,7 +286,7 @@ async def test_closing_writes_what_is_waiting(backend: Backend) -> None:
     store = await backend.open()
     project = await owner(store)
     rows = [row(place(number)) for number in range(200)]
-    writes = [asyncio.ensure_future(store.insert(project, one, body())) for one in rows]
+    writes = [asyncio.ensure_future(store.insert(project, one, said())) for one in rows]
     await asyncio.sleep(0)  # they are all waiting now
     await store.aclose()
     assert await asyncio.gather(*writes) == [None] * 200

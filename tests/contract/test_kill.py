@@ -18,7 +18,7 @@ from support import keepwriting
 from support.backends import SqliteBackend
 from support.listing import pairs_of
 from support.provider import Provider
-from support.samples import request, request_in
+from support.samples import asked, request
 from support.server import ServerProcess
 
 from chatkeep.core.ids import Name, decode
@@ -83,7 +83,7 @@ async def state_of(store: Store, id: str) -> State:
     if found is None:
         return None
     assert found.row.id == id
-    assert request_in(found.body) == request(id)
+    assert await asked(store, project, named(id)) == request(id)
     return pairs_of(found.row)
 
 

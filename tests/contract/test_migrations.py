@@ -9,7 +9,7 @@ from pathlib import Path
 
 import apsw
 import pytest
-from support.samples import keep, listed, name, place, row
+from support.samples import keep, listed, name, place, row, said
 
 from chatkeep.core.model import Scope
 from chatkeep.errors import StoreLocked, StoreUnreadable
@@ -228,8 +228,8 @@ async def test_all_files_are_their_owners_only(path: Path) -> None:
 async def test_what_was_deleted_is_not_left_in_the_files(path: Path) -> None:
     store = await open_sqlite(path)
     project = (await store.add_key("ours", b"digest", "sk-o", READ, 0)).project
-    secret = row(place(1), {"secret": "in metadata"}, preview="secret in the preview")
-    await store.insert(project, secret, b"secret in the body" * 2000)
+    secret = row(place(1), {"secret": "in metadata"})
+    await store.insert(project, secret, said("secret in the body" * 2000))
     await keep(store, project, row(place(2)))
     await store.delete(project, name(secret))
     await store.aclose()

@@ -12,7 +12,7 @@ import apsw
 import pytest
 from support.backends import SqliteBackend
 from support.powercut import Cut, Recorder, Write
-from support.samples import as_json, body, listed, name, place, replacing, request, request_in, row
+from support.samples import as_json, asked, listed, name, place, replacing, request, row, said
 
 from chatkeep.core.ids import Name
 from chatkeep.core.model import Project, Query, Row, Scope
@@ -82,7 +82,7 @@ class History:
         await asyncio.gather(*(self.change(one, {"run": "again"}) for one in rows[:3]))
 
     async def insert(self, row: Row) -> None:
-        write = self.store.insert(self.project, row, body(text_of(name(row))))
+        write = self.store.insert(self.project, row, said(text_of(name(row))))
         await self.ledger.note(name(row), row.metadata, write)
 
     async def change(self, row: Row, pairs: dict[str, str]) -> None:
@@ -137,7 +137,7 @@ async def found_state(store: Store, project: Project, named: Name) -> State:
     found = await store.get(project, named)
     if found is None:
         return None
-    assert request_in(found.body) == request(text_of(named))
+    assert await asked(store, project, named) == request(text_of(named))
     return found.row.metadata
 
 

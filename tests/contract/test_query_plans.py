@@ -1,7 +1,8 @@
-"""Each query finds its rows by an index: SQLite's own plan of every block in queries.sql."""
+"""Each query finds its rows by an index: SQLite's own plan of every named block."""
 
 import re
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +12,34 @@ import pytest
 from chatkeep.store import sql
 from chatkeep.store.sqlite.connection import connect, migrate
 
-SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")
+PACKAGE = "chatkeep.store.sqlite"
+SQL = {
+    name: text
+    for entry in files(PACKAGE).iterdir()
+    if entry.name.endswith(".sql") and not entry.name[0].isdigit()
+    for name, text in sql.blocks(PACKAGE, entry.name).items()
+}
 
 COMPLETION = "SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)"
 PROJECT = "SEARCH completion USING COVERING INDEX completion_of_project"
 POSTING = "SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq>? AND seq<?)"
 CLAIM = "SEARCH claim USING PRIMARY KEY (project=? AND key=?)"
 
+WORDS = ("model", "status", "upstream")
+
 # What runs for every request, exactly.
 HOT: dict[str, list[str]] = {
-    "select_stored": [COMPLETION, "SEARCH body USING INTEGER PRIMARY KEY (rowid=?)"],
-    "update_metadata": [COMPLETION],
+    "select_stored": [
+        COMPLETION,
+        *(f"SEARCH {word} USING INTEGER PRIMARY KEY (rowid=?)" for word in WORDS),
+        "SEARCH finish_reason USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+        "SEARCH changed_metadata USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+    ],
+    "change_metadata": [],
     "delete_completion": [COMPLETION],
-    "delete_body": ["SEARCH body USING INTEGER PRIMARY KEY (rowid=?)"],
+    "candidates": ["SEARCH head USING PRIMARY KEY (project=? AND head=? AND seq>? AND seq<?)"],
     "delete_posting": ["SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq=?)"],
     "deleted_high": ["SEARCH deleted_high USING INTEGER PRIMARY KEY (rowid=?)"],
-    "seq_taken": [COMPLETION],
     "project_desc": [f"{PROJECT} (project=? AND rowid>? AND rowid<?)"],
     "project_asc": [f"{PROJECT} (project=? AND rowid>? AND rowid<?)"],
     "posting_desc": [POSTING],
@@ -45,6 +58,13 @@ HOT: dict[str, list[str]] = {
 SCANS = {
     "select_keys": "shows them all",
     "keys_version": "the table has one row",
+    "insert_words": "four words",
+    "all_projects": "verify reads everything",
+    "ghosts_of_project": "verify reads everything",
+    "built_on_at_all": "one row of an answer",
+    "all_uses": "verify reads everything",
+    "unused_texts": "verify reads everything",
+    "changes_of_nothing": "verify reads everything",
     "bump_keys_version": "the table has one row",
 }
 
@@ -79,7 +99,12 @@ def test_a_hot_query_uses_the_index_meant_for_it(database: apsw.Connection, name
 
 @pytest.mark.parametrize("name", sorted(n for n in SQL if n.startswith(("insert_", "upsert_"))))
 def test_an_insert_looks_up_nothing_but_its_keys(database: apsw.Connection, name: str) -> None:
-    assert plan(database, name) == []
+    assert not [step for step in plan(database, name) if not _by_key(step)]
+
+
+def _by_key(step: str) -> bool:
+    """Words are looked up by their text."""
+    return "SCALAR SUBQUERY" in step or "word_1 (text=?)" in step or step.endswith("VALUES CLAUSE")
 
 
 def test_the_highest_of_a_range_is_looked_up_in_it(database: apsw.Connection) -> None:
@@ -115,22 +140,9 @@ def test_the_work_for_a_page_does_not_grow_with_the_store(
 
 
 def _insert(database: apsw.Connection, project: int, seq: int) -> None:
-    texts = (
-        "model",
-        "complete",
-        "stop",
-        1,
-        1,
-        2,
-        10,
-        None,
-        "upstream",
-        None,
-        "preview",
-        "{}",
-        None,
-    )
-    database.execute(SQL["insert_completion"], (seq, project, b"tag", b"id", *texts))
+    rest = ("model", "complete", "stop", 1, 1, 2, 10, None, "upstream", None, None, None, b"body")
+    database.execute(SQL["insert_words"], ("model", "complete", "stop", "upstream"))
+    database.execute(SQL["insert_completion"], (seq, project, b"tag", b"id", *rest))
     database.execute(SQL["insert_posting"], (project, 7, seq))
 
 

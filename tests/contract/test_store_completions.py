@@ -6,8 +6,9 @@ import pytest
 from support.backends import Backend
 from support.samples import (
     SECOND,
+    answer,
     as_json,
-    body,
+    asked,
     keep,
     listed,
     name,
@@ -15,11 +16,13 @@ from support.samples import (
     place,
     replacing,
     row,
+    said,
 )
 
 from chatkeep.core.ids import IMPORT_NODE, Name, encode
 from chatkeep.core.model import KeyId, Project, ProjectId, Query, Usage
 from chatkeep.core.ports import Store
+from chatkeep.core.record import Record, cut
 from chatkeep.errors import MetadataChanged, StoreFailed
 
 Use = Callable[[Store, Project, Name], Awaitable[object]]
@@ -90,10 +93,10 @@ async def test_a_place_that_is_taken_is_refused_and_kept_as_it_was(
     await keep(store, project, first)
     for owner in (project, other):
         with pytest.raises(StoreFailed):
-            await store.insert(owner, row(place(1), {"run": "second"}, b"another tag.."), body())
+            await store.insert(owner, row(place(1), {"run": "second"}, b"another tag.."), said())
     found = await store.get(project, name(first))
     assert found is not None
-    assert (found.row, found.body) == (first, body())
+    assert (found.row, found.answer) == (first, answer("hello"))
     assert backend.faults() == []
 
 
@@ -135,7 +138,6 @@ async def test_every_column_comes_back(store: Store, project: Project) -> None:
         finish_reason=None,
         usage=Usage(),
         duration_ms=0,
-        preview="line\nbreak \ufffd",
     )
     big = row(place(3), status="failed_midstream", usage=Usage(2**53, 0, 2**53), upstream="日本")
     for kept in (plain, bare, big):
@@ -149,10 +151,11 @@ async def test_every_column_comes_back(store: Store, project: Project) -> None:
 @pytest.mark.parametrize("size", [0, 1, 5_000_000])
 async def test_a_body_comes_back_byte_for_byte(store: Store, project: Project, size: int) -> None:
     kept, given = row(place(1)), bytes(range(256)) * (size // 256) + bytes(size % 256)
-    await store.insert(project, kept, given)
+    await store.insert(project, kept, Record(cut(given, ()), given, "", None))
     found = await store.get(project, name(kept))
     assert found is not None
-    assert found.body == given
+    assert found.answer == given
+    assert await asked(store, project, name(kept)) == given
 
 
 async def test_the_lowest_and_the_highest_place_can_be_used(store: Store, project: Project) -> None:
@@ -196,7 +199,7 @@ async def test_a_change_gets_the_old_map_and_answers_the_new_row(
     assert changed is not None
     assert asked[0] == kept.metadata
     assert changed.row.metadata == as_json({"b": "2", "c": "3"})
-    assert changed.body == body()
+    assert changed.answer == answer("hello")
     assert changed == await store.get(project, name(kept))
     for pair, found in (({"a": "1"}, []), ({"b": "2"}, [kept.seq]), ({"c": "3"}, [kept.seq])):
         assert await listed(store, project, Query(metadata=pair)) == found
@@ -279,6 +282,6 @@ async def test_the_data_are_there_after_opening_again(backend: Backend) -> None:
     again = await backend.open()
     found = await again.get(project, name(kept))
     assert found is not None
-    assert (found.row, found.body) == (kept, body())
+    assert (found.row, found.answer) == (kept, answer("hello"))
     assert await listed(again, project, Query(metadata={"run": "1"})) == [kept.seq]
     await again.aclose()

@@ -13,7 +13,7 @@ import apsw
 import pytest
 from support.backends import SqliteBackend
 from support.faultyvfs import Call, FaultyVfs, Kind
-from support.samples import body, keep, listed, name, place, replacing, row
+from support.samples import keep, listed, name, place, replacing, row, said
 
 from chatkeep.core.model import KeyId, Project, Query, Scope
 from chatkeep.core.ports import Store
@@ -48,7 +48,7 @@ READS: dict[str, Use] = {
 WRITES: dict[str, Use] = {
     "insert": lambda store, project: keep(store, project, row(place(2))),
     "insert_foreign": lambda store, project: store.insert_foreign(
-        project, "id", 0, row(0, {"a": "1"}), body()
+        project, "id", 0, row(0, {"a": "1"}), said()
     ),
     "change_metadata": lambda store, project: store.change_metadata(
         project, name(row(place(1))), replacing({"b": "2"})

@@ -6,8 +6,8 @@ import pytest
 from support.backends import Backend
 from support.samples import (
     SECOND,
+    answer,
     as_json,
-    body,
     keep,
     listed,
     name,
@@ -15,6 +15,7 @@ from support.samples import (
     place,
     replacing,
     row,
+    said,
 )
 
 from chatkeep.core.ids import IMPORT_NODE, Name, Seq, decode, encode, second_of
@@ -33,7 +34,7 @@ async def bring(
     store: Store, project: Project, id: str, created: int = SECOND, text: str = "hello"
 ) -> Row | None:
     return await store.insert_foreign(
-        project, id, created, row(0, {"run": "1"}, b"random tag..."), body(text)
+        project, id, created, row(0, {"run": "1"}, b"random tag..."), said(text)
     )
 
 
@@ -59,7 +60,7 @@ async def test_a_foreign_id_gets_a_place_in_the_second_it_was_created(
     assert found == name(kept)
     stored = await store.get(project, found)
     assert stored is not None
-    assert (stored.row, stored.body) == (kept, body())
+    assert (stored.row, stored.answer) == (kept, answer("hello"))
     assert backend.faults() == []
 
 
@@ -112,7 +113,7 @@ async def test_importing_twice_keeps_the_first(
     assert await listed(store, project) == [kept.seq]
     found = await store.get(project, name(kept))
     assert found is not None
-    assert found.body == body()
+    assert found.answer == answer("hello")
     assert backend.faults() == []
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 from support.backends import BACKENDS, Backend
 from support.listing import expected_page, is_wanted
-from support.samples import SECOND, as_json, body, name, other_tag, place, replacing, row
+from support.samples import SECOND, as_json, name, other_tag, place, replacing, row, said
 
 from chatkeep.core.ids import Name, Seq
 from chatkeep.core.model import Order, Project, Query, Row, Scope
@@ -87,7 +87,7 @@ class History(RuleBasedStateMachine):
     @rule(owner=PROJECTS, seq=PLACES, pairs=PAIRS, model=MODELS)
     def insert(self, owner: str, seq: Seq, pairs: dict[str, str], model: str) -> None:
         new = row(seq, pairs, model=model)
-        insert = self.store.insert(self.projects[owner], new, body())
+        insert = self.store.insert(self.projects[owner], new, said())
         if self.owner_of(seq):
             with pytest.raises(StoreFailed):
                 self.run(insert)
@@ -191,10 +191,10 @@ async def test_a_walk_beside_writers_sees_every_row_that_stays_exactly_once(
 ) -> None:
     steady = [row(place(2 * n), {"keep": "yes", "half": str(n % 2)}, model="m") for n in range(120)]
     passing = [row(place(2 * n + 1), {"keep": "yes", "half": "0"}, model="m") for n in range(120)]
-    await asyncio.gather(*(store.insert(project, one, b"") for one in steady))
+    await asyncio.gather(*(store.insert(project, one, said()) for one in steady))
     walking = asyncio.create_task(_walk(store, project, Query(metadata=pairs, order=order)))
     for one in passing:
-        await store.insert(project, one, b"")
+        await store.insert(project, one, said())
         await store.change_metadata(project, name(one), replacing({"keep": "no"}))
         await store.delete(project, name(one))
         if walking.done():

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 from support.backends import Backend
 from support.listing import expected_page, pairs_of
-from support.samples import SECOND, body, keep, listed, name, place, row
+from support.samples import SECOND, answer, keep, listed, name, place, row, said
 
 from chatkeep.core import postings
 from chatkeep.core.ids import Seq
@@ -54,10 +54,10 @@ async def test_an_empty_project_has_an_empty_page(store: Store, project: Project
 async def test_a_page_has_rows_with_their_bodies(store: Store, project: Project) -> None:
     rows = [row(place(number), {"n": str(number)}) for number in range(3)]
     for kept in rows:
-        await store.insert(project, kept, body(f"text {kept.seq}"))
+        await store.insert(project, kept, said(f"text {kept.seq}"))
     page = await store.page(project, Query(order="asc"))
     assert [item.row for item in page.items] == rows
-    assert [item.body for item in page.items] == [body(f"text {kept.seq}") for kept in rows]
+    assert [item.answer for item in page.items] == [answer(f"text {kept.seq}") for kept in rows]
 
 
 async def test_the_newest_come_first_or_the_oldest(store: Store, project: Project) -> None:
@@ -172,7 +172,7 @@ async def test_hostile_keys_and_values_are_only_text(store: Store, project: Proj
     texts = ['"', "'", "a.b", "$[0]", "%", "_", "\\", "", " ", "é", "e\u0301", "\U0001f600", "ab"]
     maps = [{key: value} for key in texts for value in texts]
     await asyncio.gather(
-        *(store.insert(project, row(place(n), pairs), b"") for n, pairs in enumerate(maps))
+        *(store.insert(project, row(place(n), pairs), said()) for n, pairs in enumerate(maps))
     )
     for number, pairs in enumerate(maps):
         assert await listed(store, project, Query(metadata=pairs)) == [place(number)]
@@ -209,7 +209,7 @@ async def test_pages_of_many_rows_are_what_sorting_and_comparing_them_gives(
     """Common pairs, rare ones, and pairs that hardly meet, so that the merge steps and jumps."""
     luck = Random(4)
     rows = [_some_row(luck, number) for number in range(1200)]
-    await asyncio.gather(*(store.insert(project, one, b"") for one in rows))
+    await asyncio.gather(*(store.insert(project, one, said()) for one in rows))
     for _ in range(200):
         query = _some_query(luck, rows)
         page = await store.page(project, query)

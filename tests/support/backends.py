@@ -1,21 +1,16 @@
-"""The stores the contract is tested on, and a look behind them that uses none of their code."""
+"""The stores the contract is tested on, and a look behind them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 import apsw
-import msgspec
-from support.samples import request_in
 
-from chatkeep.core import postings
 from chatkeep.core.ids import Seq
 from chatkeep.core.model import Project
 from chatkeep.core.ports import Store
-from chatkeep.errors import RecordCorrupt
 from chatkeep.store.sqlite import open_sqlite
-
-Posting = tuple[int, int, int]  # project, kid, seq
+from chatkeep.store.sqlite.verify import Verifier
 
 
 class Backend(Protocol):
@@ -49,48 +44,9 @@ class SqliteBackend:
     def faults(self) -> list[str]:
         connection = apsw.Connection(str(self.path), vfs=self.vfs)
         try:
-            return [*_damage(connection), *_bodies(connection), *_postings(connection)]
+            return list(Verifier(connection).faults())
         finally:
             connection.close()
-
-
-def _damage(connection: apsw.Connection) -> Iterator[str]:
-    for (found,) in connection.execute("PRAGMA integrity_check"):
-        if found != "ok":
-            yield str(found)
-    for found in connection.execute("PRAGMA foreign_key_check"):
-        yield f"refers to nothing: {found}"
-
-
-def _bodies(connection: apsw.Connection) -> Iterator[str]:
-    pairs = "SELECT c.seq, b.seq, data FROM completion c FULL JOIN body b USING (seq)"
-    for row, body, data in connection.execute(pairs):
-        if row is None or body is None:
-            yield f"row {row} has body {body}"
-            continue
-        try:
-            request_in(data)
-        except RecordCorrupt as error:
-            yield f"body {body}: {error}"
-
-
-def _postings(connection: apsw.Connection) -> Iterator[str]:
-    wanted = set(_wanted_postings(connection))
-    found = set(connection.execute("SELECT project, kid, seq FROM posting"))
-    yield from (f"lacks posting {posting}" for posting in wanted - found)
-    yield from (f"has a stray posting {posting}" for posting in found - wanted)
-
-
-def _wanted_postings(connection: apsw.Connection) -> Iterator[Posting]:
-    """Computed from the rows, in the words of DESIGN.md: one per metadata pair and the model."""
-    rows = connection.execute(
-        "SELECT project, secret, seq, model, metadata"
-        " FROM completion JOIN project ON project.id = project"
-    )
-    for project, secret, seq, model, metadata in rows:
-        yield project, postings.kid(secret, "model", model), seq
-        for pair in msgspec.json.decode(metadata, type=dict[str, str]).items():
-            yield project, postings.kid(secret, "metadata", *pair), seq
 
 
 BACKENDS: dict[str, Callable[[Path], Backend]] = {"sqlite": SqliteBackend}

@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable
 from pathlib import Path
 
-from support.samples import body, name, replacing, row
+from support.samples import name, replacing, row, said
 
 from chatkeep.core.ids import Sequencer
 from chatkeep.core.model import Project, Scope
@@ -44,7 +44,7 @@ def _say(id: str, pairs: Pairs, *, done: bool) -> None:
 async def keep_writing(store: Store, project: Project, sequencer: Sequencer) -> None:
     for number in range(MANY):
         new = row(sequencer.next(int(time.time())), {"step": "new"})
-        await write(new.id, {"step": "new"}, store.insert(project, new, body(new.id)))
+        await write(new.id, {"step": "new"}, store.insert(project, new, said(new.id)))
         changed = {"step": "changed", "number": str(number)}
         change = store.change_metadata(project, name(new), replacing(changed))
         await write(new.id, changed, change)

@@ -2,14 +2,15 @@
 
 import asyncio
 import re
+from typing import NamedTuple
 
 from support.chatkeep_server import Chatkeep
 from support.rawhttp import PATH, asked, get
 
 from chatkeep.core import ids
+from chatkeep.core.ids import Name
 from chatkeep.core.model import Row, Stored
 from chatkeep.core.ports import Store
-from chatkeep.core.record import Codec, Record
 
 
 async def stored_in(store: Store, id: str) -> Stored | None:
@@ -25,10 +26,21 @@ async def row_of(chatkeep: Chatkeep, id: str) -> Row:
     return stored.row
 
 
-async def record_of(chatkeep: Chatkeep, id: str) -> Record:
+class Kept(NamedTuple):
+    """The bytes both ways, and the upstream's id."""
+
+    request: bytes
+    answer: bytes
+    upstream_id: str | None
+
+
+async def kept_of(chatkeep: Chatkeep, id: str) -> Kept:
     stored = await stored_in(chatkeep.store, id)
     assert stored is not None
-    return Codec().decode(stored.body)
+    name = Name(stored.row.seq, stored.row.tag)
+    request = await chatkeep.store.request((await chatkeep.store.keys())[0].project, name)
+    assert request is not None
+    return Kept(request.whole(), stored.answer, stored.upstream_id)
 
 
 async def kept_soon(chatkeep: Chatkeep, id: str) -> Row:

@@ -1,4 +1,4 @@
-"""Rows, bodies and names to put into stores."""
+"""Rows, records and names to put into stores."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,11 +9,9 @@ import msgspec
 from chatkeep.core.ids import TAG_BYTES, Name, Seq, compose
 from chatkeep.core.model import Project, Query, Row, Usage
 from chatkeep.core.ports import Store
-from chatkeep.core.record import Codec, Record, Text
+from chatkeep.core.record import Record, cut
 
 SECOND = 1_760_000_000  # 2025-10-09, an arrival second like any other
-
-_CODEC = Codec()
 
 
 def place(counter: int, second: int = SECOND, node: int = 0) -> Seq:
@@ -40,7 +38,6 @@ def row(
         "first_token_ms": None,
         "upstream": "default",
         "key": None,
-        "preview": "You said: hello",
         "metadata": as_json(metadata or {}),
     }
     return Row(**plain | fields)
@@ -55,14 +52,18 @@ def other_tag(name: Name) -> Name:
     return Name(name.seq, bytes(byte ^ 255 for byte in name.tag))
 
 
-def body(text: str = "hello") -> bytes:
-    asked, answered = Text([request(text)], []), Text([answer(text)], [])
-    return _CODEC.encode(Record(asked, answered, "chatcmpl-Upstream"))
+def said(text: str = "hello") -> Record:
+    """One question and its answer, as a call keeps them."""
+    asked = request(text)
+    return Record(cut(asked, [message(text)]), answer(text), "chatcmpl-Ours", "chatcmpl-Upstream")
 
 
 def request(text: str) -> bytes:
-    messages = [{"role": "user", "content": text}]
-    return json.dumps({"model": "gpt-4o-mini", "messages": messages, "store": True}).encode()
+    return b'{"model":"gpt-4o-mini","messages":[%b],"store":true}' % message(text)
+
+
+def message(text: str) -> bytes:
+    return json.dumps({"role": "user", "content": text}).encode()
 
 
 def answer(text: str) -> bytes:
@@ -71,9 +72,11 @@ def answer(text: str) -> bytes:
     return json.dumps({"object": "chat.completion", "choices": [choice]}).encode()
 
 
-def request_in(body: bytes) -> bytes:
-    """The request a body was made of. Raises RecordCorrupt when it does not decode."""
-    return _CODEC.decode(body).request.whole()
+async def asked(store: Store, project: Project, name: Name) -> bytes:
+    """The request of a completion, put together again."""
+    found = await store.request(project, name)
+    assert found is not None
+    return found.whole()
 
 
 def replacing(pairs: Mapping[str, str]) -> Callable[[bytes], bytes]:
@@ -85,7 +88,7 @@ def replacing(pairs: Mapping[str, str]) -> Callable[[bytes], bytes]:
 async def keep(store: Store, project: Project, *rows: Row) -> None:
     """Inserts the rows, one after the other."""
     for one in rows:
-        await store.insert(project, one, body())
+        await store.insert(project, one, said())
 
 
 async def listed(store: Store, project: Project, query: Query | None = None) -> list[Seq]:

@@ -198,7 +198,7 @@ def test_usage_is_wanted_only_when_asked_for(options: Any) -> None:
 def test_fields_we_do_not_act_on_are_the_upstreams_business() -> None:
     odd = {"temperature": "hot", "tools": 7, "zzz_unknown": [], "functions": None, "user": {}}
     found = read(**odd, messages=[{"role": 5, "content": {}}])
-    assert found.slices == [b'{"role": 5, "content": {}}']
+    assert found.messages == [b'{"role": 5, "content": {}}']
 
 
 def test_metadata_without_store_is_taken_and_checked() -> None:
@@ -213,11 +213,11 @@ def test_of_a_repeated_field_the_last_counts() -> None:
     )
     for one in (text, text.replace(b'{"a":1}', b'{"a":"\\ud83d"}')):
         found = parsed(one, NONE)
-        assert (found.model, found.store, found.n, len(found.slices)) == ("b", True, 2, 1)
+        assert (found.model, found.store, found.n, len(found.messages)) == ("b", True, 2, 1)
 
 
 @given(objects(values=values), st.booleans())
-def test_the_body_is_kept_as_received_with_its_messages_as_slices(
+def test_the_body_is_kept_as_received_beside_its_messages(
     other: ObjectText, with_tools: bool
 ) -> None:
     message = other.text.strip()
@@ -225,8 +225,8 @@ def test_the_body_is_kept_as_received_with_its_messages_as_slices(
     text = b' { "messages" :[%b , {"role":"user"}], "model":"m"%b }\n' % (message, tools)
     found = parsed(text, NONE)
     assert found.body == text
-    assert found.slices[:2] == [message, b'{"role":"user"}']
-    assert found.slices[2:] == ([b"[ %b ]" % message] if with_tools else [])
+    assert found.messages == [message, b'{"role":"user"}']
+    assert found.tools == (b"[ %b ]" % message if with_tools else b"")
 
 
 @given(objects(st.sampled_from(('"model"', '"messages"', '"store"', '"n"', '"x"')), values))

@@ -10,8 +10,7 @@ from support.jsontexts import ObjectText, objects, standard, values
 from support.samples import SECOND, place, row
 
 from chatkeep.core import stored
-from chatkeep.core.model import Row
-from chatkeep.core.record import Record, Text
+from chatkeep.core.model import Row, Stored
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "recordings" / "real-exchanges.json"
 ENTRIES = json.loads(RECORDINGS.read_text())["entries"]
@@ -71,16 +70,12 @@ def exchanges() -> list[Exchange]:
 EXCHANGES = exchanges()
 
 
-def record(request: bytes, answer: bytes) -> Record:
-    return Record(Text([request], []), Text([answer], []), None)
-
-
 def written(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
 def shown(request: bytes, answer: bytes, one: Row | None = None) -> bytes:
-    return stored.completion(one or row(place(1)), record(request, answer))
+    return stored.completion(Stored(one or row(place(1)), request, answer))
 
 
 def of(exchange: Exchange) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import msgspec
 from chatkeep.core import jsonspan, replayed
 from chatkeep.core.calling import Call, Flowing, Reply, Whole
 from chatkeep.core.ports import Claim, Headers, Store
-from chatkeep.core.record import Codec
 from chatkeep.core.request import STORE_HEADERS, CreateRequest
 from chatkeep.errors import ClientLeft, IdempotencyKeyReused, StoreBusy, StoreFailed
 
@@ -35,7 +34,6 @@ class Idempotency:
         self._store = store
         self._unix = unix
         self._token_bytes = token_bytes
-        self._codec = Codec()
 
     async def once(self, call: Call, request: CreateRequest, run: Run) -> Reply:
         """What `run` answers, or what it answered when the key was used before.
@@ -67,8 +65,7 @@ class Idempotency:
             if state.answered is not None:
                 stored = await self._store.get(project, state.answered)
                 if stored is not None:
-                    answer = self._codec.decode(stored.body).answer.whole()
-                    return _Before(answer, _headers(stored.row.id, stored.row.upstream))
+                    return _Before(stored.answer, _headers(stored.row.id, stored.row.upstream))
             await asyncio.sleep(_WAIT_S)
             if call.departure.left:
                 raise ClientLeft

@@ -3,10 +3,11 @@
     seq  = second (32 bits) | node (10 bits) | counter (21 bits)     primary key and total order
     id   = "chatcmpl-" + base62(seq, 64 bits | tag, 104 bits)        29 characters, sorts by time
 
-The tag is random, kept in the row and compared after the row was found by its seq.
+The tag cannot be guessed; it is compared after the row was found by its seq.
 """
 
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import NamedTuple, NewType
 
 Seq = NewType("Seq", int)
@@ -42,29 +43,46 @@ class Name(NamedTuple):
 
 
 def encode(seq: Seq, tag: bytes) -> CompletionId:
-    value = (seq << (8 * TAG_BYTES)) | int.from_bytes(tag)
+    return CompletionId(PREFIX + spelled((seq << (8 * TAG_BYTES)) | int.from_bytes(tag)))
+
+
+def spelled(value: int) -> str:
+    """A number in 29 digits of base 62."""
     pairs = []
     for _ in range(LENGTH // 2):
         value, pair = divmod(value, _PAIR_BASE)
         pairs.append(_PAIRS[pair])
     pairs.append(_ALPHABET[value])
-    return CompletionId(PREFIX + "".join(reversed(pairs)))
+    return "".join(reversed(pairs))
+
+
+def number(digits: str) -> int | None:
+    """The number that digits of base 62 spell, None when there is another character."""
+    value = 0
+    for character in digits:
+        digit = _DIGIT.get(character)
+        if digit is None:
+            return None
+        value = value * 62 + digit
+    return value
 
 
 def decode(text: str) -> Name | None:
     """The name in an id of ours, None for any other text."""
     if len(text) != len(PREFIX) + LENGTH or not text.startswith(PREFIX):
         return None
-    value = 0
-    for character in text[len(PREFIX) :]:
-        digit = _DIGIT.get(character)
-        if digit is None:
-            return None
-        value = value * 62 + digit
+    value = number(text[len(PREFIX) :])
+    if value is None:
+        return None
     seq = value >> (8 * TAG_BYTES)
     if seq >= 1 << 63:
         return None
     return Name(Seq(seq), (value & ((1 << 8 * TAG_BYTES) - 1)).to_bytes(TAG_BYTES))
+
+
+def tag_of(secret: bytes, request_id: bytes) -> bytes:
+    """The tag of a completion that was created here: needs no place in its row."""
+    return blake2b(request_id, key=secret, digest_size=TAG_BYTES).digest()
 
 
 def compose(second: int, node: int, counter: int) -> Seq:

@@ -10,11 +10,11 @@ from chatkeep.core import answer as answers
 from chatkeep.core.answer import Answer, scrubbed
 from chatkeep.core.answerid import under
 from chatkeep.core.calling import Call
-from chatkeep.core.ids import TAG_BYTES, CompletionId, Name, Sequencer
+from chatkeep.core.ids import CompletionId, Name, Sequencer, tag_of
 from chatkeep.core.jsonspan import dumps
 from chatkeep.core.model import Row, Status
 from chatkeep.core.ports import Claim, Store, Watcher
-from chatkeep.core.record import Codec, Record, split
+from chatkeep.core.record import Record, cut
 from chatkeep.core.recording import Recording
 from chatkeep.core.request import CreateRequest
 from chatkeep.errors import Refusal
@@ -53,21 +53,18 @@ class Keeper:
         store: Store,
         sequencer: Sequencer,
         clock: Clock,
-        token_bytes: Callable[[int], bytes],
         watcher: Watcher,
     ) -> None:
         self._store = store
         self._sequencer = sequencer
         self._clock = clock
-        self._token_bytes = token_bytes
         self._watcher = watcher
-        self._codec = Codec()
         self._writing: set[asyncio.Task[str | None]] = set()
 
     def draft(self, call: Call, request: CreateRequest, claim: Claim | None) -> Draft:
         """Gives the completion its place in the order of arrival."""
         seq = self._sequencer.next(int(self._clock.unix()))
-        name = Name(seq, self._token_bytes(TAG_BYTES))
+        name = Name(seq, tag_of(call.key.project.secret, call.request_id))
         return Draft(call, request, name, name.id, self._clock.monotonic(), claim)
 
     def token_came(self, draft: Draft) -> None:
@@ -81,13 +78,14 @@ class Keeper:
     ) -> str | None:
         """Commits the completion; why it was not kept, when it was not."""
         read = answers.read(answer)
-        asked = split(draft.request.body, draft.request.slices)
-        body = self._codec.encode(Record(asked, split(answer, read.messages), upstream_id))
         row = self._row(draft, read, status)
+        asked = cut(draft.request.body, draft.request.messages, draft.request.tools)
+        known_as = None if upstream_id is None else scrubbed(upstream_id)
+        record = Record(asked, answer, draft.id, known_as)
         # An answer that is not whole is no answer to a repeated call.
         claim = draft.claim if status == "complete" else None
         try:
-            await self._store.insert(draft.call.key.project, row, body, claim)
+            await self._store.insert(draft.call.key.project, row, record, claim)
         except Refusal as error:
             self._watcher.not_kept("store", error)
             return error.message
@@ -139,7 +137,6 @@ class Keeper:
             first_token_ms=None if first_token is None else _ms(first_token - draft.started),
             upstream=draft.upstream,
             key=draft.call.key.id,
-            preview=read.preview,
             metadata=dumps(draft.request.metadata),
         )
 

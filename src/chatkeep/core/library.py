@@ -14,10 +14,10 @@ from chatkeep.core.filters import (
     list_query,
     message_query,
 )
-from chatkeep.core.ids import CompletionId, Name, Seq
+from chatkeep.core.ids import Name, Seq
 from chatkeep.core.model import Project, Query, Stored
 from chatkeep.core.ports import Store
-from chatkeep.core.record import Codec
+from chatkeep.core.record import Request
 from chatkeep.errors import (
     CompletionNotFound,
     InvalidValue,
@@ -43,22 +43,21 @@ class Library:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._codec = Codec()
 
     async def page(self, project: Project, pairs: Pairs) -> bytes:
         """The list envelope with stored objects (CONTRACT.md §1.3)."""
         page = await self._store.page(project, await self._query(project, list_query(pairs)))
-        items = [self._object(item) for item in page.items]
+        items = [stored.completion(item) for item in page.items]
         names = [item.row.id for item in page.items]
         return stored.list_body(items, *_ends(names), page.has_more)
 
     async def retrieve(self, project: Project, id: str) -> Shown:
-        return self._shown(await self._get(project, id))
+        return _shown(await self._get(project, id))
 
     async def update(self, project: Project, id: str, body: bytes, if_match: str | None) -> Shown:
         """Replaces the metadata; MetadataChanged when it is not what If-Match names."""
         change = _replacing(jsonspan.dumps(_update_body(body)), if_match)
-        return self._shown(
+        return _shown(
             await self._named(
                 project, id, lambda name: self._store.change_metadata(project, name, change)
             )
@@ -71,10 +70,11 @@ class Library:
     async def messages(self, project: Project, id: str, pairs: Pairs) -> bytes:
         """The input messages, never the model's answer (CONTRACT.md §1.7)."""
         wanted = message_query(pairs)
-        item = await self._get(project, id)
-        items = stored.message_items(item.row.id, self._codec.decode(item.body))
+        row = (await self._get(project, id)).row
+        messages = (await self._request(project, id)).messages
+        items = stored.message_items(row.id, messages)
         if wanted.after is not None:
-            at = _message_index(item.row.id, wanted.after)
+            at = _message_index(row.id, wanted.after)
             items = items[at + 1 :] if wanted.order == "asc" else items[:at]
         if wanted.order == "desc":
             items.reverse()
@@ -85,14 +85,17 @@ class Library:
 
     async def raw_request(self, project: Project, id: str) -> bytes:
         """The request's bytes as the client sent them."""
-        return self._codec.decode((await self._get(project, id)).body).request.whole()
+        return (await self._request(project, id)).whole()
 
     async def raw_answer(self, project: Project, id: str) -> bytes:
         """The answer's bytes as the client got them; of a stream, the completion assembled."""
-        return self._codec.decode((await self._get(project, id)).body).answer.whole()
+        return (await self._get(project, id)).answer
 
     async def _get(self, project: Project, id: str) -> Stored:
         return await self._named(project, id, lambda name: self._store.get(project, name))
+
+    async def _request(self, project: Project, id: str) -> Request:
+        return await self._named(project, id, lambda name: self._store.request(project, name))
 
     async def _named(
         self, project: Project, id: str, act: Callable[[Name], Awaitable[T | None]]
@@ -126,11 +129,9 @@ class Library:
             raise InvalidValue("after", got=after, expected="Expected the id of a completion.")
         return named.seq
 
-    def _object(self, item: Stored) -> bytes:
-        return stored.completion(item.row, self._codec.decode(item.body))
 
-    def _shown(self, item: Stored) -> Shown:
-        return Shown(self._object(item), etag_of(item.row.metadata))
+def _shown(item: Stored) -> Shown:
+    return Shown(stored.completion(item), etag_of(item.row.metadata))
 
 
 def _ends(names: Sequence[str]) -> tuple[str | None, str | None]:
@@ -157,7 +158,7 @@ def _replacing(new: bytes, if_match: str | None) -> Callable[[bytes], bytes]:
     return change
 
 
-def _message_index(id: CompletionId, after: str) -> int:
+def _message_index(id: str, after: str) -> int:
     index = after.removeprefix(f"{id}-")
     if index == after or not index.isdecimal() or len(index) > 9:
         raise InvalidValue("after", got=after, expected=f"Expected the id of a message of {id}.")

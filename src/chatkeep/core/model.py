@@ -61,7 +61,6 @@ class Row(Struct, frozen=True):
     first_token_ms: int | None
     upstream: str
     key: KeyId | None
-    preview: str
     metadata: bytes
     alias: str | None = None
 
@@ -72,10 +71,15 @@ class Row(Struct, frozen=True):
 
 
 class Stored(Struct, frozen=True):
-    """A stored completion with its body as the record codec wrote it."""
+    """A stored completion: the answer as the client got it, the request without its messages.
+
+    `upstream_id` is the id the upstream gave it, None for none.
+    """
 
     row: Row
-    body: bytes
+    request: bytes
+    answer: bytes
+    upstream_id: str | None = None
 
 
 class Query(Struct, frozen=True):

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from chatkeep.core.ids import Name, Seq
 from chatkeep.core.model import Key, KeyId, Page, Project, Query, Row, Scope, Status, Stored
+from chatkeep.core.record import Record, Request
 
 Headers = Sequence[tuple[str, str]]
 
@@ -99,7 +100,8 @@ class Store(Protocol):
     """Keeps completions, projects and keys. A write has been committed when its await returns.
 
     Raises `StoreBusy` when it cannot take more now and `StoreFailed` when the write failed; then
-    nothing was changed. A name of another project is answered like one that does not exist.
+    nothing was changed. Reads raise `RecordCorrupt` for what does not come out as it went in. A
+    name of another project is answered like one that does not exist.
     """
 
     node: int
@@ -109,7 +111,7 @@ class Store(Protocol):
         ...
 
     async def insert(
-        self, project: Project, row: Row, body: bytes, claim: Claim | None = None
+        self, project: Project, row: Row, record: Record, claim: Claim | None = None
     ) -> None:
         """Commits a completion, and with it that the claim's call has been answered by it."""
         ...
@@ -128,7 +130,7 @@ class Store(Protocol):
         ...
 
     async def insert_foreign(
-        self, project: Project, id: str, created_unix: int, row: Row, body: bytes
+        self, project: Project, id: str, created_unix: int, row: Row, record: Record
     ) -> Row | None:
         """Imports a completion under the id it came with; None when the project has it already.
 
@@ -142,6 +144,10 @@ class Store(Protocol):
         ...
 
     async def get(self, project: Project, name: Name) -> Stored | None: ...
+
+    async def request(self, project: Project, name: Name) -> Request | None:
+        """The request of a completion, put together with what its conversation said before."""
+        ...
 
     async def change_metadata(
         self, project: Project, name: Name, change: Callable[[bytes], bytes]

@@ -1,7 +1,8 @@
 """Postings: the index entries through which every equality filter finds its rows (DESIGN.md §4).
 
-A posting is `(project, kid, seq)`, the kid a 63-bit hash of what is equal, keyed per project. A
-hash can collide, so rows found by it are compared again with `matches`.
+A posting is `(project, kid, seq)`, the kid a 32-bit hash of what is equal, keyed per project. A
+hash can collide, so rows found by it are compared again with `matches`: more bits would only make
+the index larger.
 """
 
 from hashlib import blake2b
@@ -17,7 +18,7 @@ _METADATA = msgspec.json.Decoder(dict[str, str])
 def kid(secret: bytes, kind: str, *parts: str) -> int:
     # NUL never stands in metadata nor in a model name kept here, so the parts cannot run together.
     text = "\0".join((kind, *parts)).encode()
-    return int.from_bytes(blake2b(text, key=secret, digest_size=8).digest()) >> 1
+    return int.from_bytes(blake2b(text, key=secret, digest_size=4).digest())
 
 
 def of_metadata(secret: bytes, metadata: Metadata) -> set[int]:

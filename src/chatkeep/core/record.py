@@ -1,108 +1,72 @@
-"""How a completion's bytes are kept: as a skeleton with slices, rebuilt byte for byte.
+"""What is kept of a completion: the request as it was sent, the answer as it was received.
 
-    body   = version (1 byte) | digest (16 bytes) | zstd frame of MessagePack
-    inside = [request, answer, upstream_id], each text as [gaps, slices]
-
-A slice is a part worth naming (a message, a tool list); the gaps are the bytes around them, so that
-gap, slice, gap, ... concatenated is exactly what passed. The digest covers the rebuilt whole.
+The request is cut where conversations grow: what stands around the messages hardly changes from
+call to call, and of the messages each call adds a few.
 """
 
 from collections.abc import Sequence
-from hashlib import blake2b
 
-import msgspec
-import zstandard
-
-from chatkeep.core.answer import scrubbed
-from chatkeep.errors import RecordCorrupt
-
-VERSION = 1
-_DIGEST_BYTES = 16
-_HEAD = 1 + _DIGEST_BYTES
-_LEVEL = 3
-# MemoryError: a damaged frame may claim any size. ValueError: gaps and slices that do not pair up.
-_UNREADABLE = (zstandard.ZstdError, msgspec.MsgspecError, MemoryError, ValueError, IndexError)
+from msgspec import Struct
 
 
-class Text(msgspec.Struct, frozen=True, array_like=True):
-    """One JSON text in parts: always one gap more than slices."""
+class Request(Struct, frozen=True):
+    """A request's bytes: `before`, the messages with `separators` between them, `after`.
 
-    gaps: list[bytes]
-    slices: list[bytes]
-
-    def whole(self) -> bytes:
-        if not self.slices:
-            return self.gaps[0]
-        parts = [self.gaps[0]]
-        for piece, gap in zip(self.slices, self.gaps[1:], strict=True):
-            parts += (piece, gap)
-        return b"".join(parts)
-
-
-class Record(msgspec.Struct, frozen=True, array_like=True):
-    """The request as the client sent it and the answer as the client got it.
-
-    The answer of a stream is the completion assembled from it. `upstream_id` is the id the upstream
-    gave, which the answer carries ours instead of.
+    `tools` is the bytes of its tools where they stand in `before` or `after`, empty for none.
+    Without messages everything is `before`.
     """
 
-    request: Text
-    answer: Text
+    before: bytes
+    messages: Sequence[bytes]
+    separators: bytes | Sequence[bytes]  # one for all, when they are all the same
+    after: bytes
+    tools: bytes = b""
+
+    def whole(self) -> bytes:
+        return b"".join((self.before, together(self.messages, self.separators), self.after))
+
+
+class Record(Struct, frozen=True):
+    """A completion's bytes both ways.
+
+    The answer of a stream is the completion assembled from it. `id` is ours as it stands in the
+    answer, `upstream_id` what the upstream had in its place.
+    """
+
+    request: Request
+    answer: bytes
+    id: str
     upstream_id: str | None
 
 
-class Codec:
-    """Writes and reads record bodies. Not for two threads at once: it owns its zstd contexts."""
-
-    def __init__(self) -> None:
-        self._compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=False)
-        self._decompressor = zstandard.ZstdDecompressor()
-        self._encoder = msgspec.msgpack.Encoder()
-        self._decoder = msgspec.msgpack.Decoder(Record)
-
-    def encode(self, record: Record) -> bytes:
-        if record.upstream_id is not None:
-            record = msgspec.structs.replace(record, upstream_id=scrubbed(record.upstream_id))
-        packed = self._compressor.compress(self._encoder.encode(record))
-        return b"".join((bytes([VERSION]), _digest(record), packed))
-
-    def decode(self, body: bytes) -> Record:
-        """Raises RecordCorrupt when the body does not rebuild to what was stored."""
-        if body[:1] != bytes([VERSION]):
-            raise RecordCorrupt(f"unknown record format {body[:1].hex() or 'of an empty body'}")
-        try:
-            record = self._decoder.decode(self._decompressor.decompress(body[_HEAD:]))
-            digest = _digest(record)
-        except _UNREADABLE as error:
-            raise RecordCorrupt(f"a record body cannot be read: {error}") from error
-        if digest != body[1:_HEAD]:
-            raise RecordCorrupt("a record body does not match its digest")
-        return record
+def cut(body: bytes, messages: Sequence[bytes], tools: bytes = b"") -> Request:
+    """The request in parts. The messages are parts of its bytes, in their order."""
+    starts = _starts(body, messages)
+    if not starts:
+        return Request(body, (), b"", b"", tools)
+    ends = [start + len(message) for start, message in zip(starts, messages, strict=True)]
+    between = [body[end:start] for end, start in zip(ends, starts[1:], strict=False)]
+    same = between[0] if between else b","
+    uniform = between.count(same) == len(between)
+    separators = same if uniform else between
+    return Request(body[: starts[0]], messages, separators, body[ends[-1] :], tools)
 
 
-def split(text: bytes, slices: Sequence[bytes]) -> Text:
-    """The text with these parts of it, in their order, as slices.
+def together(messages: Sequence[bytes], separators: bytes | Sequence[bytes]) -> bytes:
+    if isinstance(separators, bytes):
+        return separators.join(messages)
+    pairs = zip(messages[1:], separators, strict=True)
+    return b"".join((*messages[:1], *(piece for pair in pairs for piece in reversed(pair))))
 
-    Equal bytes are as good as the part itself, wherever they stand; a part that is not found
-    behind the one before it stays in the gap.
-    """
-    gaps: list[bytes] = []
-    found: list[bytes] = []
+
+def _starts(body: bytes, messages: Sequence[bytes]) -> list[int]:
+    """Where the messages stand, one behind the other; empty when they do not."""
+    starts: list[int] = []
     at = 0
-    for piece in slices:
-        start = text.find(piece, at)
-        if start >= 0:
-            gaps.append(text[at:start])
-            found.append(piece)
-            at = start + len(piece)
-    gaps.append(text[at:])
-    return Text(gaps, found)
-
-
-def _digest(record: Record) -> bytes:
-    upstream_id = b"" if record.upstream_id is None else b"=" + record.upstream_id.encode()
-    digest = blake2b(digest_size=_DIGEST_BYTES)
-    for part in (record.request.whole(), record.answer.whole(), upstream_id):
-        digest.update(len(part).to_bytes(8))  # so that no part can pass for another's end
-        digest.update(part)
-    return digest.digest()
+    for message in messages:
+        at = body.find(message, at)
+        if at < 0:
+            return []
+        starts.append(at)
+        at += len(message)
+    return starts

@@ -36,12 +36,13 @@ class StoreHeaders(Struct, frozen=True):
 class CreateRequest(Struct, frozen=True):
     """The body as received with the values chatkeep acts on. `store` is None when not said.
 
-    `slices` are the parts a record names: each message, and the tools. `own_fields` says whether
-    the body has fields that are for us and not for the upstream.
+    `messages` and `tools` are their bytes, `tools` empty when there are none. `own_fields` says
+    whether the body has fields that are for us and not for the upstream.
     """
 
     body: bytes
-    slices: list[bytes]
+    messages: list[bytes]
+    tools: bytes
     model: str
     stream: bool
     include_usage: bool
@@ -69,10 +70,8 @@ def parsed(body: bytes, extra: StoreHeaders) -> CreateRequest:
     """Checks in OpenAI's order (CONTRACT.md §3): model, messages, then the other fields."""
     given = _read(body)
     model = _model(given.model)
-    slices = _messages(bytes(given.messages))
+    messages = _messages(bytes(given.messages))
     tools = bytes(given.tools)
-    if tools[:1] == b"[":
-        slices.append(tools)
     n = _n(given.n)
     stream = _boolean("stream", given.stream) is True
     include_usage = _include_usage(given.stream_options)
@@ -81,7 +80,8 @@ def parsed(body: bytes, extra: StoreHeaders) -> CreateRequest:
     own = metadata.checked(None if given.metadata is UNSET else given.metadata)
     return CreateRequest(
         body=body,
-        slices=slices,
+        messages=messages,
+        tools=tools if tools[:1] == b"[" else b"",
         model=model,
         stream=stream,
         include_usage=include_usage,

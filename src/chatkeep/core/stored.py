@@ -8,10 +8,9 @@ import re
 from collections.abc import Container, Iterable
 
 from chatkeep.core import jsonspan
-from chatkeep.core.ids import CompletionId, second_of
+from chatkeep.core.ids import second_of
 from chatkeep.core.jsonspan import dumps, loads
-from chatkeep.core.model import Row
-from chatkeep.core.record import Record
+from chatkeep.core.model import Stored
 from chatkeep.errors import Refusal
 
 Fields = dict[str, bytes]  # raw JSON by key, the last of a repeated key
@@ -49,10 +48,9 @@ def fields(text: bytes) -> Fields:
         return {}
 
 
-def completion(row: Row, record: Record) -> bytes:
+def completion(item: Stored) -> bytes:
     """The stored object: what list, retrieve and update answer."""
-    request = fields(record.request.whole())
-    answer = fields(record.answer.whole())
+    row, request, answer = item.row, fields(item.request), fields(item.answer)
     return _STORED % (
         dumps(row.id),
         answer.get("model") or dumps(row.model),
@@ -76,14 +74,10 @@ def completion(row: Row, record: Record) -> bytes:
     )
 
 
-def message_items(id: CompletionId, record: Record) -> list[tuple[str, bytes]]:
+def message_items(id: str, messages: Iterable[bytes]) -> list[tuple[str, bytes]]:
     """The input messages in request order, each with its id `<completion_id>-<index>`."""
-    raw = fields(record.request.whole()).get("messages", b"[]")
-    items = []
-    for index, message in enumerate(jsonspan.elements(raw)):
-        name = f"{id}-{index}"
-        items.append((name, _message_item(name, fields(message))))
-    return items
+    names = ((f"{id}-{index}", message) for index, message in enumerate(messages))
+    return [(name, _message_item(name, fields(message))) for name, message in names]
 
 
 def list_body(items: Iterable[bytes], first: str | None, last: str | None, more: bool) -> bytes:

@@ -55,7 +55,7 @@ async def running(
     """
     sequencer = Sequencer(store.node, await store.high_water(), secrets.randbelow)
     metrics = Metrics()
-    keeper = Keeper(store, sequencer, SYSTEM_CLOCK, secrets.token_bytes, metrics)
+    keeper = Keeper(store, sequencer, SYSTEM_CLOCK, metrics)
     idempotency = Idempotency(store, SYSTEM_CLOCK.unix, secrets.token_bytes)
     caller = Caller(settings.on_disconnect)
     capture = Capture(caller, upstreams, keeper, idempotency, settings.max_answer_bytes)

@@ -1,5 +1,5 @@
 -- Projects, keys, completions with their bodies, and the postings that filters read.
--- seq orders completions by arrival; bodies stand apart so that lists and updates never touch them.
+-- seq orders completions by arrival. A completion's row never changes.
 
 CREATE TABLE project (
     id INTEGER PRIMARY KEY,
@@ -23,32 +23,71 @@ CREATE TABLE api_key (
 CREATE TABLE keys_version (version INTEGER NOT NULL) STRICT;
 INSERT INTO keys_version VALUES (0);
 
+-- Texts that stand in very many rows, as numbers there: models, upstreams, reasons.
+CREATE TABLE word (
+    id INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE
+) STRICT;
+
+-- tag is NULL where it follows from request_id; basis is the row or ghost whose body this one's
+-- builds on. The body stands last, so that what comes before is read without it.
 CREATE TABLE completion (
     seq INTEGER PRIMARY KEY,
     project INTEGER NOT NULL REFERENCES project (id),
-    tag BLOB NOT NULL,
+    tag BLOB,
     request_id BLOB NOT NULL,
-    model TEXT NOT NULL,
-    status TEXT NOT NULL,
-    finish_reason TEXT,
+    model INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    finish_reason INTEGER,
     prompt_tokens INTEGER,
     completion_tokens INTEGER,
     total_tokens INTEGER,
     duration_ms INTEGER NOT NULL,
     first_token_ms INTEGER,
-    upstream TEXT NOT NULL,
+    upstream INTEGER NOT NULL,
     api_key INTEGER,
-    preview TEXT NOT NULL,
-    metadata TEXT NOT NULL,
-    alias TEXT
+    alias TEXT,
+    basis INTEGER,
+    body BLOB NOT NULL
 ) STRICT;
 
 -- Ends in the rowid, which is seq: the order of a project's completions.
 CREATE INDEX completion_of_project ON completion (project);
+CREATE INDEX completion_by_basis ON completion (basis) WHERE basis IS NOT NULL;
 
-CREATE TABLE body (
+-- What stays of deleted completions because others still say it.
+CREATE TABLE ghost (
     seq INTEGER PRIMARY KEY,
+    project INTEGER NOT NULL,
+    basis INTEGER,
+    body BLOB NOT NULL
+) STRICT;
+
+CREATE INDEX ghost_by_basis ON ghost (basis) WHERE basis IS NOT NULL;
+
+-- Metadata that was set after the completion was created. What it was created with is in the body.
+CREATE TABLE changed_metadata (
+    seq INTEGER PRIMARY KEY,
+    metadata TEXT NOT NULL
+) STRICT;
+
+-- By which a request finds the completion whose conversation it continues.
+CREATE TABLE head (
+    project INTEGER NOT NULL,
+    head INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (project, head, seq)
+) STRICT, WITHOUT ROWID;
+
+-- Texts that bodies refer to, and by how many rows they are.
+CREATE TABLE shared (
+    key INTEGER PRIMARY KEY,
     data BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE shared_use (
+    key INTEGER PRIMARY KEY,
+    uses INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE posting (

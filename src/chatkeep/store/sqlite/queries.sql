@@ -1,13 +1,17 @@
+-- name: insert_words
+-- Makes sure of the words of a row.
+INSERT OR IGNORE INTO word (text) VALUES (?1), (?2), (?3), (?4)
+
 -- name: insert_completion
--- A completion's row; the columns stand in the order of model.Row.
+-- A completion's row.
 INSERT INTO completion (
     seq, project, tag, request_id, model, status, finish_reason, prompt_tokens, completion_tokens,
-    total_tokens, duration_ms, first_token_ms, upstream, api_key, preview, metadata, alias
-) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
-
--- name: insert_body
--- The body that belongs to a row.
-INSERT INTO body (seq, data) VALUES (?1, ?2)
+    total_tokens, duration_ms, first_token_ms, upstream, api_key, alias, basis, body
+) VALUES (
+    ?1, ?2, ?3, ?4, (SELECT id FROM word WHERE text = ?5), (SELECT id FROM word WHERE text = ?6),
+    (SELECT id FROM word WHERE text = ?7), ?8, ?9, ?10, ?11, ?12,
+    (SELECT id FROM word WHERE text = ?13), ?14, ?15, ?16, ?17
+)
 
 -- name: insert_posting
 -- One index entry.
@@ -20,22 +24,29 @@ DELETE FROM posting WHERE project = ?1 AND kid = ?2 AND seq = ?3
 -- name: select_stored
 -- A completion with its body, by its place.
 SELECT
-    seq, tag, request_id, model, status, finish_reason, prompt_tokens, completion_tokens,
-    total_tokens, duration_ms, first_token_ms, upstream, api_key, preview, metadata, alias, data
-FROM completion JOIN body USING (seq)
-WHERE seq = ?1 AND project = ?2
+    completion.seq, tag, request_id, model.text, status.text, finish_reason.text, prompt_tokens,
+    completion_tokens, total_tokens, duration_ms, first_token_ms, upstream.text, api_key, alias,
+    changed_metadata.metadata, basis, body
+FROM completion
+JOIN word AS model ON model.id = model
+JOIN word AS status ON status.id = status
+JOIN word AS upstream ON upstream.id = upstream
+LEFT JOIN word AS finish_reason ON finish_reason.id = finish_reason
+LEFT JOIN changed_metadata ON changed_metadata.seq = completion.seq
+WHERE completion.seq = ?1 AND project = ?2
 
--- name: update_metadata
+-- name: change_metadata
 -- The only part of a completion that changes.
-UPDATE completion SET metadata = ?2 WHERE seq = ?1
+INSERT INTO changed_metadata (seq, metadata) VALUES (?1, ?2)
+ON CONFLICT (seq) DO UPDATE SET metadata = excluded.metadata
 
 -- name: delete_completion
 -- The row.
 DELETE FROM completion WHERE seq = ?1
 
--- name: delete_body
--- The body.
-DELETE FROM body WHERE seq = ?1
+-- name: delete_changed_metadata
+-- What was set after the completion was created.
+DELETE FROM changed_metadata WHERE seq = ?1
 
 -- name: mark_deleted
 -- Remembers the highest deleted seq of a node.
@@ -59,8 +70,10 @@ SELECT max(seq) FROM (
 )
 
 -- name: seq_taken
--- Who has a place.
-SELECT project, tag FROM completion WHERE seq = ?1
+-- Who has a place, or had it and is still built on.
+SELECT project, request_id, tag FROM completion WHERE seq = ?1
+UNION ALL
+SELECT project, NULL, NULL FROM ghost WHERE seq = ?1
 
 -- name: project_desc
 -- A project's places, newest first.

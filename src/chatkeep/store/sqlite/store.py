@@ -8,7 +8,7 @@ import contextlib
 import os
 import secrets
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import apsw
 import msgspec
@@ -25,15 +25,19 @@ from chatkeep.core.model import (
     Row,
     Scope,
     Stored,
-    Usage,
 )
 from chatkeep.core.ports import Claim, ClaimState
+from chatkeep.core.record import Record, Request
 from chatkeep.store import sql
-from chatkeep.store.sqlite import claims
+from chatkeep.store.sqlite import claims, rows
+from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.failures import mapped
 from chatkeep.store.sqlite.reader import ReaderPool
+from chatkeep.store.sqlite.rows import Found
 from chatkeep.store.sqlite.scan import places
 from chatkeep.store.sqlite.writer import Writer
+
+T = TypeVar("T")
 
 SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")
 NODE = 0  # one process serves a file, so there is one node
@@ -51,6 +55,7 @@ class SqliteStore:
         lock: int | None,
     ) -> None:
         self._writer = Writer(writing)
+        self._texts = Texts()
         self._reading = reading
         self._readers = ReaderPool(readers)
         self._lock = lock
@@ -59,9 +64,12 @@ class SqliteStore:
         return await self._readers.run(_high_water)
 
     async def insert(
-        self, project: Project, row: Row, body: bytes, claim: Claim | None = None
+        self, project: Project, row: Row, record: Record, claim: Claim | None = None
     ) -> None:
-        await self._writer.submit(lambda connection: _insert(connection, project, row, body, claim))
+        texts = self._texts
+        await self._writer.submit(
+            lambda connection: _insert(connection, project, row, record, texts, claim)
+        )
 
     async def claim(self, project: Project, claim: Claim, now_unix: int) -> ClaimState:
         return await self._writer.submit(
@@ -79,15 +87,22 @@ class SqliteStore:
         )
 
     async def insert_foreign(
-        self, project: Project, id: str, created_unix: int, row: Row, body: bytes
+        self, project: Project, id: str, created_unix: int, row: Row, record: Record
     ) -> Row | None:
+        texts = self._texts
         return await self._writer.submit(
-            lambda connection: _insert_foreign(connection, project, id, created_unix, row, body)
+            lambda connection: _insert_foreign(
+                connection, project, id, created_unix, row, record, texts
+            )
         )
 
     async def get(self, project: Project, name: Name) -> Stored | None:
-        found = self._one("select_stored", (name.seq, project.id))
-        return None if found is None else _if_named(_stored(found), name)
+        return self._here(lambda connection: _get(connection, project, name, self._texts))
+
+    async def request(self, project: Project, name: Name) -> Request | None:
+        return await self._readers.run(
+            lambda connection: _request(connection, project, name, self._texts)
+        )
 
     async def alias(self, project: Project, id: str) -> Name | None:
         found = self._one("select_alias", (project.id, id))
@@ -97,14 +112,18 @@ class SqliteStore:
         self, project: Project, name: Name, change: Callable[[bytes], bytes]
     ) -> Stored | None:
         return await self._writer.submit(
-            lambda connection: _change_metadata(connection, project, name, change)
+            lambda connection: _change_metadata(connection, project, name, change, self._texts)
         )
 
     async def delete(self, project: Project, name: Name) -> bool:
-        return await self._writer.submit(lambda connection: _delete(connection, project, name))
+        return await self._writer.submit(
+            lambda connection: _delete(connection, project, name, self._texts)
+        )
 
     async def page(self, project: Project, query: Query) -> Page:
-        return await self._readers.run(lambda connection: _page(connection, project, query))
+        return await self._readers.run(
+            lambda connection: _page(connection, project, query, self._texts)
+        )
 
     async def key(self, digest: bytes) -> Key | None:
         found = self._one("select_key", (digest,))
@@ -138,45 +157,31 @@ class SqliteStore:
             os.close(self._lock)
 
     def _one(self, statement: str, bindings: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """A row by its key, read to the end so that no snapshot stays open."""
+        found = self._here(
+            lambda connection: connection.execute(SQL[statement], bindings).fetchall()
+        )
+        return found[0] if found else None
+
+    def _here(self, read: Callable[[apsw.Connection], T]) -> T:
+        """Reads by keys, to the end so that no snapshot stays open."""
         try:
-            found = self._reading.execute(SQL[statement], bindings).fetchall()
+            return read(self._reading)
         except apsw.Error as error:
             raise mapped(error) from error
-        return found[0] if found else None
 
 
 def _insert(
     connection: apsw.Connection,
     project: Project,
     row: Row,
-    body: bytes,
+    record: Record,
+    texts: Texts,
     claim: Claim | None = None,
 ) -> None:
-    usage = row.usage
-    connection.execute(
-        SQL["insert_completion"],
-        (
-            row.seq,
-            project.id,
-            row.tag,
-            row.request_id,
-            row.model,
-            row.status,
-            row.finish_reason,
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            usage.total_tokens,
-            row.duration_ms,
-            row.first_token_ms,
-            row.upstream,
-            row.key,
-            row.preview,
-            row.metadata.decode(),
-            row.alias,
-        ),
-    )
-    connection.execute(SQL["insert_body"], (row.seq, body))
+    bodies = Bodies(connection, project, texts)
+    basis, body = bodies.add(row.seq, record, row.metadata)
+    connection.execute(SQL["insert_words"], rows.words(row))
+    connection.execute(SQL["insert_completion"], rows.bindings(project, row, basis, body))
     for kid in postings.of_row(project.secret, row):
         connection.execute(SQL["insert_posting"], (project.id, kid, row.seq))
     if claim is not None:
@@ -189,26 +194,26 @@ def _insert_foreign(
     id: str,
     created_unix: int,
     row: Row,
-    body: bytes,
+    record: Record,
+    texts: Texts,
 ) -> Row | None:
     known: Any = connection.execute(SQL["select_alias"], (project.id, id)).fetchall()
-    if known and _select(connection, project, Name(*known[0])) is not None:
+    if known and _find(connection, project, Name(*known[0])) is not None:
         return None
     own = ids.decode(id)
     if own is not None:
-        taken = connection.execute(SQL["seq_taken"], (own.seq,)).fetchall()
-        if taken == [(project.id, own.tag)]:
+        if _find(connection, project, own) is not None:
             return None
-        if not taken:
+        if not connection.execute(SQL["seq_taken"], (own.seq,)).fetchall():
             placed = msgspec.structs.replace(row, seq=own.seq, tag=own.tag, alias=None)
             if known:
                 connection.execute(SQL["upsert_alias"], (project.id, id, own.seq, own.tag))
-            _insert(connection, project, placed, body)
+            _insert(connection, project, placed, record, texts)
             return placed
     seq = ids.next_import(created_unix, lambda low, high: _highest(connection, low, high))
     placed = msgspec.structs.replace(row, seq=seq, alias=id)
     connection.execute(SQL["upsert_alias"], (project.id, id, seq, placed.tag))
-    _insert(connection, project, placed, body)
+    _insert(connection, project, placed, record, texts)
     return placed
 
 
@@ -234,50 +239,75 @@ def _highest_of_node(connection: apsw.Connection) -> Seq | None:
         bound = ids.last_of_node(ids.second_of(Seq(found)), NODE)
 
 
-def _select(connection: apsw.Connection, project: Project, name: Name) -> Stored | None:
-    found = connection.execute(SQL["select_stored"], (name.seq, project.id)).fetchall()
-    return _if_named(_stored(found[0]), name) if found else None
+def _find(connection: apsw.Connection, project: Project, name: Name) -> Found | None:
+    here: Any = connection.execute(SQL["select_stored"], (name.seq, project.id)).fetchall()
+    if not here:
+        return None
+    found = Found(*here[0])
+    tag = found.tag or ids.tag_of(project.secret, found.request_id)
+    return found if secrets.compare_digest(tag, name.tag) else None
+
+
+def _get(connection: apsw.Connection, project: Project, name: Name, texts: Texts) -> Stored | None:
+    found = _find(connection, project, name)
+    return (
+        None if found is None else rows.stored(found, project, Bodies(connection, project, texts))
+    )
+
+
+def _request(
+    connection: apsw.Connection, project: Project, name: Name, texts: Texts
+) -> Request | None:
+    found = _find(connection, project, name)
+    return None if found is None else Bodies(connection, project, texts).request(found.seq)
 
 
 def _change_metadata(
-    connection: apsw.Connection, project: Project, name: Name, change: Callable[[bytes], bytes]
+    connection: apsw.Connection,
+    project: Project,
+    name: Name,
+    change: Callable[[bytes], bytes],
+    texts: Texts,
 ) -> Stored | None:
-    found = _select(connection, project, name)
-    if found is None:
+    item = _get(connection, project, name, texts)
+    if item is None:
         return None
-    old = found.row
+    old = item.row
     new = msgspec.structs.replace(old, metadata=change(old.metadata))
-    connection.execute(SQL["update_metadata"], (old.seq, new.metadata.decode()))
+    connection.execute(SQL["change_metadata"], (old.seq, new.metadata.decode()))
     before = postings.of_metadata(project.secret, _METADATA.decode(old.metadata))
     after = postings.of_metadata(project.secret, _METADATA.decode(new.metadata))
     for kid in before - after:
         connection.execute(SQL["delete_posting"], (project.id, kid, old.seq))
     for kid in after - before:
         connection.execute(SQL["insert_posting"], (project.id, kid, old.seq))
-    return Stored(new, found.body)
+    return msgspec.structs.replace(item, row=new)
 
 
-def _delete(connection: apsw.Connection, project: Project, name: Name) -> bool:
-    found = _select(connection, project, name)
+def _delete(connection: apsw.Connection, project: Project, name: Name, texts: Texts) -> bool:
+    found = _find(connection, project, name)
     if found is None:
         return False
-    seq = found.row.seq
-    for kid in postings.of_row(project.secret, found.row):
-        connection.execute(SQL["delete_posting"], (project.id, kid, seq))
-    connection.execute(SQL["delete_body"], (seq,))
-    connection.execute(SQL["delete_completion"], (seq,))
-    connection.execute(SQL["mark_deleted"], (ids.node_of(seq), seq))
+    bodies = Bodies(connection, project, texts)
+    row = rows.stored(found, project, bodies).row
+    for kid in postings.of_row(project.secret, row):
+        connection.execute(SQL["delete_posting"], (project.id, kid, row.seq))
+    connection.execute(SQL["delete_changed_metadata"], (row.seq,))
+    connection.execute(SQL["delete_completion"], (row.seq,))
+    bodies.remove(row.seq, found.basis, found.body)
+    connection.execute(SQL["mark_deleted"], (ids.node_of(row.seq), row.seq))
     return True
 
 
-def _page(connection: apsw.Connection, project: Project, query: Query) -> Page:
+def _page(connection: apsw.Connection, project: Project, query: Query, texts: Texts) -> Page:
     items: list[Stored] = []
     if query.limit == 0:
         return Page(items, has_more=False)
+    bodies = Bodies(connection, project, texts)
     kids = postings.wanted(project.secret, query)
     for seq in places(connection, SQL, project.id, kids, query):
         for found in connection.execute(SQL["select_stored"], (seq, project.id)):
-            item = _stored(found)
+            item = rows.stored(Found(*found), project, bodies)
             if postings.matches(query, item.row):
                 if len(items) == query.limit:
                     return Page(items, has_more=True)
@@ -309,32 +339,6 @@ def _revoke(connection: apsw.Connection, key: KeyId, now_unix: int) -> bool:
     revoked = connection.execute(SQL["revoke_key"], (key, now_unix)).fetchall()
     connection.execute(SQL["bump_keys_version"])
     return bool(revoked)
-
-
-def _if_named(item: Stored, name: Name) -> Stored | None:
-    return item if secrets.compare_digest(item.row.tag, name.tag) else None
-
-
-def _stored(found: tuple[Any, ...]) -> Stored:
-    return Stored(
-        Row(
-            seq=found[0],
-            tag=found[1],
-            request_id=found[2],
-            model=found[3],
-            status=found[4],
-            finish_reason=found[5],
-            usage=Usage(found[6], found[7], found[8]),
-            duration_ms=found[9],
-            first_token_ms=found[10],
-            upstream=found[11],
-            key=found[12],
-            preview=found[13],
-            metadata=found[14].encode(),
-            alias=found[15],
-        ),
-        found[16],
-    )
 
 
 def _project(found: tuple[Any, ...]) -> Project:

@@ -1,0 +1,45 @@
+"""Which completion a conversation goes on from, and which one its record builds on.
+
+A head is the keyed hash of all the messages of a request up to one of them. A request goes on from
+the completion whose last head is among its own: that one's messages are the beginning of these.
+
+A record holds what its completion said since the one it builds on. That is the one it goes on from,
+but every 16th turn builds on the turn 16 before, every 256th on the one 256 before, and so on:
+
+    0 <- 1 <- 2 ... <- 15    16 -> 0    16 <- 17 ... <- 31    32 -> 16    256 -> 0
+
+So turn 1,000 is put together from 28 records and not from 1,000, and each message is kept two or
+three times at the most.
+"""
+
+from collections.abc import Sequence
+from hashlib import blake2b
+
+REACH = 32  # how many messages a client may have added since, tool results included
+MAX_AGE_S = 86_400  # else what has to outlive a deleted completion would never end
+STRIDE = 16
+INDEXED = 0xFFFFFFFF  # the bits of a head that the index has; the rest is compared in the record
+
+_LENGTH = 4
+
+
+def heads(secret: bytes, messages: Sequence[bytes]) -> list[tuple[int, int]]:
+    """The last heads, longest first, each as the number of its messages and 63 bits of hash."""
+    running = blake2b(key=secret, digest_size=16)
+    reached = len(messages) - REACH
+    last: list[tuple[int, int]] = []
+    for count, message in enumerate(messages, start=1):
+        running.update(len(message).to_bytes(_LENGTH))
+        running.update(message)
+        if count > reached:
+            last.append((count, int.from_bytes(running.digest()[:8]) >> 1))
+    last.reverse()
+    return last
+
+
+def builds_on(turn: int) -> int:
+    """The turn that a turn's record builds on."""
+    step = 1
+    while turn % (step * STRIDE) == 0:
+        step *= STRIDE
+    return turn - step

@@ -1,0 +1,269 @@
+"""Folds a record into what is new in it, and unfolds it on what was said before."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+from msgspec import Struct
+
+from chatkeep.core import parts
+from chatkeep.core.chain import heads
+from chatkeep.core.ids import Seq
+from chatkeep.core.packed import (
+    OUTLINE,
+    Codec,
+    Ghost,
+    Message,
+    Outline,
+    Packed,
+    Parts,
+    outline_text,
+)
+from chatkeep.core.parts import MESSAGES, OUR_ID, Load, Shelf, shared_key
+from chatkeep.core.record import Record, Request
+from chatkeep.errors import RecordCorrupt
+
+_LONG = 1024  # bytes of new messages that get a frame of their own
+_WORTH_SHARING = 128  # bytes of tools, of system prompts, of what stands around the messages
+_SYSTEM = (b'"system"', b'"developer"')
+_BROKEN = (LookupError, ValueError, TypeError, msgspec.MsgspecError)
+
+
+class Basis(Struct, frozen=True):
+    """What a record builds on: its first `count` messages, the answer they may quote.
+
+    `outline` is the one of the record it builds on.
+    """
+
+    count: int
+    answer: bytes
+    outline: int | Outline | None
+
+
+class Folded(Struct, frozen=True):
+    """A body, and the shared texts it refers to, by their keys."""
+
+    body: bytes
+    shared: Mapping[int, bytes]
+
+
+class Unfolded(Struct, frozen=True):
+    """The messages of a request, and what of its answer the next ones may quote."""
+
+    messages: Sequence[bytes]
+    answer: bytes | dict[int, bytes]
+
+    def copy(self, start: int, end: int) -> bytes:
+        kept = self.answer
+        found = kept[start:end] if isinstance(kept, bytes) else kept[start]
+        if len(found) != end - start:
+            raise LookupError("what is quoted has gone")
+        return found
+
+
+class Outside(Struct, frozen=True):
+    """A completion without the messages it was asked with: what lists show."""
+
+    request: bytes
+    answer: bytes
+    metadata: bytes
+    upstream_id: str | None
+
+
+NOTHING = Unfolded((), b"")
+
+
+def fold(
+    codec: Codec,
+    secret: bytes,
+    record: Record,
+    metadata: bytes,
+    head: int,
+    basis: Basis | None = None,
+    turn: int = 0,
+    follows: Seq | None = None,
+) -> Folded:
+    shelf = Shelf(secret)
+    request = record.request
+    count = basis.count if basis else 0
+    messages = _fresh(request.messages[count:], basis, shelf)
+    shares, copied = sorted(shelf.texts), sorted(copies_in(messages))
+    second = b""
+    if sum(map(len, request.messages[count:])) > _LONG:
+        second = codec.second(messages, request.messages[:count])
+    packed = Packed(
+        turn=turn,
+        count=len(request.messages),
+        head=head,
+        outline=_outline(request, metadata, shelf, basis.outline if basis else None),
+        messages=None if second else messages,
+        answer=_answer(record, shelf),
+        upstream_id=record.upstream_id,
+        shares=shares if second else [],
+        copied=copied if second else [],
+        separators=None if isinstance(request.separators, bytes) else list(request.separators),
+        follows=follows,
+    )
+    return Folded(codec.body(packed, second), shelf.texts)
+
+
+def unfold(
+    codec: Codec, packed: Packed | Ghost, second: bytes, load: Load, before: Unfolded
+) -> Unfolded:
+    """One record further: its new messages behind those of the one it builds on.
+
+    Raises RecordCorrupt.
+    """
+    try:
+        fresh = packed.messages
+        if fresh is None:
+            fresh = codec.messages(second, before.messages)
+        messages = [*before.messages, *(_message(one, load, before) for one in fresh)]
+        answer = quotable(packed, load) if isinstance(packed, Packed) else packed.answer
+    except _BROKEN as error:
+        raise _apart(error) from error
+    if len(messages) != packed.count:
+        raise RecordCorrupt(f"{len(messages)} messages came together, not {packed.count}")
+    return Unfolded(messages, answer)
+
+
+def outside(packed: Packed, load: Load, id: str) -> Outside:
+    """Raises RecordCorrupt."""
+    try:
+        outline = outline_of(packed, load)
+        request = parts.joined(outline.request, load, {MESSAGES: b""})
+        answer = parts.joined(packed.answer, load, {OUR_ID: id.encode()})
+    except _BROKEN as error:
+        raise _apart(error) from error
+    return Outside(request, answer, outline.metadata, packed.upstream_id)
+
+
+def request_of(packed: Packed, secret: bytes, load: Load, messages: Sequence[bytes]) -> Request:
+    """The request with these messages. Raises RecordCorrupt when they are not the ones."""
+    try:
+        outline = outline_of(packed, load)
+        at = outline.request.index(MESSAGES)
+        before = parts.joined(outline.request[:at], load, {})
+        after = parts.joined(outline.request[at + 1 :], load, {})
+    except _BROKEN as error:
+        raise _apart(error) from error
+    separators = outline.separator if packed.separators is None else packed.separators
+    if messages and heads(secret, messages)[0] != (packed.count, packed.head):
+        raise RecordCorrupt("the messages of a request are not the ones that were sent")
+    return Request(before, messages, separators, after)
+
+
+def quotable(packed: Packed, load: Load) -> bytes:
+    """The answer as copies count its bytes: without our id."""
+    return parts.joined(packed.answer, load, {OUR_ID: b""})
+
+
+def outline_of(packed: Packed, load: Load) -> Outline:
+    if isinstance(packed.outline, Outline):
+        return packed.outline
+    return OUTLINE.decode(load(packed.outline))
+
+
+def shared_of(packed: Packed, load: Load) -> set[int]:
+    """The keys of all shared texts a record refers to."""
+    keys = shared_by(packed) | parts.shared_in(packed.answer)
+    if isinstance(packed.outline, int):
+        keys.add(packed.outline)
+    return keys | parts.shared_in(outline_of(packed, load).request)
+
+
+def shared_by(packed: Packed | Ghost) -> set[int]:
+    """The keys of those that its new messages refer to."""
+    keys = set(packed.shares)
+    for one in packed.messages or ():
+        if isinstance(one, list):
+            keys |= parts.shared_in(one)
+    return keys
+
+
+def copies_in(messages: Sequence[Message]) -> set[tuple[int, int]]:
+    return {place for one in messages if isinstance(one, list) for place in parts.copied_in(one)}
+
+
+def copied_by(packed: Packed | Ghost) -> set[tuple[int, int]]:
+    """The places its new messages copy from the answer they go on from."""
+    return {*packed.copied, *copies_in(packed.messages or ())}
+
+
+def follows(packed: Packed | Ghost, basis: Seq | None) -> Seq:
+    """The completion it goes on from, 0 for none."""
+    said = packed.follows if isinstance(packed, Packed) else None
+    return Seq(basis or 0) if said is None else Seq(said)
+
+
+def quoted(
+    packed: Packed | Ghost, load: Load, places: Iterable[tuple[int, int]]
+) -> dict[int, bytes]:
+    """What stands at these places of the answer."""
+    answer = quotable(packed, load) if isinstance(packed, Packed) else packed.answer
+    from_here = Unfolded((), answer)
+    return {start: from_here.copy(start, end) for start, end in places}
+
+
+def ghost_of(packed: Packed | Ghost, answer: dict[int, bytes]) -> Ghost:
+    return Ghost(packed.turn, packed.count, packed.messages, packed.shares, packed.copied, answer)
+
+
+def _fresh(messages: Sequence[bytes], basis: Basis | None, shelf: Shelf) -> list[Message]:
+    if basis is None:
+        return [_opening(messages[0], shelf), *map(shelf.cut, messages[1:])] if messages else []
+    places = parts.strings(basis.answer)
+    return [_continuing(one, basis.answer, places, shelf) for one in messages]
+
+
+def _opening(message: bytes, shelf: Shelf) -> Message:
+    """The first message of a conversation: many of them begin with the same system prompt."""
+    if len(message) >= _WORTH_SHARING and any(role in message for role in _SYSTEM):
+        return [shelf.put(message)]
+    return shelf.cut(message)
+
+
+def _continuing(
+    message: bytes, answer: bytes, places: Sequence[tuple[int, int]], shelf: Shelf
+) -> Message:
+    copied = parts.copying(message, answer, places)
+    if len(copied) == 1:
+        copied = shelf.decoded(message)
+    return copied if len(copied) > 1 else message
+
+
+def _outline(
+    request: Request, metadata: bytes, shelf: Shelf, before: int | Outline | None
+) -> int | Outline:
+    """Put aside from the second call on that has the same."""
+    around = [*_aside(request.before, request.tools, shelf), MESSAGES]
+    around += _aside(request.after, b"" if len(around) > 2 else request.tools, shelf)
+    separator = request.separators if isinstance(request.separators, bytes) else b""
+    outline = Outline(around, separator, metadata)
+    text = outline_text(outline)
+    same = outline if isinstance(before, Outline) else shared_key(shelf.secret, text)
+    return shelf.put(text)[1] if before == same and len(text) >= _WORTH_SHARING else outline
+
+
+def _aside(text: bytes, tools: bytes, shelf: Shelf) -> Parts:
+    at = text.find(tools) if len(tools) >= _WORTH_SHARING else -1
+    if at < 0:
+        return [text]
+    return [text[:at], shelf.put(tools), text[at + len(tools) :]]
+
+
+def _answer(record: Record, shelf: Shelf) -> Parts:
+    id = record.id.encode()
+    at = record.answer.find(b'"' + id + b'"') + 1
+    if not at:
+        return shelf.decoded(record.answer)
+    return [record.answer[:at], OUR_ID, *shelf.decoded(record.answer[at + len(id) :])]
+
+
+def _message(message: Message, load: Load, before: Unfolded) -> bytes:
+    if isinstance(message, bytes):
+        return message
+    return parts.joined(message, load, {}, before.copy)
+
+
+def _apart(error: Exception) -> RecordCorrupt:
+    return RecordCorrupt(f"a record cannot be put together: {error}")

@@ -1,0 +1,233 @@
+"""The form a record is kept in, and back: what its conversation has already said is left out.
+
+    body   = kind | check (8) | head (8) | id (22, if OpenAI's form) | length | first | second frame
+    frames = zstd; the first MessagePack of `Packed` or `Ghost`, the second of long messages
+
+The first frame is enough to show a completion in a list. The second is compressed with what the
+request itself repeats before it as a dictionary, so that a file read again costs little. The check
+covers the body, and a hash in the first frame the messages as they are put together again.
+"""
+
+import threading
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import TypeVar
+
+import msgspec
+import zstandard
+from msgspec import Struct
+
+from chatkeep.core.dictionary import DICTIONARY
+from chatkeep.core.ids import LENGTH, number, spelled
+from chatkeep.core.parts import Part
+from chatkeep.errors import RecordCorrupt
+
+T = TypeVar("T")
+Parts = list[Part]
+Message = bytes | Parts
+
+_COMPLETION, _GHOST, _KIND = 1, 2, 0x0F
+_WITH_ID, _WITH_SECOND = 0x10, 0x20
+_CHECKED = 1 + 8
+_PREFIX = "chatcmpl-"
+_ID_BYTES = 22  # 29 characters of base 62
+_LEVEL = 5
+_WINDOW = 1 << 17
+_FORMAT = zstandard.FORMAT_ZSTD1_MAGICLESS
+# MemoryError: a damaged frame may claim any size.
+_UNREADABLE = (zstandard.ZstdError, msgspec.MsgspecError, MemoryError)
+
+
+class Outline(Struct, array_like=True):
+    """A request around its messages, what separates these, and its metadata as it came."""
+
+    request: Parts
+    separator: bytes
+    metadata: bytes
+
+
+class Packed(Struct, array_like=True):
+    """A completion. `turn` counts the turns of its conversation before it, `count` its messages.
+
+    `head` is the keyed hash of these, which they are held against when they are put together again;
+    it and the upstream's id stand before the frames: what is random costs less outside of zstd.
+    `outline` is the key of a shared text when several requests have the same. `messages` are the
+    new ones, None when they are in the second frame; then `shares` are the keys of the shared texts
+    there and `copied` the places copied. `separators` are given when they differ. `follows` is the
+    completion it goes on from when its record builds on another, 0 for none.
+    """
+
+    turn: int
+    count: int
+    outline: int | Outline
+    messages: list[Message] | None
+    answer: Parts
+    upstream_id: str | None
+    head: int = 0
+    shares: list[int] = []
+    copied: list[tuple[int, int]] = []
+    separators: list[bytes] | None = None
+    follows: int | None = None
+
+
+class Ghost(Struct, array_like=True):
+    """What stays of a deleted completion as long as others build on it: what they sent again.
+
+    `answer` is the stretches of its answer they have, by where they begin.
+    """
+
+    turn: int
+    count: int
+    messages: list[Message] | None
+    shares: list[int]
+    copied: list[tuple[int, int]]
+    answer: dict[int, bytes]
+
+
+class Codec:
+    """Writes and reads bodies; for any number of threads."""
+
+    def __init__(self) -> None:
+        self._local = threading.local()
+        self._dictionary = zstandard.ZstdCompressionDict(
+            DICTIONARY, dict_type=zstandard.DICT_TYPE_RAWCONTENT
+        )
+        self._dictionary.precompute_compress(_LEVEL)
+
+    def body(self, packed: Packed | Ghost, second: bytes = b"") -> bytes:
+        kind, head, id = _GHOST, 0, None
+        if isinstance(packed, Packed):
+            kind, head, id = _COMPLETION, packed.head, _compact(packed.upstream_id)
+            left = None if id else packed.upstream_id
+            packed = msgspec.structs.replace(packed, head=0, upstream_id=left)
+        first = self._compressor.compress(_ENCODER.encode(packed))
+        kind |= (_WITH_ID if id else 0) | (_WITH_SECOND if second else 0)
+        length = len(first).to_bytes(4) if second else b""
+        rest = b"".join((head.to_bytes(8), id or b"", length, first, second))
+        return b"".join((bytes((kind,)), _check(kind, rest), rest))
+
+    def open(self, body: bytes) -> tuple[Packed | Ghost, bytes]:
+        """The first frame, and the second as it lies. Raises RecordCorrupt."""
+        kind = body[0] if body else 0
+        decoder = _DECODERS.get(kind & _KIND)
+        if decoder is None:
+            raise RecordCorrupt(f"unknown record format {body[:1].hex() or 'of an empty body'}")
+        if _check(kind, body[_CHECKED:]) != body[1:_CHECKED]:
+            raise RecordCorrupt("a record body does not match its check")
+        at = _CHECKED + 8
+        id = body[at : at + _ID_BYTES] if kind & _WITH_ID else b""
+        at += len(id)
+        end = len(body)
+        if kind & _WITH_SECOND:
+            end = at + 4 + int.from_bytes(body[at : at + 4])
+            at += 4
+        packed = self._unpacked(decoder, body[at:end], self._decompressor)
+        if isinstance(packed, Packed):
+            packed.head = int.from_bytes(body[_CHECKED : _CHECKED + 8])
+            if id:
+                packed.upstream_id = _PREFIX + _spelled(id)
+        return packed, body[end:]
+
+    def second(self, messages: list[Message], before: Sequence[bytes]) -> bytes:
+        """The frame of long messages, which stand behind others in their request."""
+        compressor = _compressor(_window(before)) if before else self._compressor
+        return compressor.compress(_ENCODER.encode(messages))
+
+    def messages(self, second: bytes, before: Sequence[bytes]) -> list[Message]:
+        """Raises RecordCorrupt."""
+        decompressor = _decompressor(_window(before)) if before else self._decompressor
+        return self._unpacked(_MESSAGES, second, decompressor)
+
+    def shared(self, text: bytes) -> bytes:
+        """A text of its own, in a form `text` reads."""
+        return self._compressor.compress(text)
+
+    def text(self, shared: bytes) -> bytes:
+        """Raises RecordCorrupt."""
+        try:
+            return self._decompressor.decompress(shared)
+        except _UNREADABLE as error:
+            raise RecordCorrupt(f"a shared text cannot be read: {error}") from error
+
+    def _unpacked(
+        self,
+        decoder: msgspec.msgpack.Decoder[T],
+        frame: bytes,
+        decompressor: zstandard.ZstdDecompressor,
+    ) -> T:
+        try:
+            return decoder.decode(decompressor.decompress(frame))
+        except _UNREADABLE as error:
+            raise RecordCorrupt(f"a record body cannot be read: {error}") from error
+
+    # zstd's contexts are for one thread at a time.
+
+    @property
+    def _compressor(self) -> zstandard.ZstdCompressor:
+        try:
+            found: zstandard.ZstdCompressor = self._local.compressor
+        except AttributeError:
+            found = self._local.compressor = _compressor(self._dictionary)
+        return found
+
+    @property
+    def _decompressor(self) -> zstandard.ZstdDecompressor:
+        try:
+            found: zstandard.ZstdDecompressor = self._local.decompressor
+        except AttributeError:
+            found = self._local.decompressor = _decompressor(self._dictionary)
+        return found
+
+
+_ENCODER = msgspec.msgpack.Encoder()
+_MESSAGES = msgspec.msgpack.Decoder(list[Message])
+_DECODERS: dict[int, msgspec.msgpack.Decoder[Packed | Ghost]] = {
+    _COMPLETION: msgspec.msgpack.Decoder(Packed),
+    _GHOST: msgspec.msgpack.Decoder(Ghost),
+}
+OUTLINE = msgspec.msgpack.Decoder(Outline)
+
+
+def outline_text(outline: Outline) -> bytes:
+    return _ENCODER.encode(outline)
+
+
+def _check(kind: int, rest: bytes) -> bytes:
+    return blake2b(rest, digest_size=8, salt=bytes((kind,))).digest()
+
+
+def _compact(id: str | None) -> bytes | None:
+    """An id as OpenAI forms it, as a number; None for any other."""
+    if id is None or len(id) != len(_PREFIX) + LENGTH or not id.startswith(_PREFIX):
+        return None
+    value = number(id[len(_PREFIX) :])
+    return None if value is None else value.to_bytes(_ID_BYTES)
+
+
+def _spelled(id: bytes) -> str:
+    return spelled(int.from_bytes(id))
+
+
+def _window(before: Sequence[bytes]) -> zstandard.ZstdCompressionDict:
+    """The end of the messages before, as a dictionary."""
+    tail: list[bytes] = []
+    size = 0
+    for message in reversed(before):
+        tail.append(message)
+        size += len(message)
+        if size >= _WINDOW:
+            break
+    tail.append(DICTIONARY)
+    content = b"".join(reversed(tail))[-_WINDOW:]
+    return zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
+
+
+def _compressor(dictionary: zstandard.ZstdCompressionDict) -> zstandard.ZstdCompressor:
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        _LEVEL, format=_FORMAT, write_content_size=True, write_checksum=False, write_dict_id=False
+    )
+    return zstandard.ZstdCompressor(compression_params=parameters, dict_data=dictionary)
+
+
+def _decompressor(dictionary: zstandard.ZstdCompressionDict) -> zstandard.ZstdDecompressor:
+    return zstandard.ZstdDecompressor(dict_data=dictionary, format=_FORMAT)

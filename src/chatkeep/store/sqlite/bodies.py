@@ -1,0 +1,258 @@
+"""Bodies in SQLite: what each builds on, what several share, and what outlives a delete."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import apsw
+from msgspec import Struct
+
+from chatkeep.core import fold
+from chatkeep.core.chain import INDEXED, MAX_AGE_S, builds_on, heads
+from chatkeep.core.fold import Basis
+from chatkeep.core.ids import MAX_SEQ, Seq, first_of, last_of, second_of
+from chatkeep.core.model import Project
+from chatkeep.core.packed import Codec, Ghost, Outline, Packed
+from chatkeep.core.parts import copying, shared_key, strings
+from chatkeep.core.record import Record, Request
+from chatkeep.errors import RecordCorrupt
+from chatkeep.store import sql
+
+SQL = sql.blocks("chatkeep.store.sqlite", "bodies.sql")
+_REMEMBERED = 256
+
+
+class Texts:
+    """The codec, and the shared texts read last; for all connections and threads."""
+
+    def __init__(self) -> None:
+        self.codec = Codec()
+        self._known: dict[int, bytes] = {}
+
+    def get(self, key: int) -> bytes | None:
+        return self._known.get(key)
+
+    def remember(self, key: int, text: bytes) -> None:
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[key] = text
+
+    def forget(self, key: int) -> None:
+        self._known.pop(key, None)
+
+
+class Link(NamedTuple):
+    """A body at its place, opened, with the place of the one it builds on."""
+
+    seq: Seq
+    basis: Seq | None
+    packed: Packed | Ghost
+    second: bytes
+
+
+class _Place(Struct, frozen=True):
+    """Where a new record goes in its conversation."""
+
+    basis: Link | None = None
+    quotes: Link | None = None
+    turn: int = 0
+    follows: Seq | None = None
+
+
+class Bodies:
+    """The bodies of one project, over one connection."""
+
+    def __init__(self, connection: apsw.Connection, project: Project, texts: Texts) -> None:
+        self._connection = connection
+        self._project = project
+        self._texts = texts
+        self._codec = texts.codec
+
+    def add(self, seq: Seq, record: Record, metadata: bytes) -> tuple[Seq | None, bytes]:
+        """What the record builds on and its body; all that it refers to is written."""
+        messages = record.request.messages
+        known = heads(self._project.secret, messages)
+        try:
+            place = self._place(seq, known, messages)
+        except RecordCorrupt:
+            place = _Place()  # what is damaged is not built on, and keeps nothing from being kept
+        basis = place.basis
+        folded = fold.fold(
+            self._codec,
+            self._project.secret,
+            record,
+            metadata,
+            known[0][1] if known else 0,
+            basis and Basis(basis.packed.count, self._quotable(place.quotes), self._outline(basis)),
+            place.turn,
+            place.follows,
+        )
+        for key, text in folded.shared.items():
+            self._use(key, text)
+        if known:
+            self._connection.execute(
+                SQL["insert_head"], (self._project.id, known[0][1] & INDEXED, seq)
+            )
+        return basis and basis.seq, folded.body
+
+    def outside(self, body: bytes, id: str) -> fold.Outside:
+        """Raises RecordCorrupt."""
+        return fold.outside(self._completion(body), self.load, id)
+
+    def request(self, seq: Seq) -> Request:
+        """Put together from all it builds on. Raises RecordCorrupt."""
+        path = list(self._path(seq))
+        unfolded = fold.NOTHING
+        for link in reversed(path):
+            unfolded = fold.unfold(self._codec, link.packed, link.second, self.load, unfolded)
+        packed = path[0].packed
+        if not isinstance(packed, Packed):
+            raise RecordCorrupt("of a deleted completion there is no request")
+        return fold.request_of(packed, self._project.secret, self.load, unfolded.messages)
+
+    def remove(self, seq: Seq, basis: Seq | None, body: bytes) -> None:
+        """Lets go of the body of a row that has been deleted: what others say again stays."""
+        packed, second = self._codec.open(body)
+        if not isinstance(packed, Packed):
+            raise RecordCorrupt("a completion has the body of a deleted one")
+        if packed.head:
+            self._connection.execute(
+                SQL["delete_head"], (self._project.id, packed.head & INDEXED, seq)
+            )
+        quotes = self._quotes(seq)
+        if quotes is None:
+            self._release(fold.shared_of(packed, self.load))
+            self._settle(basis)
+            return
+        kept = fold.quoted(packed, self.load, quotes)
+        self._release(fold.shared_of(packed, self.load) - fold.shared_by(packed))
+        self._put_ghost(seq, basis, fold.ghost_of(packed, kept), second)
+
+    def load(self, key: int) -> bytes:
+        """The shared text with a key. Raises RecordCorrupt."""
+        text = self._texts.get(key)
+        if text is None:
+            found: Any = self._connection.execute(SQL["select_shared"], (key,)).fetchall()
+            if not found:
+                raise RecordCorrupt("a text that several completions share is not there")
+            text = self._codec.text(found[0][0])
+            if shared_key(self._project.secret, text) != key:
+                raise RecordCorrupt("a text that several completions share is not the one")
+            self._texts.remember(key, text)
+        return text
+
+    def _place(
+        self, seq: Seq, known: Sequence[tuple[int, int]], messages: Sequence[bytes]
+    ) -> _Place:
+        before = self._predecessor(seq, known, messages)
+        if before is None:
+            return _Place()
+        if before.packed.count == len(messages):
+            return self._repeating(before)
+        turn = before.packed.turn + 1
+        basis = next(link for link in self._path(before.seq) if link.packed.turn <= builds_on(turn))
+        if basis.seq == before.seq:
+            return _Place(basis, before, turn)
+        return _Place(basis, None, turn, before.seq)
+
+    def _repeating(self, before: Link) -> _Place:
+        """The same request once more: it has no new messages, and nobody builds on a repetition."""
+        follows = fold.follows(before.packed, before.basis)
+        same = before
+        if before.basis is not None and before.packed.messages == []:
+            same = self._link(before.basis)
+        return _Place(same, None, before.packed.turn, follows)
+
+    def _predecessor(
+        self, seq: Seq, known: Sequence[tuple[int, int]], messages: Sequence[bytes]
+    ) -> Link | None:
+        """The newest with the most messages in common, rather one whose answer comes next."""
+        second = second_of(seq)
+        low, high = first_of(second - MAX_AGE_S), last_of(second + MAX_AGE_S)
+        for count, head in known:
+            bindings = (self._project.id, head & INDEXED, low, min(high, MAX_SEQ))
+            found: Any = self._connection.execute(SQL["candidates"], bindings).fetchall()
+            links = [self._link(Seq(place)) for (place,) in found]
+            links = [link for link in links if _ends_in(link, count, head)]
+            if len(links) > 1 and count < len(messages):
+                links.sort(key=lambda link: not self._answered(link, messages[count]))
+            if links:
+                return links[0]
+        return None
+
+    def _answered(self, link: Link, message: bytes) -> bool:
+        """Whether the message repeats the link's answer."""
+        answer = self._quotable(link)
+        return len(copying(message, answer, strings(answer))) > 1
+
+    def _quotable(self, link: Link | None) -> bytes:
+        if link is None or not isinstance(link.packed, Packed):
+            return b""
+        return fold.quotable(link.packed, self.load)
+
+    def _outline(self, link: Link) -> int | Outline | None:
+        return link.packed.outline if isinstance(link.packed, Packed) else None
+
+    def _path(self, seq: Seq | None) -> Iterator[Link]:
+        """The body at a place, the one it builds on, and so on to the first of its conversation."""
+        while seq is not None:
+            link = self._link(seq)
+            yield link
+            seq = link.basis
+
+    def _link(self, seq: Seq) -> Link:
+        found: Any = self._connection.execute(SQL["select_body"], (seq,)).fetchall()
+        if not found:
+            raise RecordCorrupt("what a record builds on is not there")
+        basis, body = found[0]
+        return Link(seq, basis, *self._codec.open(body))
+
+    def _completion(self, body: bytes) -> Packed:
+        packed, _ = self._codec.open(body)
+        if not isinstance(packed, Packed):
+            raise RecordCorrupt("a completion has the body of a deleted one")
+        return packed
+
+    def _use(self, key: int, text: bytes) -> None:
+        if not self._connection.execute(SQL["use_shared"], (key,)).fetchall():
+            self._connection.execute(SQL["insert_shared"], (key, self._codec.shared(text)))
+            self._connection.execute(SQL["insert_shared_use"], (key,))
+
+    def _release(self, keys: Iterable[int]) -> None:
+        for key in keys:
+            if (0,) in self._connection.execute(SQL["release_shared"], (key,)).fetchall():
+                self._connection.execute(SQL["delete_shared"], (key,))
+                self._connection.execute(SQL["delete_shared_use"], (key,))
+                self._texts.forget(key)
+
+    def _quotes(self, seq: Seq) -> set[tuple[int, int]] | None:
+        """The places of an answer that others quote; None when nobody builds on it."""
+        bodies: Any = self._connection.execute(SQL["built_on"], (seq,)).fetchall()
+        if not bodies:
+            return None
+        return {place for (body,) in bodies for place in fold.copied_by(self._codec.open(body)[0])}
+
+    def _settle(self, seq: Seq | None) -> None:
+        """Lets go of what nobody says again any more, after something that built on it has gone."""
+        while seq is not None:
+            found: Any = self._connection.execute(SQL["select_ghost"], (seq,)).fetchall()
+            if not found:
+                return  # it has not been deleted itself
+            basis, body = found[0]
+            ghost, second = self._codec.open(body)
+            quotes = self._quotes(seq)
+            if quotes is not None:
+                kept = fold.quoted(ghost, self.load, quotes)
+                self._put_ghost(seq, basis, fold.ghost_of(ghost, kept), second)
+                return
+            self._connection.execute(SQL["delete_ghost"], (seq,))
+            self._release(fold.shared_by(ghost))
+            seq = basis
+
+    def _put_ghost(self, seq: Seq, basis: Seq | None, ghost: Ghost, second: bytes) -> None:
+        body = self._codec.body(ghost, second)
+        self._connection.execute(SQL["put_ghost"], (seq, self._project.id, basis, body))
+
+
+def _ends_in(link: Link, count: int, head: int) -> bool:
+    packed = link.packed
+    return isinstance(packed, Packed) and (packed.count, packed.head) == (count, head)

@@ -1,0 +1,64 @@
+-- name: candidates
+-- The newest completions whose messages end in a head, of a stretch of time.
+SELECT seq FROM head WHERE project = ?1 AND head = ?2 AND seq BETWEEN ?3 AND ?4
+ORDER BY seq DESC LIMIT 4
+
+-- name: insert_head
+-- By which a completion is found.
+INSERT INTO head (project, head, seq) VALUES (?1, ?2, ?3)
+
+-- name: delete_head
+-- By which a completion was found.
+DELETE FROM head WHERE project = ?1 AND head = ?2 AND seq = ?3
+
+-- name: select_body
+-- A completion's body, or what is left of it, with what it builds on.
+SELECT basis, body FROM completion WHERE seq = ?1
+UNION ALL
+SELECT basis, body FROM ghost WHERE seq = ?1
+
+-- name: select_ghost
+-- What is left of a deleted completion.
+SELECT basis, body FROM ghost WHERE seq = ?1
+
+-- name: built_on
+-- The bodies that build on one.
+SELECT body FROM completion WHERE basis = ?1
+UNION ALL
+SELECT body FROM ghost WHERE basis = ?1
+
+-- name: put_ghost
+-- What is left of a deleted completion.
+INSERT OR REPLACE INTO ghost (seq, project, basis, body) VALUES (?1, ?2, ?3, ?4)
+
+-- name: delete_ghost
+-- What was left of a deleted completion.
+DELETE FROM ghost WHERE seq = ?1
+
+-- name: select_shared
+-- A text that several bodies refer to.
+SELECT data FROM shared WHERE key = ?1
+
+-- name: use_shared
+-- One more body refers to a text.
+UPDATE shared_use SET uses = uses + 1 WHERE key = ?1 RETURNING uses
+
+-- name: insert_shared
+-- A text that a body refers to for the first time.
+INSERT INTO shared (key, data) VALUES (?1, ?2)
+
+-- name: insert_shared_use
+-- A text that a body refers to for the first time.
+INSERT INTO shared_use (key, uses) VALUES (?1, 1)
+
+-- name: release_shared
+-- One body less refers to a text.
+UPDATE shared_use SET uses = uses - 1 WHERE key = ?1 RETURNING uses
+
+-- name: delete_shared
+-- A text that no body refers to any more.
+DELETE FROM shared WHERE key = ?1
+
+-- name: delete_shared_use
+-- A text that no body refers to any more.
+DELETE FROM shared_use WHERE key = ?1

@@ -1,0 +1,82 @@
+"""Rows of the completion table as the model has them, and back."""
+
+from typing import Any, NamedTuple
+
+from chatkeep.core.ids import Seq, encode, tag_of
+from chatkeep.core.model import KeyId, Project, Row, Stored, Usage
+from chatkeep.store.sqlite.bodies import Bodies
+
+
+class Found(NamedTuple):
+    """One result of `select_stored`, in its order."""
+
+    seq: Seq
+    tag: bytes | None
+    request_id: bytes
+    model: str
+    status: Any
+    finish_reason: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    total_tokens: int | None
+    duration_ms: int
+    first_token_ms: int | None
+    upstream: str
+    key: KeyId | None
+    alias: str | None
+    metadata: str | None
+    basis: Seq | None
+    body: bytes
+
+
+def stored(found: Found, project: Project, bodies: Bodies) -> Stored:
+    """Raises RecordCorrupt."""
+    tag = found.tag or tag_of(project.secret, found.request_id)
+    said = bodies.outside(found.body, found.alias or encode(found.seq, tag))
+    metadata = said.metadata if found.metadata is None else found.metadata.encode()
+    row = Row(
+        seq=found.seq,
+        tag=tag,
+        request_id=found.request_id,
+        model=found.model,
+        status=found.status,
+        finish_reason=found.finish_reason,
+        usage=Usage(found.prompt_tokens, found.completion_tokens, found.total_tokens),
+        duration_ms=found.duration_ms,
+        first_token_ms=found.first_token_ms,
+        upstream=found.upstream,
+        key=found.key,
+        metadata=metadata,
+        alias=found.alias,
+    )
+    return Stored(row, said.request, said.answer, said.upstream_id)
+
+
+def bindings(project: Project, row: Row, basis: Seq | None, body: bytes) -> tuple[Any, ...]:
+    """What `insert_completion` takes."""
+    usage = row.usage
+    derived = row.tag == tag_of(project.secret, row.request_id)
+    return (
+        row.seq,
+        project.id,
+        None if derived else row.tag,
+        row.request_id,
+        row.model,
+        row.status,
+        row.finish_reason,
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.total_tokens,
+        row.duration_ms,
+        row.first_token_ms,
+        row.upstream,
+        row.key,
+        row.alias,
+        basis,
+        body,
+    )
+
+
+def words(row: Row) -> tuple[str, str, str, str]:
+    """What `insert_words` takes."""
+    return (row.model, row.status, row.finish_reason or row.status, row.upstream)

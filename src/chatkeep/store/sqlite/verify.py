@@ -1,0 +1,106 @@
+"""Holds a file against itself: rows, bodies, postings, heads, shared texts."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import apsw
+
+from chatkeep.core import fold, postings
+from chatkeep.core.chain import INDEXED
+from chatkeep.core.ids import Seq
+from chatkeep.core.model import Project, ProjectId
+from chatkeep.core.packed import Packed
+from chatkeep.errors import RecordCorrupt
+from chatkeep.store import sql
+from chatkeep.store.sqlite import rows
+from chatkeep.store.sqlite.bodies import Bodies, Texts
+from chatkeep.store.sqlite.rows import Found
+
+SQL = sql.blocks("chatkeep.store.sqlite", "verify.sql") | sql.blocks(
+    "chatkeep.store.sqlite", "queries.sql"
+)
+Entry = tuple[int, int]
+
+
+class Verifier:
+    """Reads a whole file over one connection; `checked` counts the completions so far."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+        self._texts = Texts()
+        self._uses: Counter[int] = Counter()
+        self.checked = 0
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong, a sentence each; nothing when all is well."""
+        yield from self._damage()
+        for found in self._all("all_projects"):
+            project = Project(ProjectId(found[0]), found[1], found[2], bool(found[3]))
+            yield from self._project(project)
+        yield from self._shared()
+
+    def _damage(self) -> Iterator[str]:
+        yield from (text for (text,) in self._all("integrity") if text != "ok")
+        yield from (f"refers to nothing: {found}" for found in self._all("foreign_keys"))
+        yield from (
+            f"metadata of {seq}, which is not there" for (seq,) in self._all("changes_of_nothing")
+        )
+
+    def _project(self, project: Project) -> Iterator[str]:
+        bodies = Bodies(self._connection, project, self._texts)
+        wanted: set[Entry] = set()
+        heads: set[Entry] = set()
+        for (place,) in self._all("all_completions", project.id):
+            self.checked += 1
+            try:
+                wanted |= self._completion(project, bodies, Seq(place), heads)
+            except RecordCorrupt as error:
+                yield f"completion {place}: {error}"
+        found = set(self._all("postings_of_project", project.id))
+        yield from _differences("posting", wanted, found)
+        yield from _differences("head", heads, set(self._all("heads_of_project", project.id)))
+        for place, body in self._all("ghosts_of_project", project.id):
+            yield from self._ghost(bodies, place, body)
+
+    def _completion(
+        self, project: Project, bodies: Bodies, seq: Seq, heads: set[Entry]
+    ) -> set[Entry]:
+        (result,) = self._all("select_stored", seq, project.id)
+        found = Found(*result)
+        row = rows.stored(found, project, bodies).row
+        bodies.request(seq)
+        packed, _ = self._texts.codec.open(found.body)
+        if isinstance(packed, Packed):
+            self._uses.update(fold.shared_of(packed, bodies.load))
+            if packed.count:
+                heads.add((packed.head & INDEXED, seq))
+        return {(kid, seq) for kid in postings.of_row(project.secret, row)}
+
+    def _ghost(self, bodies: Bodies, place: int, body: bytes) -> Iterator[str]:
+        try:
+            ghost, _ = self._texts.codec.open(body)
+            self._uses.update(fold.shared_by(ghost))
+        except RecordCorrupt as error:
+            yield f"the rest of {place}: {error}"
+        if self._all("built_on_at_all", place) != [(0,)]:
+            return
+        yield f"the rest of {place} is not needed by anybody"
+
+    def _shared(self) -> Iterator[str]:
+        for key, uses, there in self._all("all_uses"):
+            if uses != self._uses.pop(key, 0):
+                yield f"shared text {key} is counted {uses} times, which is wrong"
+            if not there:
+                yield f"shared text {key} is not there"
+        yield from (f"shared text {key} is not counted" for key in self._uses)
+        if self._all("unused_texts") != [(0,)]:
+            yield "there are shared texts that nobody refers to"
+
+    def _all(self, statement: str, *bindings: Any) -> list[Any]:
+        return self._connection.execute(SQL[statement], bindings).fetchall()
+
+
+def _differences(what: str, wanted: set[Entry], found: set[Entry]) -> Iterator[str]:
+    yield from (f"{what} {entry} is missing" for entry in sorted(wanted - found))
+    yield from (f"{what} {entry} should not be there" for entry in sorted(found - wanted))

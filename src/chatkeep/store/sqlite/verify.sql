@@ -1,0 +1,44 @@
+-- name: integrity
+-- What SQLite itself finds wrong with the file.
+PRAGMA integrity_check
+
+-- name: foreign_keys
+-- References to what is not there.
+PRAGMA foreign_key_check
+
+-- name: all_projects
+-- Every tenant.
+SELECT id, name, secret, store_by_default FROM project
+
+-- name: all_completions
+-- Every completion of a project by its place.
+SELECT seq FROM completion WHERE project = ?1 ORDER BY seq
+
+-- name: postings_of_project
+-- Every index entry of a project.
+SELECT kid, seq FROM posting WHERE project = ?1
+
+-- name: heads_of_project
+-- By which completions of a project are found by what continues them.
+SELECT head, seq FROM head WHERE project = ?1
+
+-- name: ghosts_of_project
+-- What is left of a project's deleted completions.
+SELECT seq, body FROM ghost WHERE project = ?1
+
+-- name: built_on_at_all
+-- Whether anything builds on a body.
+SELECT EXISTS (SELECT 1 FROM completion WHERE basis = ?1)
+    OR EXISTS (SELECT 1 FROM ghost WHERE basis = ?1)
+
+-- name: all_uses
+-- How often texts are said to be referred to, and whether they are there.
+SELECT key, uses, shared.key IS NOT NULL FROM shared_use LEFT JOIN shared USING (key)
+
+-- name: unused_texts
+-- Texts nobody is said to refer to.
+SELECT count(*) FROM shared WHERE key NOT IN (SELECT key FROM shared_use)
+
+-- name: changes_of_nothing
+-- Metadata set for completions that are not there.
+SELECT seq FROM changed_metadata WHERE seq NOT IN (SELECT seq FROM completion)
