@@ -1,7 +1,8 @@
-"""Each query finds its rows by an index: SQLite's own plan of every block in queries.sql."""
+"""Each query finds its rows by an index: SQLite's own plan of every named block."""
 
 import re
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,13 @@ import pytest
 from chatkeep.store import sql
 from chatkeep.store.sqlite.connection import connect, migrate
 
-SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")
+PACKAGE = "chatkeep.store.sqlite"
+SQL = {
+    name: text
+    for entry in files(PACKAGE).iterdir()
+    if entry.name.endswith(".sql") and not entry.name[0].isdigit()
+    for name, text in sql.blocks(PACKAGE, entry.name).items()
+}
 
 COMPLETION = "SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)"
 PROJECT = "SEARCH completion USING COVERING INDEX completion_of_project"
@@ -32,10 +39,9 @@ HOT: dict[str, list[str]] = {
     "posting_desc": [POSTING],
     "posting_asc": [POSTING],
     "select_alias": ["SEARCH alias USING PRIMARY KEY (project=? AND id=?)"],
-    "select_key": [
-        "SEARCH api_key USING INDEX sqlite_autoindex_api_key_1 (digest=?)",
-        "SEARCH project USING INTEGER PRIMARY KEY (rowid=?)",
-    ],
+    "select_key": ["SEARCH api_key USING INDEX sqlite_autoindex_api_key_1 (digest=?)"],
+    "select_project_of": ["SEARCH project USING INTEGER PRIMARY KEY (rowid=?)"],
+    "note_key_used": ["SEARCH api_key USING INTEGER PRIMARY KEY (rowid=?)"],
     "select_claim": [CLAIM, f"{COMPLETION} LEFT-JOIN"],
     "renew_claim": [CLAIM],
     "answer_claim": [CLAIM],
@@ -44,6 +50,7 @@ HOT: dict[str, list[str]] = {
 # What may read a table from end to end, and why.
 SCANS = {
     "select_keys": "shows them all",
+    "select_projects": "shows them all",
     "keys_version": "the table has one row",
     "bump_keys_version": "the table has one row",
 }
