@@ -106,7 +106,7 @@ class ClaimState(NamedTuple):
     answered: Name | None = None
 
 
-class Accounts(Protocol):
+class AccountStore(Protocol):
     """Keeps projects and keys; the rules of `Store` hold. `change` may raise a Refusal."""
 
     async def project(self, name: str) -> Project | None: ...
@@ -164,7 +164,7 @@ class Accounts(Protocol):
         ...
 
 
-class Store(Accounts, Protocol):
+class Store(AccountStore, Protocol):
     """Keeps completions, projects and keys. A write has been committed when its await returns.
 
     Raises `StoreBusy` when it cannot take more now and `StoreFailed` when the write failed; then
