@@ -88,10 +88,7 @@ def list_keys(
 @options.config
 @options.json_output
 def expire(key: str, ends: str, store: str | None, config: Path | None, json_output: bool) -> None:
-    """Set when a key ends: KEY is its number in `keys ls`, or the key itself.
-
-    WHEN is 30d, 12h, 2027-01-31, 2027-01-31T18:00, a unix second, now or never.
-    """
+    """Set when a key ends: WHEN is 30d, 12h, 2027-01-31, now or never."""
     expires_unix = when.unix(ends, int(time.time()))
 
     async def act(accounts: Accounts, store: Store) -> Key:

@@ -17,6 +17,7 @@ from chatkeep.core.projects import SETTINGS, changed, described, parsed, shorter
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_KEPT = {"retain_days": "completions", "retain_body_days": "requests and answers"}
 _SAYS = {"boolean": "true|false", "integer": "NUMBER", "array": "NAME,NAME"}
 
 
@@ -107,8 +108,8 @@ def set_settings(
     async def act(accounts: Accounts, _: Store) -> Project:
         before = await accounts.project(OPERATOR, name)
         if sooner := shorter(before, changed(values)(before)):
-            said = " and ".join(f"{setting} {values[setting]}" for setting in sooner)
-            asking.confirm(f"what project {name} keeps beyond {said} is deleted for good", yes=yes)
+            said = " and ".join(f"{_KEPT[one]} older than {values[one]} days" for one in sooner)
+            asking.confirm(f"{said} of project {name} are deleted for good", yes=yes)
         return await accounts.change_project(OPERATOR, name, values)
 
     _show(opened.using(store, config, act), json_output)
