@@ -142,7 +142,10 @@ async def test_an_unknown_key_cannot_be_changed(store: Store) -> None:
     key = await add(store)
     assert await store.change_key(KeyId(key.id + 1), naming("x", 1)) is None
     assert await store.key_of(KeyId(key.id + 1)) is None
-    assert await store.keys() == [key]
+    other = (await add(store, b"other", "theirs")).project
+    assert await store.key_of(key.id, other.id) is None
+    assert await store.key_of(key.id, key.project.id) == key
+    assert (await store.keys())[0] == key
 
 
 async def test_a_keys_name_and_expiry_can_be_given_and_changed(store: Store) -> None:

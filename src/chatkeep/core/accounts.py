@@ -67,8 +67,8 @@ class Accounts:
     async def key(self, by: Authority, id: str) -> Key:
         """Raises KeyNotFound."""
         number = _number(id)
-        found = None if number is None else await self._store.key_of(number)
-        if found is None or not by.reaches(found.project):
+        found = None if number is None else await self._store.key_of(number, by.project)
+        if found is None:
             raise KeyNotFound("key_id", id=id)
         return found
 

@@ -63,8 +63,9 @@ def key(connection: apsw.Connection, digest: bytes) -> Key | None:
     return _one_key(connection, connection.execute(SQL["select_key"], (digest,)).fetchall())
 
 
-def key_of(connection: apsw.Connection, id: KeyId) -> Key | None:
-    return _one_key(connection, connection.execute(SQL["select_key_of"], (id,)).fetchall())
+def key_of(connection: apsw.Connection, id: KeyId, within: ProjectId | None = None) -> Key | None:
+    found = connection.execute(SQL["select_key_of"], (id, within)).fetchall()
+    return _one_key(connection, found)
 
 
 def keys(connection: apsw.Connection) -> list[Key]:

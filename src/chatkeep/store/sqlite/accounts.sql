@@ -43,10 +43,10 @@ SELECT
 FROM api_key WHERE digest = ?1
 
 -- name: select_key_of
--- A key by its number.
+-- A key by its number, of one project or of any.
 SELECT
     id, project, hint, scopes, created_unix, revoked_unix, name, expires_unix, last_used_unix
-FROM api_key WHERE id = ?1
+FROM api_key WHERE id = ?1 AND (?2 IS NULL OR project = ?2)
 
 -- name: select_keys
 -- All keys, in the order they were made.

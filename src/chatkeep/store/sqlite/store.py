@@ -130,8 +130,8 @@ class SqliteStore:
     async def key(self, digest: bytes) -> Key | None:
         return self._look(lambda connection: accounts.key(connection, digest))
 
-    async def key_of(self, id: KeyId) -> Key | None:
-        return self._look(lambda connection: accounts.key_of(connection, id))
+    async def key_of(self, id: KeyId, project: ProjectId | None = None) -> Key | None:
+        return self._look(lambda connection: accounts.key_of(connection, id, project))
 
     async def keys(self) -> list[Key]:
         return await self._readers.run(accounts.keys)
