@@ -85,6 +85,8 @@ async def _preset(secret: str, store: Store) -> None:
         await _add_root(secret, store)
     elif known.revoked_unix is not None:
         raise BadSetting("key has been revoked in this store; preset another one")
+    elif known.expires_unix is not None and known.expires_unix <= time.time():
+        raise BadSetting("key has expired in this store; preset another one")
 
 
 async def _add_root(secret: str, store: Store) -> None:

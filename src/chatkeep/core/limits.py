@@ -12,6 +12,7 @@ from chatkeep.core.ports import Headers
 from chatkeep.errors import RateLimitReached
 
 _MINUTE_S = 60.0
+_NOTHING_S = 1e-9  # what sums of fractions are off by
 _AT_A_TIME_WAIT_S = 1.0  # nobody knows when a call in progress ends
 HEADERS = (
     "x-ratelimit-limit-requests",
@@ -26,6 +27,9 @@ class Whose(NamedTuple):
     kind: str
     id: int
     said: str
+
+
+Limit = tuple[Whose, int]
 
 
 class Rate(NamedTuple):
@@ -63,48 +67,42 @@ class Limits:
             return None
         ours = Whose("project", project.id, f"project {project.name}")
         its = Whose("key", key.id, f"key {key.hint}")
-        taken = [
-            (whose, most)
-            for whose, most in ((ours, project.max_concurrent), (its, project.key_max_concurrent))
-            if most is not None
-        ]
-        paced = [
-            (whose, rpm)
-            for whose, rpm in (
-                (ours, project.requests_per_minute),
-                (its, project.key_requests_per_minute),
-            )
-            if rpm is not None
-        ]
-        return self._granted(taken, paced)
-
-    def _granted(self, taken: list[tuple[Whose, int]], paced: list[tuple[Whose, int]]) -> Granted:
+        places = _set((ours, project.max_concurrent), (its, project.key_max_concurrent))
+        paces = _set((ours, project.requests_per_minute), (its, project.key_requests_per_minute))
         now = self._monotonic()
-        for whose, most in taken:
-            running = self._running.get(whose, 0)
-            if running >= most:
-                raise _refusal(whose, "requests at a time", most, running, _AT_A_TIME_WAIT_S, ())
-        for whose, limit in paced:
-            wait_s = self._paid_at.get(whose, now) + _MINUTE_S / limit - now - _MINUTE_S
-            if wait_s > 1e-9:
-                rate = self._rate(whose, limit, now)
-                what = "requests per min (RPM)"
-                raise _refusal(whose, what, limit, limit, wait_s, rate.headers)
-        for whose, limit in paced:
-            self._paid_at[whose] = max(self._paid_at.get(whose, now), now) + _MINUTE_S / limit
-        for whose, _ in taken:
+        for whose, limit in places:
+            self._check_place(whose, limit)
+        for whose, limit in paces:
+            self._check_pace(whose, limit, now)
+        for whose, _ in places:
             self._running[whose] = self._running.get(whose, 0) + 1
-        rates = [self._rate(whose, limit, now) for whose, limit in paced]
-        headers = min(rates, key=lambda rate: rate.remaining).headers if rates else ()
-        return Granted(lambda: self._leave(taken), headers)
+        return Granted(lambda: self._leave(places), self._paid(paces, now))
+
+    def _check_place(self, whose: Whose, limit: int) -> None:
+        running = self._running.get(whose, 0)
+        if running >= limit:
+            raise _refusal(whose, "requests at a time", limit, running, _AT_A_TIME_WAIT_S, ())
+
+    def _check_pace(self, whose: Whose, limit: int, now: float) -> None:
+        wait_s = self._paid_at.get(whose, now) + _MINUTE_S / limit - now - _MINUTE_S
+        if wait_s > _NOTHING_S:
+            headers = self._rate(whose, limit, now).headers
+            raise _refusal(whose, "requests per min (RPM)", limit, limit, wait_s, headers)
+
+    def _paid(self, paces: list[Limit], now: float) -> Headers:
+        """Counts the call; the headers are of the limit that is nearest."""
+        for whose, limit in paces:
+            self._paid_at[whose] = max(self._paid_at.get(whose, now), now) + _MINUTE_S / limit
+        rates = [self._rate(whose, limit, now) for whose, limit in paces]
+        return min(rates, key=lambda rate: rate.remaining).headers if rates else ()
 
     def _rate(self, whose: Whose, limit: int, now: float) -> Rate:
         reset_s = max(self._paid_at.get(whose, now) - now, 0.0)
         free = (_MINUTE_S - reset_s) * limit / _MINUTE_S
         return Rate(limit, max(math.floor(free + 1e-6), 0), reset_s)
 
-    def _leave(self, taken: list[tuple[Whose, int]]) -> None:
-        for whose, _ in taken:
+    def _leave(self, places: list[Limit]) -> None:
+        for whose, _ in places:
             self._running[whose] -= 1
             if not self._running[whose]:
                 del self._running[whose]
@@ -126,6 +124,10 @@ def told(seconds: float) -> str:
         return f"{ms}ms"
     minutes, ms = divmod(ms, 60_000)
     return f"{minutes}m{ms / 1000:g}s" if minutes else f"{ms / 1000:g}s"
+
+
+def _set(*limits: tuple[Whose, int | None]) -> list[Limit]:
+    return [(whose, limit) for whose, limit in limits if limit is not None]
 
 
 def _refusal(
