@@ -4,7 +4,8 @@ import click
 
 from chatkeep import errors
 from chatkeep.cli import main
-from chatkeep.core.filters import LIST, MESSAGES, Filter
+from chatkeep.core.filters import KEYS, LIST, MESSAGES, Filter
+from chatkeep.core.projects import SETTINGS
 from chatkeep.settings import SAYS, UPSTREAM_SAYS, Settings, UpstreamSetting
 from chatkeep.web.routes import OPERATIONS
 
@@ -52,6 +53,18 @@ def list_filters() -> str:
 
 def message_filters() -> str:
     return _filters(MESSAGES)
+
+
+def key_filters() -> str:
+    return _filters(KEYS)
+
+
+def project_settings() -> str:
+    rows = [
+        (f"`{setting.name}`", setting.kind.give, f"`{setting.scope}`", setting.says)
+        for setting in SETTINGS
+    ]
+    return _table(("setting", "value", "needs", "what it is"), rows)
 
 
 def _filters(table: tuple[Filter, ...]) -> str:

@@ -5,12 +5,13 @@
     │   ├── 400  NotJson, MissingModel, MissingParameter, UnknownParameter, DuplicateParameter,
     │   │        InvalidType, InvalidValue, InvalidCharacter, NestedTooDeep, EmptyArray,
     │   │        IntegerBelowMin, IntegerAboveMax, TooManyProperties, PropertyNameTooLong,
-    │   │        StringTooLong, InvalidHeader, MalformedRequest
+    │   │        StringTooLong, InvalidHeader, MalformedRequest, UnusableValue, WrongHost
     │   ├── 401  MissingKey, WrongKey            403  ScopeMissing
-    │   ├── 404  CompletionNotFound, ModelNotFound, UnknownUrl
-    │   ├── 405  MethodNotSupported              409  IdempotencyKeyReused
+    │   ├── 404  CompletionNotFound, ModelNotFound, KeyNotFound, ProjectNotFound, UnknownUrl
+    │   ├── 405  MethodNotSupported              409  IdempotencyKeyReused, ProjectExists
     │   ├── 412  MetadataChanged
     │   ├── 413  BodyTooLarge                    415  UnsupportedCoding
+    │   ├── 429  RateLimitReached
     │   ├── 500  ServerError                     503  StoreBusy, StoreFailed
     │   ├── 502  UpstreamUnreachable, UpstreamFailed
     │   ├── 504  UpstreamTimeout                 508  LoopDetected
@@ -164,6 +165,19 @@ class MalformedRequest(Refusal):
     text = "The request could not be read: {why}."
 
 
+class UnusableValue(Refusal):
+    code = "invalid_value"
+    text = "{param} is {got}; give {give}."
+
+
+class WrongHost(Refusal):
+    code = "invalid_host"
+    text = (
+        "Without keys this server answers to names of this machine only, not to {host}: call it as"
+        " localhost, or start it without --no-auth."
+    )
+
+
 class MissingKey(Refusal):
     status = 401
     text = (
@@ -197,6 +211,18 @@ class ModelNotFound(Refusal):
     text = "The model '{model}' does not exist"
 
 
+class KeyNotFound(Refusal):
+    status = 404
+    code = "not_found"
+    text = "Key {id} not found"
+
+
+class ProjectNotFound(Refusal):
+    status = 404
+    code = "not_found"
+    text = "Project {name} not found"
+
+
 class UnknownUrl(Refusal):
     status = 404
     text = "Invalid URL ({method} {path})"
@@ -215,6 +241,12 @@ class IdempotencyKeyReused(Refusal):
         "The Idempotency-Key was used for another request within the last 24 hours. Give a new"
         " request a new key."
     )
+
+
+class ProjectExists(Refusal):
+    status = 409
+    code = "project_exists"
+    text = "There is a project {name} already: change it, or give another name."
 
 
 class MetadataChanged(Refusal):
@@ -236,6 +268,16 @@ class UnsupportedCoding(Refusal):
     status = 415
     code = "unsupported_content_encoding"
     text = "The content coding '{coding}' is not supported: send the body as it is, or gzip."
+
+
+class RateLimitReached(Refusal):
+    status = 429
+    type = "requests"
+    code = "rate_limit_exceeded"
+    text = (
+        "Rate limit reached for {of} on {what}: Limit {limit}, Used {used}, Requested 1. Please try"
+        " again in {wait}."
+    )
 
 
 class ServerError(Refusal):

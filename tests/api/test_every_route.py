@@ -51,7 +51,8 @@ def brief(operation: Operation) -> str:
 
 
 def filled(operation: Operation, id: str = UNKNOWN) -> str:
-    return operation.path.replace("{completion_id}", id).replace("{model:path}", "echo-1")
+    path = operation.path.replace("{completion_id}", id).replace("{model:path}", "echo-1")
+    return path.replace("{key_id}", "999999").replace("{project}", "nobody")
 
 
 def request_of(

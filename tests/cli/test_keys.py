@@ -1,6 +1,7 @@
 """`chatkeep keys` beside a server that serves the same file."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -100,12 +101,92 @@ async def test_with_json_a_bad_setting_is_json(tmp_path: Path) -> None:
     assert "store is 'chatkeep.db'" in ended.json_refusal()
 
 
-@pytest.mark.parametrize("name", ["", "  ", "two\nlines", "x" * 65])
+@pytest.mark.parametrize("name", ["", "  ", " a", "a/b", "..", "two\nlines", "x" * 65])
 def test_a_project_needs_a_name_that_can_be_shown(tmp_path: Path, name: str) -> None:
     environment = {"CHATKEEP_STORE": f"sqlite:///{tmp_path / 'chatkeep.db'}"}
     ended = CliRunner().invoke(main, ["keys", "add", "--project", name], env=environment)
     assert (ended.exit_code, ended.stdout) == (WRONG_USAGE, "")
-    assert "give a name of 1 to 64 printable characters" in ended.stderr
+    assert "give 1 to 64 printable characters" in ended.stderr
+
+
+@pytest.mark.parametrize("arguments", [["ls"], ["revoke", "1"], ["expire", "1", "now"]])
+async def test_a_store_that_is_not_there_is_not_made_by_looking(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    ended = await keys(tmp_path, *arguments)
+    assert ended.code == FAILED
+    assert ended.refusal().startswith(f"there is no store {tmp_path / 'chatkeep.db'}; ")
+    assert os.listdir(tmp_path) == []
+
+
+async def test_revoking_asks_and_is_refused_when_there_is_nobody_to_answer(tmp_path: Path) -> None:
+    await added(tmp_path, "--name", "ci")
+    ended = await keys(tmp_path, "revoke", "1")
+    assert ended.code == FAILED
+    assert ended.refusal() == (
+        "key 1 (ci) of project default ends for good: give --yes to do it without being asked"
+    )
+    (row,) = (await keys(tmp_path, "ls", "--json")).rows()
+    assert row["revoked_at"] is None
+
+
+@pytest.mark.parametrize("ends", ["", "soon", "1y", "1.5d", "2027-13-01", "\u0663d", "9" * 16])
+async def test_a_key_can_only_end_at_a_time(tmp_path: Path, ends: str) -> None:
+    await added(tmp_path)
+    for arguments in (["expire", "1", ends], ["add", "--expires", ends]):
+        ended = await keys(tmp_path, *arguments, "--json")
+        assert (ended.code, "is no time" in ended.json_refusal()) == (WRONG_USAGE, True)
+    (row,) = (await keys(tmp_path, "ls", "--json")).rows()
+    assert row["expires_at"] is None
+
+
+async def test_a_key_can_only_be_made_to_end_later_than_now(tmp_path: Path) -> None:
+    ended = await keys(tmp_path, "add", "--expires", "now")
+    assert ended.code == WRONG_USAGE
+    assert "give a unix second to come" in ended.refusal()
+
+
+async def test_keys_of_a_project_that_is_not_there_are_not_an_empty_list(tmp_path: Path) -> None:
+    await added(tmp_path)
+    ended = await keys(tmp_path, "ls", "--project", "typo")
+    assert (ended.code, ended.refusal()) == (FAILED, "Project typo not found")
+
+
+async def test_a_key_that_expires_is_refused_soon_and_can_be_taken_up_again(
+    server: ServerProcess, folder: Path, http: httpx2.AsyncClient
+) -> None:
+    number, secret = await added_and_used(folder, http)
+    assert (await keys(folder, "expire", number, "now")).code == 0
+    await until_refused(http, secret)
+    ended = await keys(folder, "expire", number, "never", "--json")
+    assert [row["expires_at"] for row in ended.rows()] == [None]
+    async with asyncio.timeout(PATIENCE_S):
+        while await listed(http, secret) != 200:
+            pass
+
+
+@pytest.mark.parametrize(
+    ("ends", "said"),
+    [
+        ("2099-01-31", "until 2099-01-31T00:00:00Z"),
+        ("2099-01-31T18:00+02:00", "until 2099-01-31T16:00:00Z"),
+        ("4102444800", "until 2100-01-01T00:00:00Z"),
+        ("2001-01-01", "expired 2001-01-01T00:00:00Z"),
+        ("never", "active"),
+    ],
+)
+async def test_when_a_key_ends_is_listed(tmp_path: Path, ends: str, said: str) -> None:
+    await added(tmp_path, "--expires", "30d", "--name", "for ci")
+    assert (await keys(tmp_path, "expire", "1", ends)).code == 0
+    line = (await keys(tmp_path, "ls")).out.rstrip("\n").split("\t")
+    assert line[4:] == [said, "used never", "for ci"]
+
+
+async def test_keys_can_be_listed_of_one_project(tmp_path: Path) -> None:
+    for project in ("a", "b", "a"):
+        await added(tmp_path, "--project", project)
+    rows = (await keys(tmp_path, "ls", "--project", "a", "--json")).rows()
+    assert [(row["id"], row["project"]) for row in rows] == [(1, "a"), (3, "a")]
 
 
 async def test_an_added_key_works_at_once(
@@ -124,7 +205,7 @@ async def test_by_default_a_key_may_create_read_and_write_in_the_project_default
     assert SECRET.fullmatch(secret)
     assert row["project"] == "default"
     assert row["scopes"] == ["create", "read", "write"]
-    assert row["revoked"] is None
+    assert (row["revoked_at"], row["expires_at"], row["last_used_at"]) == (None, None, None)
     assert row["hint"][:8] + row["hint"][-4:] == secret[:8] + secret[-4:]
     id = (await http.post(PATH, json=ASKED, headers=bearer(KEY))).json()["id"]
     assert (await http.get(f"{PATH}/{id}", headers=bearer(secret))).status_code == 200
@@ -164,7 +245,7 @@ async def test_a_key_revoked_by_its_number_is_refused_soon(
     server: ServerProcess, folder: Path, http: httpx2.AsyncClient
 ) -> None:
     number, secret = await added_and_used(folder, http)
-    ended = await keys(folder, "revoke", number)
+    ended = await keys(folder, "revoke", number, "--yes")
     assert ended == (0, "", f"revoked key {number}\n")
     await until_refused(http, secret)
     assert await listed(http, KEY) == 200
@@ -174,27 +255,28 @@ async def test_a_key_revoked_by_itself_is_refused_soon(
     server: ServerProcess, folder: Path, http: httpx2.AsyncClient
 ) -> None:
     number, secret = await added_and_used(folder, http)
-    ended = await keys(folder, "revoke", secret, "--json")
+    ended = await keys(folder, "revoke", secret, "--json", "--yes")
     assert (ended.code, ended.err) == (0, "")
-    assert ended.rows() == [{"id": int(number), "revoked": True}]
+    (row,) = ended.rows()
+    assert (row["id"], row["revoked_at"] is None) == (int(number), False)
     await until_refused(http, secret)
-    again = await keys(folder, "revoke", secret)
+    again = await keys(folder, "revoke", secret, "--yes")
     assert again.code == FAILED
     assert f"there is no active key {number}" in again.refusal()
 
 
 async def test_keys_are_listed_without_their_secrets(tmp_path: Path) -> None:
     secrets = [await added(tmp_path, "--project", "a"), await added(tmp_path, "--scope", "root")]
-    await keys(tmp_path, "revoke", "1")
+    await keys(tmp_path, "revoke", "1", "--yes")
     plain, as_json = await keys(tmp_path, "ls"), await keys(tmp_path, "ls", "--json")
     assert (plain.code, plain.err, as_json.code, as_json.err) == (0, "", 0, "")
     lines = [line.split("\t") for line in plain.out.splitlines()]
     assert [(line[0], line[1], *line[3:]) for line in lines] == [
-        ("1", "a", "create,read,write", "revoked"),
-        ("2", "default", "root", "active"),
+        ("1", "a", "create,read,write", "revoked", "used never", ""),
+        ("2", "default", "root", "active", "used never", ""),
     ]
     assert [row["id"] for row in as_json.rows()] == [1, 2]
-    assert [row["revoked"] is None for row in as_json.rows()] == [False, True]
+    assert [row["revoked_at"] is None for row in as_json.rows()] == [False, True]
     shown = plain.out + as_json.out
     assert [secret for secret in secrets if secret in shown or secret[8:-4] in shown] == []
 
@@ -202,7 +284,7 @@ async def test_keys_are_listed_without_their_secrets(tmp_path: Path) -> None:
 async def test_every_scope_can_be_given_and_no_other(tmp_path: Path) -> None:
     await added(tmp_path, *(word for scope in SCOPES for word in ("--scope", scope)))
     (row,) = (await keys(tmp_path, "ls", "--json")).rows()
-    assert row["scopes"] == sorted(SCOPES)
+    assert row["scopes"] == list(SCOPES)
 
 
 async def test_the_store_may_come_from_a_settings_file(tmp_path: Path) -> None:

@@ -63,6 +63,18 @@ def test_a_preset_key_that_could_be_guessed_is_refused_and_not_repeated(tmp_path
     assert ended.code == WRONG_USAGE
 
 
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [(["revoke", "1", "--yes"], "been revoked"), (["expire", "1", "now"], "expired")],
+)
+def test_a_preset_key_that_has_ended_is_refused(tmp_path: Path, end: list[str], said: str) -> None:
+    secret = chatkeep(tmp_path, "keys", "add", "--scope", "root", **BASE).out.strip()
+    assert chatkeep(tmp_path, "keys", *end, **BASE).code == 0
+    ended = chatkeep(tmp_path, "serve", **BASE, CHATKEEP_KEY=secret)
+    assert ended.refusal() == f"key has {said} in this store; preset another one"
+    assert ended.code == WRONG_USAGE
+
+
 async def test_a_port_in_use_is_refused_with_a_hint_and_costs_no_root_key(tmp_path: Path) -> None:
     with taken_port() as port:
         ended = chatkeep(tmp_path, "serve", "--port", str(port), **BASE)

@@ -45,10 +45,9 @@ HOT: dict[str, list[str]] = {
     "posting_desc": [POSTING],
     "posting_asc": [POSTING],
     "select_alias": ["SEARCH alias USING PRIMARY KEY (project=? AND id=?)"],
-    "select_key": [
-        "SEARCH api_key USING INDEX sqlite_autoindex_api_key_1 (digest=?)",
-        "SEARCH project USING INTEGER PRIMARY KEY (rowid=?)",
-    ],
+    "select_key": ["SEARCH api_key USING INDEX sqlite_autoindex_api_key_1 (digest=?)"],
+    "select_project_of": ["SEARCH project USING INTEGER PRIMARY KEY (rowid=?)"],
+    "note_key_used": ["SEARCH api_key USING INTEGER PRIMARY KEY (rowid=?)"],
     "select_claim": [CLAIM, f"{COMPLETION} LEFT-JOIN"],
     "renew_claim": [CLAIM],
     "answer_claim": [CLAIM],
@@ -57,9 +56,9 @@ HOT: dict[str, list[str]] = {
 # What may read a table from end to end, and why.
 SCANS = {
     "select_keys": "shows them all",
+    "select_projects": "shows them all",
     "keys_version": "the table has one row",
     "insert_words": "four words",
-    "all_projects": "verify reads everything",
     "ghosts_of_project": "verify reads everything",
     "built_on_at_all": "one row of an answer",
     "all_uses": "verify reads everything",

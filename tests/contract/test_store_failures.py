@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 
 import apsw
+import msgspec
 import pytest
 from support.backends import SqliteBackend
 from support.faultyvfs import Call, FaultyVfs, Kind
@@ -41,7 +42,10 @@ READS: dict[str, Use] = {
     "page": lambda store, project: store.page(project, Query()),
     "filtered page": lambda store, project: store.page(project, Query(metadata={"a": "1"})),
     "key": lambda store, project: store.key(b"digest"),
+    "key_of": lambda store, project: store.key_of(KeyId(1)),
     "keys": lambda store, project: store.keys(),
+    "project": lambda store, project: store.project("ours"),
+    "projects": lambda store, project: store.projects(),
     "keys_version": lambda store, project: store.keys_version(),
     "high_water": lambda store, project: store.high_water(),
 }
@@ -55,7 +59,15 @@ WRITES: dict[str, Use] = {
     ),
     "delete": lambda store, project: store.delete(project, name(row(place(1)))),
     "add_key": lambda store, project: store.add_key("new", b"new", "hint", READ, 0),
+    "change_key": lambda store, project: store.change_key(
+        KeyId(1), lambda key: msgspec.structs.replace(key, name="new")
+    ),
     "revoke_key": lambda store, project: store.revoke_key(KeyId(1), 0),
+    "note_used": lambda store, project: store.note_used({KeyId(1): 5}),
+    "add_project": lambda store, project: store.add_project("new", 0, lambda made: made),
+    "change_project": lambda store, project: store.change_project(
+        project.id, lambda old: msgspec.structs.replace(old, retain_days=5)
+    ),
 }
 
 

@@ -16,14 +16,18 @@ from click.testing import CliRunner
 
 from chatkeep import errors
 from chatkeep.cli import main
-from chatkeep.core.filters import LIST, MESSAGES
+from chatkeep.core.filters import KEYS, LIST, MESSAGES
 from chatkeep.core.model import SCOPES
+from chatkeep.core.projects import SETTINGS as PROJECT_SETTINGS
+from chatkeep.core.projects import Setting as ProjectSetting
 from chatkeep.settings import SAYS, UPSTREAM_SAYS, Settings, UpstreamSetting
 from chatkeep.web.routes import OPERATIONS, Operation
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
-API, CLI, SETTINGS = ((ROOT / f"docs/{name}.md").read_text() for name in ("api", "cli", "settings"))
+API, CLI, SETTINGS, KEYS_PAGE = (
+    (ROOT / f"docs/{name}.md").read_text() for name in ("api", "cli", "settings", "keys")
+)
 EXIT_CODES = "0 ok, 1 failed, 2 wrong usage, 3 some items failed, 4 not authorised, 130 interrupted"
 OUR_HEADER = re.compile(r"""["'](x-chatkeep-[a-z-]+)["']""")
 BETWEEN_SERVERS = {"x-chatkeep-hop"}  # clients neither send nor get it
@@ -63,6 +67,12 @@ def test_every_setting_of_an_upstream_is_documented(name: str) -> None:
     assert f"| {UPSTREAM_SAYS[name]} |" in SETTINGS
 
 
+@pytest.mark.parametrize("setting", PROJECT_SETTINGS, ids=lambda setting: setting.name)
+def test_every_setting_of_a_project_is_documented(setting: ProjectSetting) -> None:
+    row = f"| `{setting.name}` | {setting.kind.give} | `{setting.scope}` | {setting.says} |"
+    assert row in KEYS_PAGE
+
+
 @pytest.mark.parametrize("path", COMMANDS)
 def test_every_command_and_option_is_documented(path: str) -> None:
     shown = documented_help(path)
@@ -99,6 +109,7 @@ def test_every_operation_is_documented(operation: Operation) -> None:
 @pytest.mark.parametrize("scope", SCOPES)
 def test_every_scope_is_documented(scope: str) -> None:
     assert f"`{scope}`" in API
+    assert f"| `{scope}` |" in KEYS_PAGE
 
 
 @pytest.mark.parametrize(
@@ -106,6 +117,7 @@ def test_every_scope_is_documented(scope: str) -> None:
     [
         *(("## Listing completions", entry.name, entry.says) for entry in LIST),
         *(("## Listing messages", entry.name, entry.says) for entry in MESSAGES),
+        *(("## Listing keys", entry.name, entry.says) for entry in KEYS),
     ],
 )
 def test_every_filter_is_documented(section: str, name: str, says: str) -> None:
@@ -168,7 +180,9 @@ def test_the_generated_tables_are_current_however_wide_the_terminal(columns: str
         ("api", "operations"),
         ("api", "list_filters"),
         ("api", "message_filters"),
+        ("api", "key_filters"),
         ("api", "refusals"),
+        ("keys", "project_settings"),
     ],
 )
 def test_every_table_stands_in_its_page(page: str, table: str) -> None:

@@ -70,9 +70,11 @@ async def chatkeep_before(
     *,
     vfs: str | None = None,
     listening: socket.socket | None = None,
+    open_to: str | None = None,
     **settings: Any,
 ) -> AsyncIterator[Chatkeep]:
-    """The same in front of several upstreams; `listening` when its address must be known before."""
+    """The same in front of several upstreams; `listening` when its address must be known before,
+    `open_to` a project that needs no key."""
     given = Settings(drain_s=5, upstream=tuple(named), **settings)
     store = await open_sqlite(folder / "chatkeep.db", serving=True, vfs=vfs)
     if await store.key(keys.digest(KEY)) is None:
@@ -80,7 +82,7 @@ async def chatkeep_before(
     usable = upstreams(given, {})
     router = Router([(HttpUpstream(setting, "test-instance"), setting) for setting in usable])
     try:
-        async with running(given, store, router, instance="test-instance") as app:
+        async with running(given, store, router, instance="test-instance", open_to=open_to) as app:
             sock = listening or listen("127.0.0.1", 0)
             server = Server(app, given, signals=False)
             task = asyncio.create_task(server.serve(sockets=[sock]))

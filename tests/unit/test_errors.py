@@ -73,7 +73,7 @@ NOT_OURS = {
     "metadata without store (2024-2025; no longer refused in the 2026-08-30 probe)": "accepted",
     "empty string": "about a field that is the upstream's to check",
     "method not supported, older text": "the newer one is used",
-    "rate limit": "the upstream's",
+    "rate limit": "on tokens, which is the upstream's; ours is on requests, in the same words",
     "server error inside a stream": "the upstream's",
     "invalid function schema": "the upstream's",
 }
@@ -178,11 +178,17 @@ def test_every_refusal_can_be_raised_with_the_facts_its_text_names(kind: type[Re
     facts = {name: f"<{name}>" for name in names - {"param"}}
     error = kind("where", headers=(("retry-after", "1"),), **facts)
     assert 400 <= error.status < 600
-    assert error.type == ("server_error" if error.status >= 500 else "invalid_request_error")
+    assert error.type == type_of(error.status)
     assert str(error) == error.message
     assert all(fact in error.message for fact in facts.values())
     assert "{" not in error.message
     assert error.headers == (("retry-after", "1"),)
+
+
+def type_of(status: int) -> str:
+    if status == 429:
+        return "requests"
+    return "server_error" if status >= 500 else "invalid_request_error"
 
 
 def test_what_a_client_sent_is_not_taken_for_a_place_in_the_text() -> None:

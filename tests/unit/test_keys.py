@@ -1,6 +1,7 @@
 """API keys: what is refused, what may be shown of them, and how a request's key is found."""
 
 import string
+from collections.abc import Mapping
 from typing import cast
 
 import pytest
@@ -11,14 +12,31 @@ from chatkeep.core import keys
 from chatkeep.core.keys import Keyring, OpenDoor
 from chatkeep.core.model import SCOPES, Key, KeyId, Project, ProjectId, Scope
 from chatkeep.core.ports import Store
-from chatkeep.errors import MissingKey, Refusal, ScopeMissing, WrongKey
+from chatkeep.errors import (
+    MissingKey,
+    ProjectNotFound,
+    Refusal,
+    ScopeMissing,
+    StoreBusy,
+    WrongKey,
+)
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 PROJECT = Project(ProjectId(1), "default", b"0" * 32)
 
 
-def key(*scopes: Scope, revoked_unix: int | None = None) -> Key:
-    return Key(KeyId(1), PROJECT, "sk-ck-…", frozenset(scopes), 0, revoked_unix)
+def key(
+    *scopes: Scope, revoked_unix: int | None = None, expires_unix: int | None = None, id: int = 1
+) -> Key:
+    return Key(
+        KeyId(id),
+        PROJECT,
+        "sk-ck-…",
+        frozenset(scopes),
+        0,
+        revoked_unix,
+        expires_unix=expires_unix,
+    )
 
 
 class KeysOnly:
@@ -27,6 +45,8 @@ class KeysOnly:
     def __init__(self, known: dict[str, Key]) -> None:
         self.known = known
         self.asked = 0
+        self.noted: list[dict[KeyId, int]] = []
+        self.failing = False
 
     async def key(self, digest: bytes) -> Key | None:
         self.asked += 1
@@ -34,9 +54,27 @@ class KeysOnly:
             (self.known[secret] for secret in self.known if keys.digest(secret) == digest), None
         )
 
+    async def project(self, name: str) -> Project | None:
+        return PROJECT if name == PROJECT.name else None
 
-def ring(store: KeysOnly) -> Keyring:
-    return Keyring(cast(Store, store))
+    async def note_used(self, used: Mapping[KeyId, int]) -> None:
+        if self.failing:
+            raise StoreBusy(detail="locked")
+        self.noted.append(dict(used))
+
+
+class Hand:
+    """A clock that a test sets."""
+
+    def __init__(self, unix: float = 1000.0) -> None:
+        self.unix = unix
+
+    def __call__(self) -> float:
+        return self.unix
+
+
+def ring(store: KeysOnly, clock: Hand | None = None) -> Keyring:
+    return Keyring(cast(Store, store), clock or Hand())
 
 
 async def wrong(keyring: Keyring, secret: str) -> Refusal:
@@ -150,8 +188,83 @@ async def test_more_keys_than_are_remembered_are_all_found() -> None:
     assert store.asked == 5000
 
 
+async def test_an_expired_key_is_refused_like_an_unknown_one() -> None:
+    store = KeysOnly({"sk-ck-ended-long-ago": key("root", expires_unix=1000)})
+    expired = await wrong(ring(store), "sk-ck-ended-long-ago")
+    unknown = await wrong(ring(KeysOnly({})), "sk-ck-ended-long-ago")
+    assert (expired.message, expired.code) == (unknown.message, unknown.code)
+
+
+async def test_a_remembered_key_ends_when_the_clock_says_so() -> None:
+    store, clock = KeysOnly({"sk-ck-for-a-while": key("read", expires_unix=2000)}), Hand()
+    keyring = ring(store, clock)
+    await keyring.verify("Bearer sk-ck-for-a-while")
+    clock.unix = 1999.9
+    await keyring.verify("Bearer sk-ck-for-a-while")
+    clock.unix = 2000.0
+    await wrong(keyring, "sk-ck-for-a-while")
+    assert store.asked == 1
+
+
+async def test_a_key_read_before_a_change_is_not_remembered_after_it() -> None:
+    class ChangedMeanwhile(KeysOnly):
+        async def key(self, digest: bytes) -> Key | None:
+            found = await super().key(digest)
+            keyring.forget()
+            return found
+
+    store = ChangedMeanwhile({"sk-ck-one": key("read")})
+    keyring = ring(store)
+    await keyring.verify("Bearer sk-ck-one")
+    await keyring.verify("Bearer sk-ck-one")
+    assert store.asked == 2
+
+
+async def test_uses_are_written_only_when_asked_for_and_once() -> None:
+    store, clock = KeysOnly({"sk-ck-a": key("read"), "sk-ck-b": key("read", id=2)}), Hand()
+    keyring = ring(store, clock)
+    for unix, secret in ((1000.5, "sk-ck-a"), (1001.5, "sk-ck-b"), (1002.5, "sk-ck-a")):
+        clock.unix = unix
+        await keyring.verify(f"Bearer {secret}")
+    assert store.noted == []
+    await keyring.note_uses()
+    await keyring.note_uses()
+    assert store.noted == [{1: 1002, 2: 1001}]
+
+
+async def test_a_refused_key_was_not_used() -> None:
+    store = KeysOnly(
+        {"sk-ck-ended": key("read", expires_unix=1), "sk-ck-gone": key(revoked_unix=1)}
+    )
+    keyring = ring(store)
+    for secret in ("sk-ck-ended", "sk-ck-gone", "sk-ck-unknown"):
+        await wrong(keyring, secret)
+    await keyring.note_uses()
+    assert store.noted == []
+
+
+async def test_uses_that_could_not_be_written_are_written_later() -> None:
+    store, clock = KeysOnly({"sk-ck-a": key("read"), "sk-ck-b": key("read", id=2)}), Hand()
+    keyring = ring(store, clock)
+    await keyring.verify("Bearer sk-ck-a")
+    await keyring.verify("Bearer sk-ck-b")
+    store.failing = True
+    with pytest.raises(StoreBusy):
+        await keyring.note_uses()
+    clock.unix = 2000.0
+    await keyring.verify("Bearer sk-ck-a")
+    store.failing = False
+    await keyring.note_uses()
+    assert store.noted == [{1: 2000, 2: 1000}]
+
+
+async def test_the_open_door_needs_its_project() -> None:
+    with pytest.raises(ProjectNotFound):
+        await OpenDoor(cast(Store, KeysOnly({})), "nobody's").verify(None)
+
+
 async def test_the_open_door_lets_everybody_do_everything() -> None:
-    door = OpenDoor(PROJECT)
+    door = OpenDoor(cast(Store, KeysOnly({})), "default")
     for header in (None, "", "Basic x", "Bearer sk-ck-anything"):
         door.forget()
         holder = await door.verify(header)

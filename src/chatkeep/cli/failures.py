@@ -9,11 +9,12 @@ from typing import Any, NoReturn
 
 import click
 
-from chatkeep.errors import BadSetting, Fault, Refusal
+from chatkeep.errors import BadSetting, Fault, Refusal, UnusableValue
 
 FAILED = 1
 WRONG_USAGE = 2
 INTERRUPTED = 130
+_WRONG = (BadSetting, UnusableValue)
 
 
 class Failing(click.Group):
@@ -32,7 +33,7 @@ class Failing(click.Group):
             if "--debug" in sys.argv[1:]:
                 raise
             _say(str(error))
-            code = WRONG_USAGE if isinstance(error, BadSetting) else FAILED
+            code = WRONG_USAGE if isinstance(error, _WRONG) else FAILED
         sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -1,143 +1,157 @@
-"""`chatkeep keys`: add, list and revoke API keys, also while a server serves the store."""
+"""`chatkeep keys`: add, list, expire and revoke API keys, also while a server serves the store."""
 
-import asyncio
 import json
-import secrets
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
-from chatkeep.cli import options
-from chatkeep.core import keys as core
-from chatkeep.core.model import SCOPES, Key, KeyId, Scope
+from chatkeep.cli import accounts as opened
+from chatkeep.cli import asking, options, when
+from chatkeep.core.accounts import USUAL, Accounts, Issued, described
+from chatkeep.core.authority import OPERATOR
+from chatkeep.core.keys import digest
+from chatkeep.core.model import SCOPES, Key, Scope
 from chatkeep.core.ports import Store
-from chatkeep.errors import Fault
+from chatkeep.errors import Fault, KeyNotFound, ProjectNotFound
 
-T = TypeVar("T")
-
-DEFAULT_SCOPES: tuple[Scope, ...] = ("create", "read", "write")
+FIRST_PROJECT = "default"
 
 
 @click.group()
 def keys() -> None:
-    """API keys: add, ls, revoke."""
+    """API keys: add, ls, expire, revoke."""
 
 
 @keys.command()
-@click.option("--project", default="default", show_default=True, help="Made when it is new.")
+@click.option("--project", default=FIRST_PROJECT, show_default=True, help="Made when it is new.")
 @click.option(
     "--scope",
     "scopes",
     multiple=True,
     type=click.Choice(SCOPES),
-    default=DEFAULT_SCOPES,
+    default=USUAL,
     show_default=True,
     help="What the key may do; may be given several times.",
 )
+@click.option("--name", default="", help="What it is for, to know it by.")
+@click.option("--expires", metavar=when.METAVAR, default="never", help=when.HELP)
 @options.store
 @options.config
 @options.json_output
 def add(
     project: str,
     scopes: tuple[Scope, ...],
+    name: str,
+    expires: str,
     store: str | None,
     config: Path | None,
     json_output: bool,
 ) -> None:
     """Add a key and print it; it is shown only now."""
-    secret = core.new_secret(secrets.token_bytes)
+    expires_unix = when.unix(expires, int(time.time()))
+    given = {"name": name, "scopes": list(scopes), "expires_at": expires_unix}
 
-    async def act(opened: Store) -> Key:
-        return await opened.add_key(
-            _project(project),
-            core.digest(secret),
-            core.masked(secret),
-            frozenset(scopes),
-            int(time.time()),
-        )
+    async def act(accounts: Accounts, _: Store) -> Issued:
+        try:
+            await accounts.project(OPERATOR, project)
+        except ProjectNotFound:
+            await accounts.create_project(OPERATOR, {"name": project})
+        return await accounts.create_key(OPERATOR, project, given)
 
-    key = _with_store(store, config, act)
+    issued = opened.using(store, config, act, create=True)
     if json_output:
-        click.echo(json.dumps({"key": secret, **_described(key)}))
+        click.echo(json.dumps({"key": issued.secret, **described(issued.key)}))
     else:
-        click.echo(secret)
+        click.echo(issued.secret)
 
 
 @keys.command("ls")
+@click.option("--project", help="Only keys of this project.")
 @options.store
 @options.config
 @options.json_output
-def list_keys(store: str | None, config: Path | None, json_output: bool) -> None:
-    """List all keys, without their secrets."""
-    found = _with_store(store, config, lambda opened: opened.keys())
+def list_keys(
+    project: str | None, store: str | None, config: Path | None, json_output: bool
+) -> None:
+    """List keys, ended ones included, without their secrets."""
+    pairs = [] if project is None else [("project", project)]
+    found = opened.using(store, config, lambda accounts, _: accounts.keys(OPERATOR, pairs))
     for key in found:
-        described = _described(key)
-        if json_output:
-            click.echo(json.dumps(described))
-        else:
-            ended = "revoked" if key.revoked_unix else "active"
-            scopes = ",".join(sorted(key.scopes))
-            click.echo(f"{key.id}\t{key.project.name}\t{key.hint}\t{scopes}\t{ended}")
+        click.echo(json.dumps(described(key)) if json_output else _line(key))
 
 
 @keys.command()
 @click.argument("key")
+@click.argument("ends", metavar=when.METAVAR)
 @options.store
 @options.config
 @options.json_output
-def revoke(key: str, store: str | None, config: Path | None, json_output: bool) -> None:
-    """Revoke a key: KEY is its number in `keys ls`, or the key itself."""
-    revoked = _with_store(store, config, lambda opened: _revoke(opened, key))
+def expire(key: str, ends: str, store: str | None, config: Path | None, json_output: bool) -> None:
+    """Set when a key ends: WHEN is 30d, 12h, 2027-01-31, now or never."""
+    expires_unix = when.unix(ends, int(time.time()))
+
+    async def act(accounts: Accounts, store: Store) -> Key:
+        found = await _active(accounts, store, key)
+        return await accounts.change_key(OPERATOR, str(found.id), {"expires_at": expires_unix})
+
+    changed = opened.using(store, config, act)
     if json_output:
-        click.echo(json.dumps({"id": revoked, "revoked": True}))
+        click.echo(json.dumps(described(changed)))
     else:
-        click.echo(f"revoked key {revoked}", err=True)
+        click.echo(f"key {changed.id} expires: {when.shown(changed.expires_unix)}", err=True)
 
 
-async def _revoke(store: Store, given: str) -> KeyId:
-    if given.isdecimal() and len(given) < 19:
-        id = KeyId(int(given))
+@keys.command()
+@click.argument("key")
+@options.yes
+@options.store
+@options.config
+@options.json_output
+def revoke(key: str, yes: bool, store: str | None, config: Path | None, json_output: bool) -> None:
+    """Revoke a key, for good: KEY is its number in `keys ls`, or the key itself."""
+
+    async def act(accounts: Accounts, store: Store) -> Key:
+        found = await _active(accounts, store, key)
+        who = f" ({found.name})" if found.name else ""
+        what = f"key {found.id}{who} of project {found.project.name} ends for good"
+        asking.confirm(what, yes=yes)
+        return await accounts.revoke_key(OPERATOR, str(found.id))
+
+    revoked = opened.using(store, config, act)
+    if json_output:
+        click.echo(json.dumps(described(revoked)))
     else:
-        found = await store.key(core.digest(given))
-        if found is None:
-            raise Fault("there is no such key; `chatkeep keys ls` lists them")
-        id = found.id
-    if not await store.revoke_key(id, int(time.time())):
-        raise Fault(f"there is no active key {id}; `chatkeep keys ls` lists them")
-    return id
+        click.echo(f"revoked key {revoked.id}", err=True)
 
 
-def _with_store(store: str | None, config: Path | None, act: Callable[[Store], Awaitable[T]]) -> T:
-    from chatkeep.settings import load
-    from chatkeep.store import open_store
+def _line(key: Key) -> str:
+    scopes = ",".join(scope for scope in SCOPES if scope in key.scopes)
+    used = f"used {when.shown(key.last_used_unix)}"
+    columns = (str(key.id), key.project.name, key.hint, scopes, _state(key), used, key.name)
+    return "\t".join(columns)
 
-    async def run() -> T:
-        opened = await open_store(load({"store": store}, file=config).store)
+
+def _state(key: Key) -> str:
+    if key.revoked_unix is not None:
+        return "revoked"
+    ends = key.expires_unix
+    if ends is None:
+        return "active"
+    return f"{'expired' if ends <= time.time() else 'until'} {when.shown(ends)}"
+
+
+async def _active(accounts: Accounts, store: Store, given: str) -> Key:
+    """The key meant by its number or by itself."""
+    if given.isdecimal():
         try:
-            return await act(opened)
-        finally:
-            await opened.aclose()
-
-    return asyncio.run(run())
-
-
-def _project(name: str) -> str:
-    if not name.strip() or len(name) > 64 or not name.isprintable():
-        raise click.BadParameter(
-            "give a name of 1 to 64 printable characters", param_hint="project"
-        )
-    return name
-
-
-def _described(key: Key) -> dict[str, object]:
-    return {
-        "id": key.id,
-        "project": key.project.name,
-        "hint": key.hint,
-        "scopes": sorted(key.scopes),
-        "created": key.created_unix,
-        "revoked": key.revoked_unix,
-    }
+            found = await accounts.key(OPERATOR, given)
+        except KeyNotFound:
+            found = None
+    else:
+        found = await store.key(digest(given))
+    if found is None or found.revoked_unix is not None:
+        number = given if found is None else found.id
+        which = f"active key {number}" if given.isdecimal() or found else "such key"
+        raise Fault(f"there is no {which}; `chatkeep keys ls` lists them")
+    return found

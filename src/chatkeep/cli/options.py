@@ -24,5 +24,9 @@ def config(command: F) -> F:
     )(command)
 
 
+def yes(command: F) -> F:
+    return click.option("--yes", is_flag=True, help="Do it without asking.")(command)
+
+
 def json_output(command: F) -> F:
     return click.option("--json", "json_output", is_flag=True, help="Print JSON.")(command)

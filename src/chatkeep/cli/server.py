@@ -10,7 +10,7 @@ import click
 from chatkeep.cli.banner import Ready, text
 from chatkeep.cli.choosing import Chosen, choose
 from chatkeep.core import keys
-from chatkeep.core.model import Key, Scope
+from chatkeep.core.model import Scope
 from chatkeep.core.ports import Store
 from chatkeep.errors import BadSetting, Fault
 from chatkeep.settings import Settings
@@ -19,6 +19,7 @@ from chatkeep.web.app import running
 from chatkeep.web.server import Server, address, listen
 
 _PRESET_MIN = 16
+_FIRST_PROJECT = "default"
 
 
 async def run(settings: Settings) -> None:
@@ -39,7 +40,7 @@ async def _serve(settings: Settings, store: Store, chosen: Chosen, instance: str
     listening = listen(settings.host, settings.port)
     # Only now, when nothing can go wrong any more: it is shown once.
     root_key = await _first_key(settings, store)
-    open_to = (await _owner(store)).project if settings.no_auth else None
+    open_to = await _opened(store) if settings.no_auth else None
     async with running(
         settings, store, chosen.upstreams, instance=instance, open_to=open_to
     ) as app:
@@ -84,17 +85,18 @@ async def _preset(secret: str, store: Store) -> None:
         await _add_root(secret, store)
     elif known.revoked_unix is not None:
         raise BadSetting("key has been revoked in this store; preset another one")
+    elif known.expires_unix is not None and known.expires_unix <= time.time():
+        raise BadSetting("key has expired in this store; preset another one")
 
 
 async def _add_root(secret: str, store: Store) -> None:
     root: frozenset[Scope] = frozenset({"root"})
     hint = keys.masked(secret)
-    await store.add_key("default", keys.digest(secret), hint, root, int(time.time()))
+    await store.add_key(_FIRST_PROJECT, keys.digest(secret), hint, root, int(time.time()))
 
 
-async def _owner(store: Store) -> Key:
-    """A key of the default project, which the first start made."""
-    for key in await store.keys():
-        if key.project.name == "default":
-            return key
-    raise Fault("the store has no project 'default'; make one with: chatkeep keys add")
+async def _opened(store: Store) -> str:
+    """The project of --no-auth, which the first start made."""
+    if await store.project(_FIRST_PROJECT) is None:
+        raise Fault("the store has no project 'default'; make one with: chatkeep keys add")
+    return _FIRST_PROJECT

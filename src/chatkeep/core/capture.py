@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from chatkeep.core import headers as wire
-from chatkeep.core import jsonspan
+from chatkeep.core import jsonspan, permitted
 from chatkeep.core.answerid import renamed
 from chatkeep.core.calling import (
     Answered,
@@ -88,7 +88,8 @@ class Capture:
                 model=route.model,
             )
 
-        return await self._caller.send(call, PATH, self._upstreams.routes(request.model), body_for)
+        routes = permitted.routes(self._upstreams, call.key.project, request.model)
+        return await self._caller.send(call, PATH, routes, body_for)
 
     async def _plain(self, draft: Draft, answered: Answered) -> Reply:
         answer = answered.answer

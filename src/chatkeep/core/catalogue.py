@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from chatkeep.core import jsonspan
+from chatkeep.core import jsonspan, permitted
 from chatkeep.core.calling import read_whole
+from chatkeep.core.model import Project
 from chatkeep.core.ports import Upstream, Upstreams
 from chatkeep.core.stored import fields
 from chatkeep.errors import ModelNotFound, Refusal, UpstreamFailed, UpstreamTimeout
@@ -26,28 +27,34 @@ class Health(Struct, frozen=True):
 
 
 class Catalogue:
-    """What can be asked for: of each upstream the models that are routed to it."""
+    """What can be asked for: of each upstream the models that are routed to it.
+
+    A `project` sees the upstreams it may use; without one all are seen.
+    """
 
     def __init__(self, upstreams: Upstreams) -> None:
         self._upstreams = upstreams
 
-    async def list(self) -> bytes:
+    async def list(self, project: Project | None = None) -> bytes:
         """The list envelope. An upstream that does not answer is left out while another does."""
-        return b'{"object":"list","data":[%s]}' % b",".join((await self._models()).values())
+        return b'{"object":"list","data":[%s]}' % b",".join((await self._models(project)).values())
 
-    async def retrieve(self, model: str) -> bytes:
+    async def retrieve(self, model: str, project: Project | None = None) -> bytes:
         """Raises ModelNotFound."""
-        found = (await self._models()).get(model)
+        found = (await self._models(project)).get(model)
         if found is None:
             raise ModelNotFound("model", model=model)
         return found
 
-    async def health(self, monotonic: Callable[[], float]) -> Sequence[Health]:
+    async def health(
+        self, monotonic: Callable[[], float], project: Project | None = None
+    ) -> Sequence[Health]:
         """All upstreams asked at once, in their order; `monotonic` counts seconds."""
-        return await asyncio.gather(*(_health(one, monotonic) for one in self._upstreams.all()))
+        asked = permitted.those(self._upstreams, project)
+        return await asyncio.gather(*(_health(one, monotonic) for one in asked))
 
-    async def _models(self) -> dict[str, bytes]:
-        asked = self._upstreams.all()
+    async def _models(self, project: Project | None) -> dict[str, bytes]:
+        asked = permitted.those(self._upstreams, project)
         answers = await asyncio.gather(*map(_models_of, asked), return_exceptions=True)
         merged: dict[str, bytes] = {}
         failures: list[BaseException] = []
@@ -56,9 +63,9 @@ class Catalogue:
                 failures.append(answer)
                 continue
             for name, model in answer.items():
-                if self._upstreams.routes(name)[0].upstream is upstream:
+                if permitted.serves(upstream, self._upstreams, project, name):
                     merged.setdefault(name, model)
-        if len(failures) == len(asked):
+        if failures and len(failures) == len(asked):
             raise failures[0]
         return merged
 

@@ -22,7 +22,7 @@ from chatkeep.errors import (
 
 Pairs = Iterable[tuple[str, str]]
 Parameter = Literal[
-    "model", "metadata", "created_after", "created_before", "after", "limit", "order"
+    "model", "metadata", "created_after", "created_before", "after", "limit", "order", "project"
 ]
 
 MAX_LIMIT = 100
@@ -132,6 +132,9 @@ MESSAGES: tuple[Filter, ...] = (
         "In the request's order (asc) or reversed (desc).",
     ),
 )
+KEYS: tuple[Filter, ...] = (
+    Filter("project", _text, {"type": "string"}, "Keys of the project with this name."),
+)
 
 
 class ListQuery(Struct, frozen=True):
@@ -152,6 +155,10 @@ class MessageQuery(Struct, frozen=True):
     order: Order = "asc"
 
 
+class KeyQuery(Struct, frozen=True):
+    project: str | None = None
+
+
 def list_query(pairs: Pairs) -> ListQuery:
     """Raises UnknownParameter, DuplicateParameter and what the values are refused with."""
     return ListQuery(**_read(LIST, pairs))
@@ -159,6 +166,10 @@ def list_query(pairs: Pairs) -> ListQuery:
 
 def message_query(pairs: Pairs) -> MessageQuery:
     return MessageQuery(**_read(MESSAGES, pairs))
+
+
+def key_query(pairs: Pairs) -> KeyQuery:
+    return KeyQuery(**_read(KEYS, pairs))
 
 
 def _read(table: Sequence[Filter], pairs: Pairs) -> dict[str, Any]:

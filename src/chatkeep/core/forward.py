@@ -2,7 +2,7 @@
 
 import re
 
-from chatkeep.core import jsonspan
+from chatkeep.core import jsonspan, permitted
 from chatkeep.core.calling import Call, Caller, Reply
 from chatkeep.core.ports import Route, Upstreams
 from chatkeep.errors import Refusal
@@ -26,7 +26,7 @@ class Forward:
 
     async def call(self, call: Call, path: str) -> Reply:
         """Raises what reaching the upstream fails with."""
-        routes = self._upstreams.routes(_model(call))
+        routes = permitted.routes(self._upstreams, call.key.project, _model(call))
         answered = await self._caller.send(call, path, routes, lambda route: _body(call, route))
         return self._caller.passed(call, answered, None)
 

@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Callable
 
-from chatkeep.core.model import Key, KeyId, Project, Scope
-from chatkeep.core.ports import Store
-from chatkeep.errors import MissingKey, ScopeMissing, WrongKey
+from chatkeep.core.model import Key, KeyId, Scope
+from chatkeep.core.ports import AccountStore
+from chatkeep.errors import MissingKey, ProjectNotFound, ScopeMissing, WrongKey
 
 PREFIX = "sk-ck-"
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -54,12 +54,16 @@ def allow(key: Key, scope: Scope) -> None:
 class Keyring:
     """Finds the key of a request, from memory when it was seen since the last `forget`.
 
-    Keys are looked up by digest, so neither look-up's time tells anything of the secret.
+    Keys are looked up by digest, so neither look-up's time tells anything of the secret. When keys
+    were used is remembered here, and written by `note_uses` only.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: AccountStore, unix: Callable[[], float]) -> None:
         self._store = store
+        self._unix = unix
         self._known: dict[bytes, Key] = {}
+        self._forgotten = 0
+        self._used: dict[KeyId, float] = {}
 
     async def verify(self, authorization: str | None) -> Key:
         """Raises MissingKey, WrongKey."""
@@ -67,14 +71,32 @@ class Keyring:
         hashed = digest(secret)
         key = self._known.get(hashed)
         if key is None:
+            forgotten = self._forgotten
             key = await self._store.key(hashed)
             if key is None or key.revoked_unix is not None:
                 raise WrongKey(masked=masked(secret))
-            self._remember(hashed, key)
+            if forgotten == self._forgotten:  # else it may have changed since it was read
+                self._remember(hashed, key)
+        now = self._unix()
+        if key.expires_unix is not None and key.expires_unix <= now:
+            raise WrongKey(masked=masked(secret))
+        self._used[key.id] = now
         return key
 
     def forget(self) -> None:
         self._known.clear()
+        self._forgotten += 1
+
+    async def note_uses(self) -> None:
+        """Writes when keys were used since the last time. What fails is tried again then."""
+        used, self._used = self._used, {}
+        if not used:
+            return
+        try:
+            await self._store.note_used({key: int(unix) for key, unix in used.items()})
+        except BaseException:
+            self._used = {**used, **self._used}
+            raise
 
     def _remember(self, hashed: bytes, key: Key) -> None:
         if len(self._known) >= _CACHED:
@@ -85,11 +107,21 @@ class Keyring:
 class OpenDoor:
     """Stands in for the keyring under --no-auth: whoever comes has the root key's rights."""
 
-    def __init__(self, project: Project) -> None:
-        self._key = Key(KeyId(0), project, "no-auth", frozenset({"root"}), 0)
+    def __init__(self, store: AccountStore, project: str) -> None:
+        self._store = store
+        self._project = project
+        self._key: Key | None = None
 
     async def verify(self, authorization: str | None) -> Key:
+        if self._key is None:
+            project = await self._store.project(self._project)
+            if project is None:
+                raise ProjectNotFound(name=self._project)
+            self._key = Key(KeyId(0), project, "no-auth", frozenset({"root"}), 0)
         return self._key
 
     def forget(self) -> None:
+        self._key = None
+
+    async def note_uses(self) -> None:
         pass

@@ -17,12 +17,24 @@ SCOPES: tuple[Scope, ...] = ("create", "read", "write", "admin", "root")
 
 
 class Project(Struct, frozen=True):
-    """One tenant. `secret` keys its hashes, so that equal content of two projects never meets."""
+    """One tenant. `secret` keys its hashes, so that equal content of two projects never meets.
+
+    From `store_by_default` on its settings, which core/projects.py describes.
+    """
 
     id: ProjectId
     name: str
     secret: bytes
+    created_unix: int = 0
     store_by_default: bool = False
+    full_text: bool = True
+    retain_days: int | None = None
+    retain_body_days: int | None = None
+    upstreams: tuple[str, ...] | None = None
+    max_concurrent: int | None = None
+    requests_per_minute: int | None = None
+    key_max_concurrent: int | None = None
+    key_requests_per_minute: int | None = None
 
 
 class Key(Struct, frozen=True):
@@ -34,6 +46,9 @@ class Key(Struct, frozen=True):
     scopes: frozenset[Scope]
     created_unix: int
     revoked_unix: int | None = None
+    name: str = ""
+    expires_unix: int | None = None
+    last_used_unix: int | None = None
 
 
 class Usage(Struct, frozen=True):

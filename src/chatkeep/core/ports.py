@@ -7,7 +7,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from chatkeep.core.ids import Name, Seq
-from chatkeep.core.model import Key, KeyId, Page, Project, Query, Row, Scope, Status, Stored
+from chatkeep.core.model import (
+    Key,
+    KeyId,
+    Page,
+    Project,
+    ProjectId,
+    Query,
+    Row,
+    Scope,
+    Status,
+    Stored,
+)
 from chatkeep.core.record import Record, Request
 
 Headers = Sequence[tuple[str, str]]
@@ -96,7 +107,67 @@ class ClaimState(NamedTuple):
     answered: Name | None = None
 
 
-class Store(Protocol):
+class AccountStore(Protocol):
+    """Keeps projects and keys; the rules of `Store` hold. `change` may raise a Refusal."""
+
+    async def project(self, name: str) -> Project | None: ...
+
+    async def projects(self) -> list[Project]: ...
+
+    async def add_project(
+        self, name: str, now_unix: int, change: Callable[[Project], Project]
+    ) -> Project | None:
+        """A new project with the settings `change` gives it; None when the name is taken."""
+        ...
+
+    async def change_project(
+        self, project: ProjectId, change: Callable[[Project], Project]
+    ) -> Project | None:
+        """Sets the settings to what `change` makes of the locked row's."""
+        ...
+
+    async def key(self, digest: bytes) -> Key | None:
+        """The key with this digest of its secret, ended ones included."""
+        ...
+
+    async def key_of(self, id: KeyId, project: ProjectId | None = None) -> Key | None:
+        """The key with this number, in the project if one is given."""
+        ...
+
+    async def keys(self) -> list[Key]: ...
+
+    async def add_key(
+        self,
+        project: str,
+        digest: bytes,
+        hint: str,
+        scopes: frozenset[Scope],
+        now_unix: int,
+        *,
+        name: str = "",
+        expires_unix: int | None = None,
+    ) -> Key:
+        """Adds a key to the project of that name, which is created when there is none."""
+        ...
+
+    async def change_key(self, key: KeyId, change: Callable[[Key], Key]) -> Key | None:
+        """Sets a key's name and expiry to what `change` makes of the locked row's."""
+        ...
+
+    async def revoke_key(self, key: KeyId, now_unix: int) -> bool:
+        """False when there is no such key."""
+        ...
+
+    async def note_used(self, used: Mapping[KeyId, int]) -> None:
+        """When keys were last used. No change that `keys_version` tells of."""
+        ...
+
+    async def keys_version(self) -> int:
+        """A number that differs after any change of keys or projects, by whatever process."""
+        ...
+
+
+class Store(AccountStore, Protocol):
     """Keeps completions, projects and keys. A write has been committed when its await returns.
 
     Raises `StoreBusy` when it cannot take more now and `StoreFailed` when the write failed; then
@@ -161,26 +232,6 @@ class Store(Protocol):
     async def delete(self, project: Project, name: Name) -> bool: ...
 
     async def page(self, project: Project, query: Query) -> Page: ...
-
-    async def key(self, digest: bytes) -> Key | None:
-        """The key with this digest of its secret, revoked ones included."""
-        ...
-
-    async def keys(self) -> list[Key]: ...
-
-    async def add_key(
-        self, project: str, digest: bytes, hint: str, scopes: frozenset[Scope], now_unix: int
-    ) -> Key:
-        """Adds a key to the project of that name, which is created when there is none."""
-        ...
-
-    async def revoke_key(self, key: KeyId, now_unix: int) -> bool:
-        """False when there is no such key."""
-        ...
-
-    async def keys_version(self) -> int:
-        """A number that differs after any change of keys or projects, by whatever process."""
-        ...
 
     async def aclose(self) -> None: ...
 

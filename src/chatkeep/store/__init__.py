@@ -4,18 +4,21 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from chatkeep.core.ports import Store
-from chatkeep.errors import BadSetting
+from chatkeep.errors import BadSetting, StoreUnreadable
 
 
-async def open_store(url: str, *, serving: bool = False) -> Store:
-    """The open store, created when it is not there.
+async def open_store(url: str, *, serving: bool = False, existing: bool = False) -> Store:
+    """The open store, created when it is not there, unless it must be `existing`.
 
     `serving` claims it for this process: raises StoreLocked when another one serves it.
     Raises BadSetting for a URL that names no store, StoreUnreadable when it cannot be opened.
     """
     from chatkeep.store.sqlite import open_sqlite
 
-    return await open_sqlite(sqlite_path(url), serving=serving)
+    path = sqlite_path(url)
+    if existing and not path.exists():
+        raise StoreUnreadable(f"there is no store {path}; give the one you mean with --store")
+    return await open_sqlite(path, serving=serving)
 
 
 def sqlite_path(url: str) -> Path:

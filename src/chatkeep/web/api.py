@@ -54,10 +54,11 @@ class Api:
         return json(await self._library.messages(request.key.project, id, request.query()))
 
     async def list_models(self, request: Request) -> Whole:
-        return json(await self._catalogue.list())
+        return json(await self._catalogue.list(request.key.project))
 
     async def retrieve_model(self, request: Request) -> Whole:
-        return json(await self._catalogue.retrieve(request.parameter("model")))
+        model = request.parameter("model")
+        return json(await self._catalogue.retrieve(model, request.key.project))
 
     async def _call(self, request: Request) -> Call:
         body = await request.body(self._max_body)

@@ -8,10 +8,10 @@ import time
 from collections.abc import AsyncIterator
 
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from chatkeep.core.accounts import Accounts
 from chatkeep.core.calling import Caller
 from chatkeep.core.capture import Capture
 from chatkeep.core.catalogue import Catalogue
@@ -21,10 +21,10 @@ from chatkeep.core.ids import Sequencer
 from chatkeep.core.keeping import Clock, Keeper
 from chatkeep.core.keys import Keyring, OpenDoor
 from chatkeep.core.library import Library
-from chatkeep.core.model import Project
 from chatkeep.core.ports import Store, Upstreams
 from chatkeep.errors import Refusal
 from chatkeep.settings import Settings
+from chatkeep.web.accounts import AccountRoutes
 from chatkeep.web.api import Api
 from chatkeep.web.guard import Endpoint, Guard
 from chatkeep.web.keep import Keep
@@ -34,7 +34,8 @@ from chatkeep.web.routes import OPERATIONS, Operation
 from chatkeep.web.wire import EXPOSED_HEADERS
 
 KEYS_CHECKED_EVERY_S = 0.5
-LOOPBACK_NAMES = ("127.0.0.1", "localhost")
+USES_NOTED_EVERY_S = 60.0
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 SYSTEM_CLOCK = Clock(unix=time.time, monotonic=time.monotonic)
 
 _log = logging.getLogger("chatkeep")
@@ -47,11 +48,12 @@ async def running(
     upstreams: Upstreams,
     *,
     instance: str,
-    open_to: Project | None = None,
+    open_to: str | None = None,
 ) -> AsyncIterator[ASGIApp]:
     """The application, with what it does beside requests; on leaving, nothing is left unwritten.
 
-    `instance` names this server to itself; `open_to` is the project everybody may use (--no-auth).
+    `instance` names this server to itself; `open_to` is the name of the project everybody may use
+    (--no-auth).
     """
     sequencer = Sequencer(store.node, await store.high_water(), secrets.randbelow)
     metrics = Metrics()
@@ -59,26 +61,35 @@ async def running(
     idempotency = Idempotency(store, SYSTEM_CLOCK.unix, secrets.token_bytes)
     caller = Caller(settings.on_disconnect)
     capture = Capture(caller, upstreams, keeper, idempotency, settings.max_answer_bytes)
-    door = Keyring(store) if open_to is None else OpenDoor(open_to)
+    unix = SYSTEM_CLOCK.unix
+    door = Keyring(store, unix) if open_to is None else OpenDoor(store, open_to)
     library, catalogue = Library(store), Catalogue(upstreams)
     forward = Forward(caller, upstreams)
     endpoints = (
         Api(capture, forward, library, catalogue, settings.max_body_bytes),
         Keep(library, catalogue),
+        AccountRoutes(
+            Accounts(store, unix, secrets.token_bytes, door.forget), settings.max_body_bytes
+        ),
         Operations(store, metrics, settings.root_path),
     )
     guard = Guard(door, SYSTEM_CLOCK, secrets.token_bytes, metrics, instance)
-    watching = asyncio.create_task(_forget_on_change(store, door))
+    watching = [
+        asyncio.create_task(_forget_on_change(store, door)),
+        asyncio.create_task(_note_uses(door)),
+    ]
     try:
         app: ASGIApp = _router(guard, endpoints)
         if open_to is not None:
             # Else any web page could reach it under a name of its own that leads to this machine.
-            app = TrustedHostMiddleware(app, LOOPBACK_NAMES, www_redirect=False)
+            app = guard.only_for(LOOPBACK_NAMES, app)
         yield _at_edge(app, settings)
     finally:
-        watching.cancel()
+        for task in watching:
+            task.cancel()
         await guard.end()
         await keeper.drain()
+        await _noted(door)
 
 
 def _at_edge(app: ASGIApp, settings: Settings) -> ASGIApp:
@@ -87,7 +98,7 @@ def _at_edge(app: ASGIApp, settings: Settings) -> ASGIApp:
         app = CORSMiddleware(
             app,
             allow_origins=settings.cors_origins,
-            allow_methods=("GET", "POST", "DELETE"),
+            allow_methods=("GET", "POST", "PATCH", "DELETE"),
             allow_headers=("*",),
             expose_headers=EXPOSED_HEADERS,
         )
@@ -134,3 +145,17 @@ async def _forget_on_change(store: Store, door: Keyring | OpenDoor) -> None:
                 door.forget()
             seen = version
         await asyncio.sleep(KEYS_CHECKED_EVERY_S)
+
+
+async def _note_uses(door: Keyring | OpenDoor) -> None:
+    """Now and then, writes when keys were last used."""
+    while True:
+        await asyncio.sleep(USES_NOTED_EVERY_S)
+        await _noted(door)
+
+
+async def _noted(door: Keyring | OpenDoor) -> None:
+    try:
+        await door.note_uses()
+    except Refusal as error:
+        _log.warning("the last use of keys could not be written", extra={"error": error.message})

@@ -5,12 +5,13 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatkeep.core.calling import Reply, Whole
 from chatkeep.core.headers import HOP
 from chatkeep.core.keeping import Clock
 from chatkeep.core.keys import allow
+from chatkeep.core.limits import Limits
 from chatkeep.core.model import Key
 from chatkeep.errors import (
     ClientLeft,
@@ -19,11 +20,12 @@ from chatkeep.errors import (
     Refusal,
     ServerError,
     UnknownUrl,
+    WrongHost,
 )
 from chatkeep.web.metrics import Metrics
-from chatkeep.web.request import Request
+from chatkeep.web.request import Request, host_of
 from chatkeep.web.routes import Operation
-from chatkeep.web.wire import Sender, refused, request_id_header
+from chatkeep.web.wire import Sender, limited, refused, request_id_header
 
 Endpoint = Callable[[Request], Awaitable[Reply]]
 
@@ -46,6 +48,7 @@ class Guard:
         instance: str,
     ) -> None:
         self._door = door
+        self._limits = Limits(clock.monotonic)
         self._clock = clock
         self._token_bytes = token_bytes
         self._metrics = metrics
@@ -64,9 +67,27 @@ class Guard:
 
     async def unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a URL that is none of ours."""
+        await self._refusing(
+            scope, receive, send, lambda one: UnknownUrl(method=one.method, path=one.path)
+        )
 
+    def only_for(self, names: tuple[str, ...], app: ASGIApp) -> ASGIApp:
+        """Lets those requests through whose Host is one of the names."""
+
+        async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+            host = host_of(scope)
+            if host in names:
+                await app(scope, receive, send)
+            else:
+                await self._refusing(scope, receive, send, lambda _: WrongHost(host=repr(host)))
+
+        return checked
+
+    async def _refusing(
+        self, scope: Scope, receive: Receive, send: Send, error: Callable[[Request], Refusal]
+    ) -> None:
         async def refuse(request: Request) -> Whole:
-            raise UnknownUrl(method=request.method, path=request.path)
+            raise error(request)
 
         if scope["type"] == "http":
             await self.run(scope, receive, send, "unknown", None, refuse)
@@ -116,6 +137,8 @@ class Guard:
         except Exception:  # noqa: BLE001  # the outermost edge
             _log.exception("a request failed", extra=_named(request))
             answer = refused(ServerError())
+        if request.rate:
+            answer = limited(answer, request.rate)
         try:
             await sender.answer(answer)
         except Exception:  # noqa: BLE001  # the outermost edge
@@ -129,6 +152,10 @@ class Guard:
             raise LoopDetected(upstream=request.headers.get("host", ""))
         request.key = await self._door.verify(request.headers.get("authorization"))
         allow(request.key, operation.scope)
+        granted = self._limits.enter(request.key) if operation.forwards else None
+        if granted is not None:
+            request.cleanup.append(granted.end)
+            request.rate = granted.headers
 
     def _log_request(self, request: Request, route: str, status: int, seconds: float) -> None:
         extra = {"route": route, "method": request.method, "status": status}

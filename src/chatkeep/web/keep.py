@@ -27,4 +27,5 @@ class Keep:
         return json(await self._library.raw_answer(request.key.project, id))
 
     async def list_upstreams(self, request: Request) -> Whole:
-        return json(msgspec.json.encode({"data": await self._catalogue.health(time.monotonic)}))
+        found = await self._catalogue.health(time.monotonic, request.key.project)
+        return json(msgspec.json.encode({"data": found}))

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope
 
 from chatkeep.core.departure import Departure
 from chatkeep.core.model import Key
+from chatkeep.core.ports import Headers
 from chatkeep.errors import BodyTooLarge, ClientLeft, MalformedRequest, UnsupportedCoding
 
 _MAX_PARAMETERS = 200
@@ -19,7 +20,8 @@ _WATCHED_AFTER_S = 0.01
 class Request:
     """What was asked, by whom. `headers` are lower case, the first of a repeated name.
 
-    `key` is set by the guard on routes that need one; it calls `cleanup` when all is done.
+    `key` is set by the guard on routes that need one; it calls `cleanup` when all is done, and
+    adds `rate` to the answer.
     """
 
     key: Key
@@ -30,6 +32,7 @@ class Request:
         self.request_id = request_id
         self.departure = Departure()
         self.cleanup: list[Callable[[], object]] = []
+        self.rate: Headers = ()
         self.headers = _headers(scope)
 
     @property
@@ -101,6 +104,13 @@ class Request:
                 raise BodyTooLarge(limit=limit)
             more = message.get("more_body", False)
         return b"".join(pieces)
+
+
+def host_of(scope: Scope) -> str:
+    """The Host's name in lower case, without its port; empty when there is none."""
+    host = _headers(scope).get("host", "").strip().lower()
+    name, bracket, _ = host.partition("]")
+    return name + bracket if bracket else host.partition(":")[0]
 
 
 def _headers(scope: Scope) -> dict[str, str]:

@@ -7,10 +7,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from chatkeep.core.filters import LIST, MESSAGES, Filter
+from chatkeep.core.filters import KEYS, LIST, MESSAGES, Filter
 from chatkeep.core.model import Scope
 
-Method = Literal["GET", "POST", "DELETE"]
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
 
 class Operation(Struct, frozen=True):
@@ -38,6 +38,10 @@ class Operation(Struct, frozen=True):
 COMPLETIONS = "/v1/chat/completions"
 COMPLETION = COMPLETIONS + "/{completion_id}"
 KEEP_COMPLETION = "/keep/v1/completions/{completion_id}"
+KEEP_KEYS = "/keep/v1/keys"
+KEEP_KEY = KEEP_KEYS + "/{key_id}"
+KEEP_PROJECTS = "/keep/v1/projects"
+KEEP_PROJECT = KEEP_PROJECTS + "/{project}"
 
 # What people use who point one base_url at us: model calls, and nothing that shows the upstream's
 # account. Forwarded as they are, never stored.
@@ -65,7 +69,7 @@ def _forwarded(path: str) -> Operation:
         "Forwarded to the upstream of its model; never stored.",
         "Anything",
         request="Anything",
-        refusals=(413, 415, 502, 504),
+        refusals=(404, 413, 415, 429, 502, 504),
         media="*/*",
         request_media="*/*",
         forwards=True,
@@ -81,7 +85,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Create a chat completion; with store: true it is kept.",
         "Completion",
         request="CreateCompletion",
-        refusals=(400, 409, 413, 415, 502, 504),
+        refusals=(400, 404, 409, 413, 415, 429, 502, 504),
         forwards=True,
     ),
     Operation(
@@ -176,6 +180,92 @@ OPERATIONS: tuple[Operation, ...] = (
         "admin",
         "How the upstreams answer just now.",
         "UpstreamList",
+    ),
+    Operation(
+        "GET",
+        KEEP_KEYS,
+        "list_keys",
+        "admin",
+        "List keys, ended ones included: the project's, with root all.",
+        "KeyList",
+        query=KEYS,
+        refusals=(400, 404, 503),
+    ),
+    Operation(
+        "POST",
+        KEEP_KEYS,
+        "create_key",
+        "admin",
+        "Create a key; its secret is in this answer only.",
+        "NewKey",
+        request="CreateKey",
+        refusals=(400, 404, 413, 415, 503),
+    ),
+    Operation(
+        "GET",
+        KEEP_KEY,
+        "retrieve_key",
+        "admin",
+        "Retrieve a key.",
+        "Key",
+        refusals=(404, 503),
+    ),
+    Operation(
+        "PATCH",
+        KEEP_KEY,
+        "change_key",
+        "admin",
+        "Change a key's name or when it expires.",
+        "Key",
+        request="ChangeKey",
+        refusals=(400, 404, 413, 415, 503),
+    ),
+    Operation(
+        "DELETE",
+        KEEP_KEY,
+        "revoke_key",
+        "admin",
+        "Revoke a key, for good; it stays listed.",
+        "Key",
+        refusals=(404, 503),
+    ),
+    Operation(
+        "GET",
+        KEEP_PROJECTS,
+        "list_projects",
+        "admin",
+        "List projects with their settings: the key's own, with root all.",
+        "ProjectList",
+        refusals=(503,),
+    ),
+    Operation(
+        "POST",
+        KEEP_PROJECTS,
+        "create_project",
+        "root",
+        "Create a project.",
+        "Project",
+        request="CreateProject",
+        refusals=(400, 409, 413, 415, 503),
+    ),
+    Operation(
+        "GET",
+        KEEP_PROJECT,
+        "retrieve_project",
+        "admin",
+        "Retrieve a project.",
+        "Project",
+        refusals=(404, 503),
+    ),
+    Operation(
+        "PATCH",
+        KEEP_PROJECT,
+        "change_project",
+        "admin",
+        "Change settings of a project; those not given stay, null unsets one.",
+        "Project",
+        request="ChangeProject",
+        refusals=(400, 404, 413, 415, 503),
     ),
     Operation("GET", "/healthz", "health", None, "Whether the process answers.", "Health"),
     Operation(

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from chatkeep.core.model import SCOPES
+from chatkeep.core.projects import SETTINGS
+
 Schema = dict[str, Any]
 
 STRING: Schema = {"type": "string"}
@@ -38,12 +41,33 @@ def _list(item: str) -> Schema:
     )
 
 
+def _data(item: str) -> Schema:
+    return _object({"object": {"const": "list"}, "data": {"type": "array", "items": ref(item)}})
+
+
 _METADATA: Schema = {
     "type": "object",
     "description": "At most 16 pairs; keys up to 64 characters, values up to 512.",
     "maxProperties": 16,
     "propertyNames": {"maxLength": 64},
     "additionalProperties": {"type": "string", "maxLength": 512},
+}
+_INTEGER_OR_NULL: Schema = {"type": ["integer", "null"]}
+_SCOPES: Schema = {"type": "array", "items": {"enum": list(SCOPES)}}
+_SETTINGS: Schema = {
+    setting.name: {**setting.kind.schema, "description": setting.says} for setting in SETTINGS
+}
+_KEY: Schema = {
+    "object": {"const": "key"},
+    "id": INTEGER,
+    "name": STRING,
+    "project": STRING,
+    "hint": STRING,
+    "scopes": _SCOPES,
+    "created_at": INTEGER,
+    "expires_at": _INTEGER_OR_NULL,
+    "last_used_at": _INTEGER_OR_NULL,
+    "revoked_at": _INTEGER_OR_NULL,
 }
 _METADATA_OR_NULL: Schema = {**_METADATA, "type": ["object", "null"]}
 
@@ -144,9 +168,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "MessageList": _list("Message"),
     "Model": _object({"id": STRING}),
-    "ModelList": _object(
-        {"object": {"const": "list"}, "data": {"type": "array", "items": ref("Model")}}
-    ),
+    "ModelList": _data("Model"),
     "UpstreamList": _object(
         {
             "data": {
@@ -163,6 +185,26 @@ SCHEMAS: dict[str, Schema] = {
             }
         }
     ),
+    "Key": _object(_KEY),
+    "NewKey": _object({**_KEY, "key": STRING}),
+    "KeyList": _data("Key"),
+    "CreateKey": _object(
+        {},
+        {
+            "name": STRING_OR_NULL,
+            "project": STRING_OR_NULL,
+            "scopes": {**_SCOPES, "minItems": 1},
+            "expires_at": _INTEGER_OR_NULL,
+        },
+        closed=True,
+    ),
+    "ChangeKey": _object({}, {"name": STRING_OR_NULL, "expires_at": _INTEGER_OR_NULL}, closed=True),
+    "Project": _object(
+        {"object": {"const": "project"}, "name": STRING, "created_at": INTEGER, **_SETTINGS}
+    ),
+    "ProjectList": _data("Project"),
+    "CreateProject": _object({"name": STRING}, _SETTINGS, closed=True),
+    "ChangeProject": _object({}, _SETTINGS, closed=True),
     "Anything": ANY,
     "Health": _object({"status": STRING}),
     "OpenApi": {"type": "object"},

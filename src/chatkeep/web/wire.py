@@ -5,6 +5,7 @@ from collections.abc import Callable
 import msgspec
 from starlette.types import Send
 
+from chatkeep.core import limits
 from chatkeep.core.calling import Flowing, Reply, Whole
 from chatkeep.core.headers import without
 from chatkeep.core.ports import Headers
@@ -22,6 +23,7 @@ EXPOSED_HEADERS = (
     "x-chatkeep-stored",
     "x-chatkeep-upstream",
     "x-chatkeep-idempotency",
+    *limits.HEADERS,
 )
 
 
@@ -47,6 +49,12 @@ def refused(error: Refusal) -> Whole:
         ErrorBody(_sendable(error.message), error.type, _param(error), error.code)
     )
     return json(msgspec.json.encode(envelope), *error.headers, status=error.status)
+
+
+def limited(answer: Reply, headers: Headers) -> Reply:
+    """An answer that says how many calls are left: of the caller's limit, not the upstream's."""
+    given = without(answer.headers, *limits.HEADERS)
+    return msgspec.structs.replace(answer, headers=(*given, *headers))
 
 
 def request_id_header(request_id: bytes) -> str:

@@ -5,17 +5,28 @@ CREATE TABLE project (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     secret BLOB NOT NULL,
+    created_unix INTEGER NOT NULL,
     store_by_default INTEGER NOT NULL DEFAULT 0,
-    created_unix INTEGER NOT NULL
+    full_text INTEGER NOT NULL DEFAULT 1,
+    retain_days INTEGER,
+    retain_body_days INTEGER,
+    upstreams TEXT,
+    max_concurrent INTEGER,
+    requests_per_minute INTEGER,
+    key_max_concurrent INTEGER,
+    key_requests_per_minute INTEGER
 ) STRICT;
 
 CREATE TABLE api_key (
     id INTEGER PRIMARY KEY,
     project INTEGER NOT NULL REFERENCES project (id),
     digest BLOB NOT NULL UNIQUE,
+    name TEXT NOT NULL,
     hint TEXT NOT NULL,
     scopes TEXT NOT NULL,
     created_unix INTEGER NOT NULL,
+    expires_unix INTEGER,
+    last_used_unix INTEGER,
     revoked_unix INTEGER
 ) STRICT;
 

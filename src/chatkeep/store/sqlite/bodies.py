@@ -171,12 +171,15 @@ class Bodies:
         for count, head in known:
             bindings = (self._project.id, head & INDEXED, low, min(high, MAX_SEQ))
             found: Any = self._connection.execute(SQL["candidates"], bindings).fetchall()
-            links = [self._link(Seq(place)) for (place,) in found]
-            links = [link for link in links if _ends_in(link, count, head)]
-            if len(links) > 1 and count < len(messages):
-                links.sort(key=lambda link: not self._answered(link, messages[count]))
-            if links:
-                return links[0]
+            links = (self._link(Seq(place)) for (place,) in found)
+            fitting = (link for link in links if _ends_in(link, count, head))
+            newest = next(fitting, None)
+            if newest is not None:
+                others = fitting if count < len(messages) and len(found) > 1 else ()
+                answered = (
+                    link for link in (newest, *others) if self._answered(link, messages[count])
+                )
+                return next(answered, newest) if others else newest
         return None
 
     def _answered(self, link: Link, message: bytes) -> bool:

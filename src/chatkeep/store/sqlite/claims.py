@@ -4,7 +4,7 @@ from typing import Any
 
 import apsw
 
-from chatkeep.core.ids import Name, Seq
+from chatkeep.core.ids import Name, Seq, tag_of
 from chatkeep.core.model import Project
 from chatkeep.core.ports import Claim, ClaimState
 
@@ -20,8 +20,8 @@ def take(
     connection.execute(sql["sweep_claims"], (now_unix,))
     found: Any = connection.execute(sql["select_claim"], (project.id, claim.key)).fetchall()
     if found and found[0][3] > now_unix:
-        request, owner, leased_until, _, seq, tag = found[0]
-        answered = Name(Seq(seq), tag) if tag is not None else None
+        request, owner, leased_until, _, seq, tag, *there = found[0]
+        answered = Name(Seq(seq), tag) if _is_named(project, tag, *there) else None
         working = seq is None and leased_until > now_unix and owner != claim.owner
         if (answered or working) and request != claim.request:
             return ClaimState(other_body=True)
@@ -49,3 +49,12 @@ def answer(
 
 def release(connection: apsw.Connection, sql: Sql, project: Project, claim: Claim) -> None:
     connection.execute(sql["release_claim"], (project.id, claim.key, claim.owner))
+
+
+def _is_named(
+    project: Project, wanted: bytes | None, tag: bytes | None, request_id: bytes | None
+) -> bool:
+    """Whether the completion that answered is still the one that stands at its place."""
+    if wanted is None or request_id is None:
+        return False
+    return wanted == (tag or tag_of(project.secret, request_id))

@@ -99,46 +99,6 @@ INSERT OR REPLACE INTO alias (project, id, seq, tag) VALUES (?1, ?2, ?3, ?4)
 -- Where the completion imported under an id stands or stood.
 SELECT seq, tag FROM alias WHERE project = ?1 AND id = ?2
 
--- name: insert_project
--- A tenant.
-INSERT INTO project (name, secret, created_unix) VALUES (?1, ?2, ?3)
-
--- name: select_project
--- A tenant by its name.
-SELECT id, name, secret, store_by_default FROM project WHERE name = ?1
-
--- name: insert_key
--- An API key without its secret.
-INSERT INTO api_key (project, digest, hint, scopes, created_unix) VALUES (?1, ?2, ?3, ?4, ?5)
-
--- name: select_key
--- The key with a digest, and its project.
-SELECT
-    api_key.id, hint, scopes, api_key.created_unix, revoked_unix,
-    project.id, name, secret, store_by_default
-FROM api_key JOIN project ON project.id = api_key.project
-WHERE digest = ?1
-
--- name: select_keys
--- All keys, and their projects.
-SELECT
-    api_key.id, hint, scopes, api_key.created_unix, revoked_unix,
-    project.id, name, secret, store_by_default
-FROM api_key JOIN project ON project.id = api_key.project
-ORDER BY api_key.id
-
--- name: revoke_key
--- Ends a key; it stays listed.
-UPDATE api_key SET revoked_unix = ?2 WHERE id = ?1 AND revoked_unix IS NULL RETURNING id
-
--- name: bump_keys_version
--- Tells serving processes that keys or projects changed.
-UPDATE keys_version SET version = version + 1
-
--- name: keys_version
--- How often keys or projects changed.
-SELECT version FROM keys_version
-
 -- name: sweep_claims
 -- A few idempotency keys whose day is over.
 DELETE FROM claim WHERE (project, key) IN (
@@ -147,8 +107,9 @@ DELETE FROM claim WHERE (project, key) IN (
 
 -- name: select_claim
 -- An idempotency key, with its completion while that is there.
-SELECT claim.request, owner, leased_until, expires, claim.seq, completion.tag
-FROM claim LEFT JOIN completion ON completion.seq = claim.seq AND completion.tag = claim.tag
+SELECT claim.request, owner, leased_until, expires, claim.seq, claim.tag,
+    completion.tag, completion.request_id
+FROM claim LEFT JOIN completion ON completion.seq = claim.seq AND completion.project = ?1
 WHERE claim.project = ?1 AND key = ?2
 
 -- name: upsert_claim

@@ -7,7 +7,7 @@ lists run on the reader pool.
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import apsw
@@ -29,7 +29,7 @@ from chatkeep.core.model import (
 from chatkeep.core.ports import Claim, ClaimState
 from chatkeep.core.record import Record, Request
 from chatkeep.store import sql
-from chatkeep.store.sqlite import claims, rows
+from chatkeep.store.sqlite import accounts, claims, rows
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.failures import mapped
 from chatkeep.store.sqlite.reader import ReaderPool
@@ -97,7 +97,7 @@ class SqliteStore:
         )
 
     async def get(self, project: Project, name: Name) -> Stored | None:
-        return self._here(lambda connection: _get(connection, project, name, self._texts))
+        return self._look(lambda connection: _get(connection, project, name, self._texts))
 
     async def request(self, project: Project, name: Name) -> Request | None:
         return await self._readers.run(
@@ -125,28 +125,67 @@ class SqliteStore:
             lambda connection: _page(connection, project, query, self._texts)
         )
 
-    async def key(self, digest: bytes) -> Key | None:
-        found = self._one("select_key", (digest,))
-        return None if found is None else _key(found)
+    async def project(self, name: str) -> Project | None:
+        return self._look(lambda connection: accounts.project(connection, name))
 
-    async def keys(self) -> list[Key]:
-        return await self._readers.run(
-            lambda connection: [_key(found) for found in connection.execute(SQL["select_keys"])]
+    async def projects(self) -> list[Project]:
+        return await self._readers.run(accounts.projects)
+
+    async def add_project(
+        self, name: str, now_unix: int, change: Callable[[Project], Project]
+    ) -> Project | None:
+        return await self._writer.submit(
+            lambda connection: accounts.add_project(connection, name, now_unix, change)
         )
 
+    async def change_project(
+        self, project: ProjectId, change: Callable[[Project], Project]
+    ) -> Project | None:
+        return await self._writer.submit(
+            lambda connection: accounts.change_project(connection, project, change)
+        )
+
+    async def key(self, digest: bytes) -> Key | None:
+        return self._look(lambda connection: accounts.key(connection, digest))
+
+    async def key_of(self, id: KeyId, project: ProjectId | None = None) -> Key | None:
+        return self._look(lambda connection: accounts.key_of(connection, id, project))
+
+    async def keys(self) -> list[Key]:
+        return await self._readers.run(accounts.keys)
+
     async def add_key(
-        self, project: str, digest: bytes, hint: str, scopes: frozenset[Scope], now_unix: int
+        self,
+        project: str,
+        digest: bytes,
+        hint: str,
+        scopes: frozenset[Scope],
+        now_unix: int,
+        *,
+        name: str = "",
+        expires_unix: int | None = None,
     ) -> Key:
         return await self._writer.submit(
-            lambda connection: _add_key(connection, project, digest, hint, scopes, now_unix)
+            lambda connection: accounts.add_key(
+                connection, project, digest, hint, scopes, now_unix, name, expires_unix
+            )
+        )
+
+    async def change_key(self, key: KeyId, change: Callable[[Key], Key]) -> Key | None:
+        return await self._writer.submit(
+            lambda connection: accounts.change_key(connection, key, change)
         )
 
     async def revoke_key(self, key: KeyId, now_unix: int) -> bool:
-        return await self._writer.submit(lambda connection: _revoke(connection, key, now_unix))
+        return await self._writer.submit(
+            lambda connection: accounts.revoke_key(connection, key, now_unix)
+        )
+
+    async def note_used(self, used: Mapping[KeyId, int]) -> None:
+        await self._writer.submit(lambda connection: accounts.note_used(connection, used))
 
     async def keys_version(self) -> int:
-        found = self._one("keys_version", ())
-        return 0 if found is None else int(found[0])
+        return self._look(accounts.keys_version)
 
     async def aclose(self) -> None:
         self._readers.close()
@@ -157,13 +196,13 @@ class SqliteStore:
             os.close(self._lock)
 
     def _one(self, statement: str, bindings: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        found = self._here(
+        found = self._look(
             lambda connection: connection.execute(SQL[statement], bindings).fetchall()
         )
         return found[0] if found else None
 
-    def _here(self, read: Callable[[apsw.Connection], T]) -> T:
-        """Reads by keys, to the end so that no snapshot stays open."""
+    def _look(self, read: Callable[[apsw.Connection], T]) -> T:
+        """What is found by its key, on the event loop; read to the end: no snapshot stays open."""
         try:
             return read(self._reading)
         except apsw.Error as error:
@@ -313,38 +352,3 @@ def _page(connection: apsw.Connection, project: Project, query: Query, texts: Te
                     return Page(items, has_more=True)
                 items.append(item)
     return Page(items, has_more=False)
-
-
-def _add_key(
-    connection: apsw.Connection,
-    project: str,
-    digest: bytes,
-    hint: str,
-    scopes: frozenset[Scope],
-    now_unix: int,
-) -> Key:
-    found = connection.execute(SQL["select_project"], (project,)).fetchall()
-    if not found:
-        secret = secrets.token_bytes(32)
-        connection.execute(SQL["insert_project"], (project, secret, now_unix))
-        found = connection.execute(SQL["select_project"], (project,)).fetchall()
-    owner = _project(found[0])
-    bindings = (owner.id, digest, hint, ",".join(sorted(scopes)), now_unix)
-    connection.execute(SQL["insert_key"], bindings)
-    connection.execute(SQL["bump_keys_version"])
-    return _key(connection.execute(SQL["select_key"], (digest,)).fetchall()[0])
-
-
-def _revoke(connection: apsw.Connection, key: KeyId, now_unix: int) -> bool:
-    revoked = connection.execute(SQL["revoke_key"], (key, now_unix)).fetchall()
-    connection.execute(SQL["bump_keys_version"])
-    return bool(revoked)
-
-
-def _project(found: tuple[Any, ...]) -> Project:
-    return Project(ProjectId(found[0]), found[1], found[2], bool(found[3]))
-
-
-def _key(found: tuple[Any, ...]) -> Key:
-    scopes: frozenset[Scope] = frozenset(filter(None, found[2].split(",")))
-    return Key(KeyId(found[0]), _project(found[5:]), found[1], scopes, found[3], found[4])

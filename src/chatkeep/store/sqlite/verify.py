@@ -9,11 +9,11 @@ import apsw
 from chatkeep.core import fold, postings
 from chatkeep.core.chain import INDEXED
 from chatkeep.core.ids import Seq
-from chatkeep.core.model import Project, ProjectId
+from chatkeep.core.model import Project
 from chatkeep.core.packed import Packed
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
-from chatkeep.store.sqlite import rows
+from chatkeep.store.sqlite import accounts, rows
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.rows import Found
 
@@ -35,8 +35,7 @@ class Verifier:
     def faults(self) -> Iterator[str]:
         """What is wrong, a sentence each; nothing when all is well."""
         yield from self._damage()
-        for found in self._all("all_projects"):
-            project = Project(ProjectId(found[0]), found[1], found[2], bool(found[3]))
+        for project in accounts.projects(self._connection):
             yield from self._project(project)
         yield from self._shared()
 

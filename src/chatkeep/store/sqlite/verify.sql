@@ -6,10 +6,6 @@ PRAGMA integrity_check
 -- References to what is not there.
 PRAGMA foreign_key_check
 
--- name: all_projects
--- Every tenant.
-SELECT id, name, secret, store_by_default FROM project
-
 -- name: all_completions
 -- Every completion of a project by its place.
 SELECT seq FROM completion WHERE project = ?1 ORDER BY seq

@@ -1,0 +1,35 @@
+"""Keys and projects of the store that a command names, in the store's file itself."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from chatkeep.core.accounts import Accounts
+from chatkeep.core.ports import Store
+
+T = TypeVar("T")
+
+
+def using(
+    store: str | None,
+    config: Path | None,
+    act: Callable[[Accounts, Store], Awaitable[T]],
+    *,
+    create: bool = False,
+) -> T:
+    """What `act` returns. The store has to be there, unless this may `create` it."""
+    from chatkeep.settings import load
+    from chatkeep.store import open_store
+
+    async def run() -> T:
+        url = load({"store": store}, file=config).store
+        opened = await open_store(url, existing=not create)
+        try:
+            return await act(Accounts(opened, time.time, secrets.token_bytes), opened)
+        finally:
+            await opened.aclose()
+
+    return asyncio.run(run())

@@ -1,0 +1,28 @@
+"""The JSON objects that our own routes take: their members, and values as errors show them."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from chatkeep.core import jsonspan
+from chatkeep.core.filters import did_you_mean
+from chatkeep.core.jsontype import type_word
+from chatkeep.errors import UnknownParameter
+
+_SHOWN = 80
+
+
+def fields_of(body: bytes, known: Sequence[str]) -> dict[str, Any]:
+    """The members of a JSON object by name. Raises UnknownParameter, NotJson, NestedTooDeep."""
+    found = jsonspan.fields(body)
+    for name in found:
+        if name not in known:
+            raise UnknownParameter(name, hint=did_you_mean(name, known))
+    return {name: jsonspan.loads(text) for name, text in found.items()}
+
+
+def shown(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return type_word(value)
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."

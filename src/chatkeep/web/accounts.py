@@ -1,0 +1,78 @@
+"""The endpoints of keys and projects under /keep/v1."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from chatkeep.core import accounts, authority, projects
+from chatkeep.core.accounts import Accounts
+from chatkeep.core.calling import Whole
+from chatkeep.core.jsonbody import fields_of
+from chatkeep.web.request import Request
+from chatkeep.web.wire import json
+
+
+class AccountRoutes:
+    """One method an operation of the route table, by its name there."""
+
+    def __init__(self, accounts: Accounts, max_body: int) -> None:
+        self._accounts = accounts
+        self._max_body = max_body
+
+    async def list_keys(self, request: Request) -> Whole:
+        found = await self._accounts.keys(authority.of(request.key), request.query())
+        return _list(list(map(accounts.described, found)))
+
+    async def create_key(self, request: Request) -> Whole:
+        given = await self._given(request, accounts.NEW_KEY)
+        own = request.key.project.name
+        issued = await self._accounts.create_key(authority.of(request.key), own, given)
+        shown = {**accounts.described(issued.key), "key": issued.secret}
+        return json(msgspec.json.encode(shown), ("cache-control", "no-store"))
+
+    async def retrieve_key(self, request: Request) -> Whole:
+        id = request.parameter("key_id")
+        return _one(accounts.described(await self._accounts.key(authority.of(request.key), id)))
+
+    async def change_key(self, request: Request) -> Whole:
+        given = await self._given(request, accounts.KEY)
+        id = request.parameter("key_id")
+        changed = await self._accounts.change_key(authority.of(request.key), id, given)
+        return _one(accounts.described(changed))
+
+    async def revoke_key(self, request: Request) -> Whole:
+        id = request.parameter("key_id")
+        revoked = await self._accounts.revoke_key(authority.of(request.key), id)
+        return _one(accounts.described(revoked))
+
+    async def list_projects(self, request: Request) -> Whole:
+        found = await self._accounts.projects(authority.of(request.key))
+        return _list(list(map(projects.described, found)))
+
+    async def create_project(self, request: Request) -> Whole:
+        given = await self._given(request, accounts.NEW_PROJECT)
+        made = await self._accounts.create_project(authority.of(request.key), given)
+        return _one(projects.described(made))
+
+    async def retrieve_project(self, request: Request) -> Whole:
+        name = request.parameter("project")
+        found = await self._accounts.project(authority.of(request.key), name)
+        return _one(projects.described(found))
+
+    async def change_project(self, request: Request) -> Whole:
+        given = await self._given(request, accounts.PROJECT)
+        name = request.parameter("project")
+        changed = await self._accounts.change_project(authority.of(request.key), name, given)
+        return _one(projects.described(changed))
+
+    async def _given(self, request: Request, known: Sequence[str]) -> dict[str, Any]:
+        return fields_of(await request.body(self._max_body), known)
+
+
+def _one(described: dict[str, Any]) -> Whole:
+    return json(msgspec.json.encode(described))
+
+
+def _list(described: list[dict[str, Any]]) -> Whole:
+    return json(msgspec.json.encode({"object": "list", "data": described}))
