@@ -110,9 +110,10 @@ class Wire:
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Wire]:
+async def connected(url: str, limit: int = 2**26) -> AsyncIterator[Wire]:
+    """`limit` is about how much is taken in before it is read."""
     parts = urlsplit(url)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=2**26)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=limit)
     try:
         yield Wire(reader, writer)
     finally:

@@ -36,10 +36,12 @@ KINDS: dict[str, tuple[int, str, str | None]] = {
     "ModelNotFound": (404, "invalid_request_error", "model_not_found"),
     "UnknownUrl": (404, "invalid_request_error", None),
     "MethodNotSupported": (405, "invalid_request_error", "method_not_supported"),
+    "RequestTimeout": (408, "invalid_request_error", "request_timeout"),
     "IdempotencyKeyReused": (409, "invalid_request_error", "idempotency_key_reused"),
     "MetadataChanged": (412, "invalid_request_error", "precondition_failed"),
     "BodyTooLarge": (413, "invalid_request_error", "request_too_large"),
     "UnsupportedCoding": (415, "invalid_request_error", "unsupported_content_encoding"),
+    "HeadTooLarge": (431, "invalid_request_error", "request_head_too_large"),
     "ServerError": (500, "server_error", None),
     "UpstreamUnreachable": (502, "server_error", "upstream_unreachable"),
     "UpstreamFailed": (502, "server_error", "upstream_failed"),
@@ -47,6 +49,7 @@ KINDS: dict[str, tuple[int, str, str | None]] = {
     "LoopDetected": (508, "server_error", "loop_detected"),
     "StoreBusy": (503, "server_error", "store_busy"),
     "StoreFailed": (503, "server_error", "store_failed"),
+    "TooManyConnections": (503, "server_error", "too_many_connections"),
 }
 NOT_JSON = (
     "We could not parse the JSON body of your request. (HINT: This likely means you aren't using"

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import logging
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator
 
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -23,18 +23,19 @@ from chatkeep.core.keys import Keyring, OpenDoor
 from chatkeep.core.library import Library
 from chatkeep.core.model import Project
 from chatkeep.core.ports import Store, Upstreams
-from chatkeep.errors import Refusal
+from chatkeep.errors import MalformedRequest, Refusal
 from chatkeep.settings import Settings
 from chatkeep.web.api import Api
 from chatkeep.web.guard import Endpoint, Guard
 from chatkeep.web.keep import Keep
 from chatkeep.web.metrics import Metrics
 from chatkeep.web.operations import Operations
+from chatkeep.web.request import REFUSED
 from chatkeep.web.routes import OPERATIONS, Operation
 from chatkeep.web.wire import EXPOSED_HEADERS
 
 KEYS_CHECKED_EVERY_S = 0.5
-LOOPBACK_NAMES = ("127.0.0.1", "localhost")
+_LOOPBACK_HOST = re.compile(r"(127\.0\.0\.1|localhost|\[::1\])(:\d+)?", re.IGNORECASE)
 SYSTEM_CLOCK = Clock(unix=time.time, monotonic=time.monotonic)
 
 _log = logging.getLogger("chatkeep")
@@ -73,7 +74,7 @@ async def running(
         app: ASGIApp = _router(guard, endpoints)
         if open_to is not None:
             # Else any web page could reach it under a name of its own that leads to this machine.
-            app = TrustedHostMiddleware(app, LOOPBACK_NAMES, www_redirect=False)
+            app = _only_by_loopback_names(app)
         yield _at_edge(app, settings)
     finally:
         watching.cancel()
@@ -92,6 +93,18 @@ def _at_edge(app: ASGIApp, settings: Settings) -> ASGIApp:
             expose_headers=EXPOSED_HEADERS,
         )
     return _under(settings.root_path, app) if settings.root_path else app
+
+
+def _only_by_loopback_names(app: ASGIApp) -> ASGIApp:
+
+    async def checked(scope: Scope, receive: Receive, send: Send) -> None:
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if not all(map(_LOOPBACK_HOST.fullmatch, hosts)):
+            scope["state"][REFUSED] = MalformedRequest(why="its Host header names another server")
+            scope = {**scope, "path": ""}
+        await app(scope, receive, send)
+
+    return checked
 
 
 def _under(root_path: str, app: ASGIApp) -> ASGIApp:

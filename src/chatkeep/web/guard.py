@@ -63,9 +63,10 @@ class Guard:
         return GuardedPath(self, path, endpoints)
 
     async def unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a URL that is none of ours."""
+        """Answers a URL that is none of ours, and what could not be read as a request."""
 
         async def refuse(request: Request) -> Whole:
+            request.check_readable()
             raise UnknownUrl(method=request.method, path=request.path)
 
         if scope["type"] == "http":

@@ -13,6 +13,7 @@ from chatkeep.core.model import Key
 from chatkeep.errors import BodyTooLarge, ClientLeft, MalformedRequest, UnsupportedCoding
 
 _MAX_PARAMETERS = 200
+REFUSED = "refused"  # in a scope's state: why the request, or the rest of it, could not be read
 _WATCHED_AFTER_S = 0.01
 
 
@@ -100,7 +101,14 @@ class Request:
             if size > limit:
                 raise BodyTooLarge(limit=limit)
             more = message.get("more_body", False)
+        self.check_readable()
         return b"".join(pieces)
+
+    def check_readable(self) -> None:
+        """Raises what the protocol found wrong with the request, if anything."""
+        error = self.scope.get("state", {}).get(REFUSED)
+        if error is not None:
+            raise error
 
 
 def _headers(scope: Scope) -> dict[str, str]:
