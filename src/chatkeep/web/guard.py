@@ -99,8 +99,8 @@ class Guard:
             if not request.departure.left or task is None or task.uncancel() > 0:
                 raise
         finally:
-            for clean in request.cleanup:
-                clean()
+            while request.cleanup:
+                request.cleanup.pop()()  # none left, or it would keep the whole request in a circle
             seconds = self._clock.monotonic() - started
             self._metrics.answered(route, request.method, sender.status, seconds)
             if _log.isEnabledFor(logging.DEBUG):

@@ -106,9 +106,9 @@ class Request:
 
     def check_readable(self) -> None:
         """Raises what the protocol found wrong with the request, if anything."""
-        error = self.scope.get("state", {}).get(REFUSED)
-        if error is not None:
-            raise error
+        state = self.scope.get("state", {})
+        if REFUSED in state:
+            raise state.pop(REFUSED)
 
 
 def _headers(scope: Scope) -> dict[str, str]:
