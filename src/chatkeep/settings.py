@@ -49,6 +49,7 @@ class UpstreamSetting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     pass_key: bool = False
     forward_headers: tuple[str, ...] = ()
     timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
+    answer_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 3600.0
     connect_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
     retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
     fallbacks: tuple[str, ...] = ()
@@ -69,7 +70,8 @@ UPSTREAM_SAYS: dict[str, str] = {
     "stream_usage": "Whether to ask it for the usage of stored streams (add) or not (leave).",
     "pass_key": "Use the caller's own key from x-chatkeep-upstream-key, when given.",
     "forward_headers": "Further request headers of callers to pass on.",
-    "timeout_s": "Seconds it may take for its next bytes.",
+    "timeout_s": "Seconds it may take to begin its answer, and then for its next bytes.",
+    "answer_timeout_s": "Seconds that a whole answer may take.",
     "connect_timeout_s": "Seconds it may take to accept a connection.",
     "retries": "How often a call is repeated that failed before its first byte came.",
     "fallbacks": "Names of upstreams to try next when it cannot be reached.",
