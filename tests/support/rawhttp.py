@@ -98,6 +98,10 @@ class Wire:
         """What has arrived and was not read yet."""
         return bytes(self._reader._buffer)  # type: ignore[attr-defined]  # no public way to peek
 
+    def end(self) -> None:
+        """Says that nothing more will be sent."""
+        self._writer.write_eof()
+
     def leave(self) -> None:
         """Closes the connection at once, whatever is still on its way."""
         sock = self._writer.get_extra_info("socket")

@@ -92,8 +92,6 @@ class Guard:
         )
         try:
             await self._answered(request, sender, operation, endpoint)
-        except ClientLeft:
-            pass
         except asyncio.CancelledError:
             # Cancelled by the departure: there is nobody to answer. Else the server is stopping.
             if not request.departure.left or task is None or task.uncancel() > 0:
@@ -114,6 +112,8 @@ class Guard:
             answer = await endpoint(request)
         except Refusal as error:
             answer = refused(error)
+        except ClientLeft:
+            return
         except Exception:  # noqa: BLE001  # the outermost edge
             _log.exception("a request failed", extra=_named(request))
             answer = refused(ServerError())
