@@ -96,7 +96,8 @@ def _memory(samples: Sequence[Sample]) -> list[str]:
         return []
     sizes, files = [one.rss_mb for one in samples], [one.open_files for one in samples]
     return [
-        f"memory: {sizes[0]:.1f} MB at first, {sizes[-1]:.1f} at last, {max(sizes):.1f} at most;"
+        f"memory: {sizes[0]:.1f} MB at first, {sizes[len(sizes) // 2]:.1f} in the middle,"
+        f" {sizes[-1]:.1f} at last, {max(sizes):.1f} at most;"
         f" {slope_mb_an_hour(samples):+.1f} MB an hour over the second half",
         f"open files: {files[0]} at first, {files[-1]} at last, {max(files)} at most",
     ]

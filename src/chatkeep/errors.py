@@ -8,11 +8,12 @@
     │   │        StringTooLong, InvalidHeader, MalformedRequest, UnusableValue, WrongHost
     │   ├── 401  MissingKey, WrongKey            403  ScopeMissing
     │   ├── 404  CompletionNotFound, ModelNotFound, KeyNotFound, ProjectNotFound, UnknownUrl
-    │   ├── 405  MethodNotSupported              409  IdempotencyKeyReused, ProjectExists
+    │   ├── 405  MethodNotSupported              408  RequestTimeout
+    │   ├── 409  IdempotencyKeyReused, ProjectExists
     │   ├── 412  MetadataChanged
     │   ├── 413  BodyTooLarge                    415  UnsupportedCoding
-    │   ├── 429  RateLimitReached
-    │   ├── 500  ServerError                     503  StoreBusy, StoreFailed
+    │   ├── 429  RateLimitReached                431  HeadTooLarge
+    │   ├── 500  ServerError                     503  StoreBusy, StoreFailed, TooManyConnections
     │   ├── 502  UpstreamUnreachable, UpstreamFailed
     │   ├── 504  UpstreamTimeout                 508  LoopDetected
     ├── ClientLeft                   ends a request that nobody waits for any more
@@ -234,6 +235,12 @@ class MethodNotSupported(Refusal):
     text = "Only {methods} requests are accepted."
 
 
+class RequestTimeout(Refusal):
+    status = 408
+    code = "request_timeout"
+    text = "The request did not arrive within {seconds} seconds."
+
+
 class IdempotencyKeyReused(Refusal):
     status = 409
     code = "idempotency_key_reused"
@@ -277,6 +284,15 @@ class RateLimitReached(Refusal):
     text = (
         "Rate limit reached for {of} on {what}: Limit {limit}, Used {used}, Requested 1. Please try"
         " again in {wait}."
+    )
+
+
+class HeadTooLarge(Refusal):
+    status = 431
+    code = "request_head_too_large"
+    text = (
+        "The request's URL and headers are more than the {limit} bytes or {headers_limit} headers"
+        " this server accepts."
     )
 
 
@@ -326,6 +342,13 @@ class StoreFailed(Refusal):
     type = "server_error"
     code = "store_failed"
     text = "The store failed: {detail}. Nothing of this request was changed."
+
+
+class TooManyConnections(Refusal):
+    status = 503
+    type = "server_error"
+    code = "too_many_connections"
+    text = "The server has as many connections as it accepts. Try again."
 
 
 class ClientLeft(ChatkeepError):

@@ -49,6 +49,7 @@ class UpstreamSetting(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     pass_key: bool = False
     forward_headers: tuple[str, ...] = ()
     timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 600.0
+    answer_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 3600.0
     connect_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
     retries: Annotated[int, msgspec.Meta(ge=0, le=10)] = 0
     fallbacks: tuple[str, ...] = ()
@@ -69,7 +70,8 @@ UPSTREAM_SAYS: dict[str, str] = {
     "stream_usage": "Whether to ask it for the usage of stored streams (add) or not (leave).",
     "pass_key": "Use the caller's own key from x-chatkeep-upstream-key, when given.",
     "forward_headers": "Further request headers of callers to pass on.",
-    "timeout_s": "Seconds it may take for its next bytes.",
+    "timeout_s": "Seconds it may take to begin its answer, and then for its next bytes.",
+    "answer_timeout_s": "Seconds that a whole answer may take.",
     "connect_timeout_s": "Seconds it may take to accept a connection.",
     "retries": "How often a call is repeated that failed before its first byte came.",
     "fallbacks": "Names of upstreams to try next when it cannot be reached.",
@@ -91,6 +93,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     on_disconnect: OnDisconnect = "cancel"
     max_body_bytes: int = 32 << 20
     max_answer_bytes: int = 64 << 20
+    client_timeout_s: float = 60.0
+    max_connections: int = 4096
     drain_s: float = 30.0
     cors_origins: tuple[str, ...] = ()
     root_path: str = ""
@@ -112,6 +116,9 @@ SAYS: dict[str, str] = {
     " or finish it and store the whole.",
     "max_body_bytes": "Largest request body accepted.",
     "max_answer_bytes": "Largest answer that is stored; larger ones pass without being kept.",
+    "client_timeout_s": "Seconds a client may take for a request's head, and for each MiB of its"
+    " body; ten times as long to read on in an answer.",
+    "max_connections": "Connections served at a time, if open files allow; others get 503.",
     "drain_s": "Seconds that requests in progress get to finish at shutdown.",
     "cors_origins": "Origins of web pages that may call the API; * for any.",
     "root_path": "Path under which a proxy serves chatkeep, like /chatkeep.",
@@ -185,9 +192,13 @@ def _checked(settings: Settings) -> Settings:
             f"no_auth with host {settings.host!r} would open the store to the network; use it only"
             " with 127.0.0.1, ::1 or localhost"
         )
-    for name in ("max_body_bytes", "max_answer_bytes"):
+    for name in ("max_body_bytes", "max_answer_bytes", "max_connections"):
         if getattr(settings, name) < 1:
             raise BadSetting(f"{name} is {getattr(settings, name)}; give at least 1")
+    if not 0 < settings.client_timeout_s < 1e6:
+        raise BadSetting(
+            f"client_timeout_s is {settings.client_timeout_s}; give a number of seconds above 0"
+        )
     if not 0 <= settings.drain_s < 1e6:
         raise BadSetting(f"drain_s is {settings.drain_s}; give a number of seconds from 0 on")
     if settings.root_path and not re.fullmatch(r"(/[\w.~-]+)+", settings.root_path):

@@ -268,21 +268,3 @@ async def test_a_damaged_record_is_an_error_and_no_answer(
     other.close()
     request = get(PATH + ending.format(id=path.rpartition("/")[2]), chatkeep.key)
     await refused(chatkeep.url, request, SORRY)
-
-
-@pytest.mark.parametrize(
-    "request_bytes",
-    [
-        b"nonsense\r\n\r\n",
-        b"GET /v1/models HTTP/1.1\r\nhost\r\n\r\n",
-        head_of("POST", PATH, None, {"transfer-encoding": "chunked"}) + b"zz\r\n",
-        head_of("POST", PATH, None, {"content-length": "many"}),
-    ],
-    ids=["no request", "no header", "no chunk size", "no length"],
-)
-async def test_what_is_no_http_is_answered_by_the_http_server_itself(
-    chatkeep: Chatkeep, request_bytes: bytes
-) -> None:
-    """The one answer that is not in the envelope: there is no request it could be an answer to."""
-    reply = await asked(chatkeep.url, request_bytes)
-    assert (reply.head.status, reply.body) == (400, b"Invalid HTTP request received.")

@@ -76,6 +76,23 @@ async def test_no_auth_lets_everybody_in_and_says_so(
     assert (await http.delete(f"{PATH}/{id}")).json()["deleted"] is True
 
 
+@pytest.mark.parametrize(
+    "host", ["pages.example", "127.0.0.1.pages.example", "localhost@pages.example", "", "[::2]:80"]
+)
+async def test_without_keys_a_page_cannot_call_under_a_name_of_its_own(
+    http: httpx2.AsyncClient, host: str
+) -> None:
+    answer = await http.get(PATH, headers={"host": host})
+    assert answer.status_code == 400
+    message = "The request could not be read: its Host header names another server."
+    assert answer.json()["error"]["message"] == message
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8787", "LOCALHOST", "[::1]:8787"])
+async def test_without_keys_this_machine_may_call(http: httpx2.AsyncClient, host: str) -> None:
+    assert (await http.get(PATH, headers={"host": host})).status_code == 200
+
+
 async def test_the_upstream_is_called_with_its_key(
     http: httpx2.AsyncClient, provider: Provider, said: Banner
 ) -> None:

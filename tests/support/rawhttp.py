@@ -98,6 +98,10 @@ class Wire:
         """What has arrived and was not read yet."""
         return bytes(self._reader._buffer)  # type: ignore[attr-defined]  # no public way to peek
 
+    def end(self) -> None:
+        """Says that nothing more will be sent."""
+        self._writer.write_eof()
+
     def leave(self) -> None:
         """Closes the connection at once, whatever is still on its way."""
         sock = self._writer.get_extra_info("socket")
@@ -110,9 +114,10 @@ class Wire:
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[Wire]:
+async def connected(url: str, limit: int = 2**26) -> AsyncIterator[Wire]:
+    """`limit` is about how much is taken in before it is read."""
     parts = urlsplit(url)
-    reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=2**26)
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port, limit=limit)
     try:
         yield Wire(reader, writer)
     finally:

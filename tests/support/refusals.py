@@ -40,12 +40,14 @@ KINDS: dict[str, tuple[int, str, str | None]] = {
     "ProjectNotFound": (404, "invalid_request_error", "not_found"),
     "UnknownUrl": (404, "invalid_request_error", None),
     "MethodNotSupported": (405, "invalid_request_error", "method_not_supported"),
+    "RequestTimeout": (408, "invalid_request_error", "request_timeout"),
     "IdempotencyKeyReused": (409, "invalid_request_error", "idempotency_key_reused"),
     "ProjectExists": (409, "invalid_request_error", "project_exists"),
     "MetadataChanged": (412, "invalid_request_error", "precondition_failed"),
     "BodyTooLarge": (413, "invalid_request_error", "request_too_large"),
     "UnsupportedCoding": (415, "invalid_request_error", "unsupported_content_encoding"),
     "RateLimitReached": (429, "requests", "rate_limit_exceeded"),
+    "HeadTooLarge": (431, "invalid_request_error", "request_head_too_large"),
     "ServerError": (500, "server_error", None),
     "UpstreamUnreachable": (502, "server_error", "upstream_unreachable"),
     "UpstreamFailed": (502, "server_error", "upstream_failed"),
@@ -53,6 +55,7 @@ KINDS: dict[str, tuple[int, str, str | None]] = {
     "LoopDetected": (508, "server_error", "loop_detected"),
     "StoreBusy": (503, "server_error", "store_busy"),
     "StoreFailed": (503, "server_error", "store_failed"),
+    "TooManyConnections": (503, "server_error", "too_many_connections"),
 }
 NOT_JSON = (
     "We could not parse the JSON body of your request. (HINT: This likely means you aren't using"

@@ -16,7 +16,7 @@ from chatkeep.errors import BadSetting, Fault
 from chatkeep.settings import Settings
 from chatkeep.store import open_store
 from chatkeep.web.app import running
-from chatkeep.web.server import Server, address, listen
+from chatkeep.web.server import Server, address, listen, raise_open_files
 
 _PRESET_MIN = 16
 _FIRST_PROJECT = "default"
@@ -37,6 +37,7 @@ async def run(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, store: Store, chosen: Chosen, instance: str) -> None:
+    raise_open_files()
     listening = listen(settings.host, settings.port)
     # Only now, when nothing can go wrong any more: it is shown once.
     root_key = await _first_key(settings, store)
@@ -54,7 +55,7 @@ async def _serve(settings: Settings, store: Store, chosen: Chosen, instance: str
         )
         # What is there now stays, and calls leave few cycles: a fifth of a create's CPU saved.
         gc.freeze()
-        gc.set_threshold(100_000, 50, 100)
+        gc.set_threshold(20_000, 50, 100)
         server = Server(app, settings)
         with server.capture_signals():  # before anybody is told, and may send one
             click.echo(text(ready))

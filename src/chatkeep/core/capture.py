@@ -147,7 +147,10 @@ class Capture:
             yield rest
         comment = _comment(await asyncio.shield(kept))
         if broken is not None and not departure.left and not recording.assembly.done:
-            raise broken
+            try:
+                raise broken
+            finally:
+                broken = None  # whose traceback holds this frame, and all of the stream with it
         if comment and not recording.assembly.done:
             yield comment
 

@@ -19,5 +19,6 @@ class Departure:
     def happened(self) -> None:
         if not self.left:
             self.left = True
-            if self._act is not None:
-                self._act()
+            act, self._act = self._act, None  # which knows the call, and the call knows us
+            if act is not None:
+                act()

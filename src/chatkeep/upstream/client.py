@@ -1,7 +1,10 @@
 """An OpenAI-compatible endpoint over HTTP, through aiohttp."""
 
+import asyncio
 import io
 import logging
+import re
+import weakref
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -17,6 +20,7 @@ from chatkeep.settings import UpstreamSetting
 from chatkeep.upstream.coding import Inflater, Undecodable, decoder
 
 _AGENT = "chatkeep"
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _IN_ONE_PIECE = 1 << 19
 _log = logging.getLogger("chatkeep")
 # Decoded already, so neither the coding nor the length of the coded bytes holds any more.
@@ -72,21 +76,24 @@ class HttpUpstream:
     async def _call(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
     ) -> UpstreamAnswer:
+        setting = self._setting
         try:
-            response = await self._session().request(
-                method,
-                self._url(path),
-                data=_sendable(body),
-                headers=self._headers(headers),
-                allow_redirects=False,
-                proxy=self._proxy,
-            )
+            # Else a head that never ends, or 1xx after 1xx, would go on for ever.
+            async with asyncio.timeout(setting.connect_timeout_s + setting.timeout_s):
+                response = await self._session().request(
+                    method,
+                    self._url(path),
+                    data=_sendable(body),
+                    headers=self._headers(headers),
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                )
         except _CAUGHT as error:
             raise mapped(error, self.name) from error
         if not _MIN_STATUS <= response.status <= _MAX_STATUS:
             response.close()
             raise UpstreamFailed(upstream=self.name, detail=f"its status is {response.status}")
-        return HttpAnswer(response, self.name)
+        return HttpAnswer(response, self.name, setting.answer_timeout_s)
 
     def _url(self, path: str) -> URL:
         url = self._urls.get(path)
@@ -128,7 +135,9 @@ class HttpUpstream:
 class HttpAnswer:
     """An answer whose body is still on its way."""
 
-    def __init__(self, response: aiohttp.ClientResponse, upstream: str) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, upstream: str, timeout_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(timeout_s, _give_up, weakref.ref(response))
         self.status = response.status
         self._closed = False
         self._response = response
@@ -138,13 +147,17 @@ class HttpAnswer:
 
     async def read(self) -> bytes:
         try:
-            if self._decoder is None:
-                return await self._any()
-            return await self._decoded(self._decoder)
+            read = self._any() if self._decoder is None else self._decoded(self._decoder)
+            data = await read
         except _CAUGHT as error:
+            self._deadline.cancel()
             raise mapped(error, self._upstream) from error
+        if not data:
+            self._deadline.cancel()
+        return data
 
     def close(self) -> None:
+        self._deadline.cancel()
         self._closed = True
         self._response.close()
 
@@ -163,6 +176,13 @@ class HttpAnswer:
                 return b""
             if decoded := inflater.decode(data):
                 return decoded
+
+
+def _give_up(answering: weakref.ref[aiohttp.ClientResponse]) -> None:
+    response = answering()
+    if response is not None:
+        response.content.set_exception(TimeoutError())
+        response.close()
 
 
 def mapped(error: Exception, upstream: str) -> Refusal:
@@ -198,7 +218,12 @@ def _proxy(base_url: str) -> str | None:
 def _headers(response: aiohttp.ClientResponse, *, coded: bool) -> Headers:
     """As they came, names in lower case; without those that spoke of the coded bytes."""
     named = [
-        (name.decode("latin-1").lower(), value.decode("latin-1"))
+        (name.decode("latin-1").lower(), _clean(value.decode("latin-1")))
         for name, value in response.raw_headers
     ]
     return [entry for entry in named if entry[0] not in _OF_CODING] if coded else named
+
+
+def _clean(value: str) -> str:
+    # aiohttp takes them in; a server may not send them on.
+    return value if value.isprintable() else _CONTROL.sub("", value)

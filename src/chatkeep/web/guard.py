@@ -66,7 +66,7 @@ class Guard:
         return GuardedPath(self, path, endpoints)
 
     async def unknown(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a URL that is none of ours."""
+        """Answers a URL that is none of ours, and what could not be read as a request."""
         await self._refusing(
             scope, receive, send, lambda one: UnknownUrl(method=one.method, path=one.path)
         )
@@ -87,6 +87,7 @@ class Guard:
         self, scope: Scope, receive: Receive, send: Send, error: Callable[[Request], Refusal]
     ) -> None:
         async def refuse(request: Request) -> Whole:
+            request.check_readable()
             raise error(request)
 
         if scope["type"] == "http":
@@ -112,15 +113,13 @@ class Guard:
         )
         try:
             await self._answered(request, sender, operation, endpoint)
-        except ClientLeft:
-            pass
         except asyncio.CancelledError:
             # Cancelled by the departure: there is nobody to answer. Else the server is stopping.
             if not request.departure.left or task is None or task.uncancel() > 0:
                 raise
         finally:
-            for clean in request.cleanup:
-                clean()
+            while request.cleanup:
+                request.cleanup.pop()()  # none left, or it would keep the whole request in a circle
             seconds = self._clock.monotonic() - started
             self._metrics.answered(route, request.method, sender.status, seconds)
             if _log.isEnabledFor(logging.DEBUG):
@@ -134,6 +133,8 @@ class Guard:
             answer = await endpoint(request)
         except Refusal as error:
             answer = refused(error)
+        except ClientLeft:
+            return
         except Exception:  # noqa: BLE001  # the outermost edge
             _log.exception("a request failed", extra=_named(request))
             answer = refused(ServerError())

@@ -12,6 +12,7 @@ from chatkeep.web.schemas import SCHEMAS, STRING, ref
 
 _PATH_PARAMETER = re.compile(r"\{(\w+)(?::path)?\}")
 _OF_KEYS = (401, 403, 508)
+_OF_ANY = (400, 408, 431, 500, 503)
 
 
 def document(operations: Sequence[Operation], root_path: str) -> dict[str, Any]:
@@ -69,7 +70,7 @@ def _refusals(operation: Operation) -> dict[str, Any]:
     content = {"application/json": {"schema": ref("Error")}}
     return {
         str(status): {"description": HTTPStatus(status).phrase, "content": content}
-        for status in sorted({*operation.refusals, *of_keys, 500})
+        for status in sorted({*operation.refusals, *of_keys, *_OF_ANY})
     }
 
 

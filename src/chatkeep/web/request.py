@@ -14,6 +14,7 @@ from chatkeep.core.ports import Headers
 from chatkeep.errors import BodyTooLarge, ClientLeft, MalformedRequest, UnsupportedCoding
 
 _MAX_PARAMETERS = 200
+REFUSED = "refused"  # in a scope's state: why the request, or the rest of it, could not be read
 _WATCHED_AFTER_S = 0.01
 
 
@@ -103,7 +104,14 @@ class Request:
             if size > limit:
                 raise BodyTooLarge(limit=limit)
             more = message.get("more_body", False)
+        self.check_readable()
         return b"".join(pieces)
+
+    def check_readable(self) -> None:
+        """Raises what the protocol found wrong with the request, if anything."""
+        state = self.scope.get("state", {})
+        if REFUSED in state:
+            raise state.pop(REFUSED)
 
 
 def host_of(scope: Scope) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -11,8 +12,11 @@ from starlette.types import ASGIApp
 
 from chatkeep.errors import BadSetting
 from chatkeep.settings import Settings
+from chatkeep.web.protocol import Config, Protocol
 
 _BACKLOG = 2048
+_OPEN_FILES = 1 << 16
+_OTHER_FILES = 64  # the store's, the log's, the listening one
 
 
 class Server(uvicorn.Server):
@@ -23,20 +27,21 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: ASGIApp, settings: Settings, *, signals: bool = True) -> None:
         self._signals = (signal.SIGTERM, signal.SIGINT) if signals else ()
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=bool(settings.trusted_proxies),
-                forwarded_allow_ips=list(settings.trusted_proxies),
-                timeout_graceful_shutdown=round(settings.drain_s),
-            )
+        config = Config(
+            app,
+            http=Protocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
+            timeout_graceful_shutdown=round(settings.drain_s),
         )
+        config.client_timeout_s = settings.client_timeout_s
+        config.max_connections = min(settings.max_connections, _connections_possible())
+        super().__init__(config)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -48,6 +53,24 @@ class Server(uvicorn.Server):
         finally:
             for number in self._signals:
                 loop.remove_signal_handler(number)
+
+
+def raise_open_files() -> None:
+    """As many open files as this process may have: each connection is one, its upstream's another.
+
+    Systems start a process with few, of which it may itself ask for more.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _connections_possible() -> int:
+    """What open files allow, when each connection may need one upstream and another be refused."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, (soft - _OTHER_FILES) // 3)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -4,10 +4,13 @@ import fcntl
 import os
 from pathlib import Path
 
+import apsw
+
 from chatkeep.errors import StoreLocked, StoreUnreadable
 from chatkeep.store.sqlite.connection import connect, migrate
 from chatkeep.store.sqlite.store import SqliteStore
 
+_HEAP_BYTES = 48 << 20  # of the whole process: the page caches of all connections share it
 READERS = 2  # lists and other long reads at a time
 
 
@@ -15,6 +18,7 @@ async def open_sqlite(path: Path, *, serving: bool = False, vfs: str | None = No
     """Raises StoreLocked when `serving` and another process serves it, StoreUnreadable."""
     lock = _claim(path) if serving else None
     try:
+        apsw.soft_heap_limit(_HEAP_BYTES)
         writing = connect(path, vfs)
         migrate(writing, path)
         reading, *readers = (connect(path, vfs) for _ in range(1 + READERS))

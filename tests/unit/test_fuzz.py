@@ -1,0 +1,133 @@
+"""Whatever bytes come in, each parser returns or refuses, and raises nothing else.
+
+CHATKEEP_FUZZ_ROUNDS=1000000 makes it try for longer; each number of rounds tries the same bytes.
+"""
+
+import contextlib
+import gzip
+import json
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import pytest
+from support.mutation import mutants
+from support.refusals import UNKNOWN, create
+
+from chatkeep.core import answer, answerid, etag, filters, ids, jsonspan, metadata, request
+from chatkeep.core.ids import CompletionId
+from chatkeep.core.recording import Recording
+from chatkeep.errors import Refusal
+from chatkeep.upstream.coding import Undecodable, decoder
+
+ROUNDS = int(os.environ.get("CHATKEEP_FUZZ_ROUNDS", "1000"))
+DATA = Path(__file__).parents[1] / "data"
+ID = CompletionId(UNKNOWN)
+TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+BODIES = [
+    create(store=True, metadata={"a": "b", "c": "\ud83d"}, stream_options={"include_usage": True}),
+    create(tools=[TOOL], n=2, temperature=1e-3, stop=["\0"], seed=-0),
+    b'{"metadata":{"k":"v"}}',
+    b' { "model" : "m" , "messages" : [ { "content" : [ { "text" : "\\u00e9" } ] } ] } ',
+]
+STREAMS = [path.read_bytes() for path in sorted((DATA / "sse").glob("*.bin"))][:4]
+ANSWERS = [(DATA / "sse" / "plain-answer.json").read_bytes(), b'{"id":"x","choices":[{}]}']
+QUERIES = [b"limit=20&order=asc&after=" + UNKNOWN.encode(), b"metadata[a]=b&metadata%5Bc%5D=d&x"]
+
+
+def body(given: bytes) -> None:
+    request.parsed(given, request.StoreHeaders())
+
+
+def members(given: bytes) -> None:
+    for member in jsonspan.members(given):
+        assert 0 <= member.start <= member.value <= member.end <= len(given)
+    jsonspan.fields(given)
+
+
+def elements(given: bytes) -> None:
+    jsonspan.elements(b"[" + given + b"]")
+
+
+def pairs(given: bytes) -> None:
+    metadata.checked(jsonspan.loads(given))
+
+
+def headers(given: bytes) -> None:
+    text = given.decode("latin-1")
+    request.store_headers({"x-chatkeep-store": "true", "x-chatkeep-metadata": text})
+    etag.holds(text, '"x"')
+
+
+def query(given: bytes) -> None:
+    found = parse_qsl(given.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
+    filters.list_query(found)
+
+
+def identifier(given: bytes) -> None:
+    text = given.decode("latin-1")
+    name = ids.decode(text)
+    assert name is None or ids.encode(name.seq, name.tag) == text
+
+
+def whole_answer(given: bytes) -> None:
+    answer.read(given)
+    answerid.renamed(given, ID)
+
+
+def coded(given: bytes) -> None:
+    for coding in ("gzip", "deflate"):
+        inflater = decoder(coding)
+        assert inflater is not None
+        with contextlib.suppress(Undecodable):
+            inflater.decode(given)
+            while inflater.waiting():
+                inflater.decode(b"")
+            inflater.end()
+
+
+def stream(given: bytes) -> None:
+    """However it is cut into reads, the same goes out and the same is kept."""
+    source = random.Random(given)
+    cuts = sorted(source.randint(0, len(given)) for _ in range(3))
+    reads = [given[a:b] for a, b in zip([0, *cuts], [*cuts, len(given)], strict=True)]
+    assert _recorded([given]) == _recorded(reads)
+
+
+def _recorded(reads: list[bytes]) -> tuple[bytes, bytes]:
+    recording = Recording(ID, 1, hide_usage=True, max_bytes=1 << 20)
+    sent = b""
+    for read in reads:
+        was_done = recording.assembly.done
+        sent += recording.take(read)
+        sent += recording.held if recording.assembly.done and not was_done else b""
+    return sent + recording.end(), recording.assembly.completion()
+
+
+Target = Callable[[bytes], None]
+TARGETS: dict[str, tuple[Target, list[bytes]]] = {
+    "body": (body, BODIES),
+    "members": (members, BODIES),
+    "elements": (elements, BODIES),
+    "metadata": (pairs, [b'{"k":"v","\\u00e9":""}', json.dumps({"k" * 60: "v" * 500}).encode()]),
+    "headers": (headers, [b'{"k":"v"}', b'W/"a", "b"', b"*"]),
+    "query": (query, QUERIES),
+    "id": (identifier, [UNKNOWN.encode(), b"chatcmpl-123"]),
+    "answer": (whole_answer, [*ANSWERS, *BODIES]),
+    "coding": (coded, [gzip.compress(BODIES[0]), gzip.compress(b"") * 3]),
+    "stream": (stream, STREAMS),
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_parser_returns_or_refuses(name: str) -> None:
+    target, seeds = TARGETS[name]
+    for given in mutants(seeds, seed=7, rounds=ROUNDS):
+        try:
+            with contextlib.suppress(Refusal):
+                target(given)
+        except BaseException as error:
+            error.add_note(f"given {given!r}")
+            raise
