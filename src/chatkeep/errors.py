@@ -5,7 +5,7 @@
     │   ├── 400  NotJson, MissingModel, MissingParameter, UnknownParameter, DuplicateParameter,
     │   │        InvalidType, InvalidValue, InvalidCharacter, NestedTooDeep, EmptyArray,
     │   │        IntegerBelowMin, IntegerAboveMax, TooManyProperties, PropertyNameTooLong,
-    │   │        StringTooLong, InvalidHeader, MalformedRequest
+    │   │        StringTooLong, InvalidHeader, MalformedRequest, SearchOff
     │   ├── 401  MissingKey, WrongKey            403  ScopeMissing
     │   ├── 404  CompletionNotFound, ModelNotFound, UnknownUrl
     │   ├── 405  MethodNotSupported              409  IdempotencyKeyReused
@@ -162,6 +162,11 @@ class InvalidHeader(Refusal):
 class MalformedRequest(Refusal):
     code = "malformed_request"
     text = "The request could not be read: {why}."
+
+
+class SearchOff(Refusal):
+    code = "full_text_off"
+    text = "The parameter '{param}' cannot be used: full text search is off in this project."
 
 
 class MissingKey(Refusal):

@@ -29,6 +29,7 @@ KINDS: dict[str, tuple[int, str, str | None]] = {
     "StringTooLong": (400, "invalid_request_error", "string_above_max_length"),
     "InvalidHeader": (400, "invalid_request_error", "invalid_header"),
     "MalformedRequest": (400, "invalid_request_error", "malformed_request"),
+    "SearchOff": (400, "invalid_request_error", "full_text_off"),
     "MissingKey": (401, "invalid_request_error", None),
     "WrongKey": (401, "invalid_request_error", "invalid_api_key"),
     "ScopeMissing": (403, "invalid_request_error", "insufficient_permissions"),

@@ -17,12 +17,16 @@ SCOPES: tuple[Scope, ...] = ("create", "read", "write", "admin", "root")
 
 
 class Project(Struct, frozen=True):
-    """One tenant. `secret` keys its hashes, so that equal content of two projects never meets."""
+    """One tenant. `secret` keys its hashes, so that equal content of two projects never meets.
+
+    `full_text` says whether what is said in its completions can be searched.
+    """
 
     id: ProjectId
     name: str
     secret: bytes
     store_by_default: bool = False
+    full_text: bool = True
 
 
 class Key(Struct, frozen=True):
@@ -81,11 +85,13 @@ class Stored(Struct, frozen=True):
 class Query(Struct, frozen=True):
     """Which completions a list shows: equality filters (AND), a time range and a place to go on.
 
-    `after` is exclusive in the requested order; times are unix seconds, inclusive.
+    `q` asks for words and phrases (core/tokens.py). `after` is exclusive in the requested order;
+    times are unix seconds, inclusive.
     """
 
     model: str | None = None
     metadata: Metadata = {}
+    q: str | None = None
     created_after: int | None = None
     created_before: int | None = None
     after: Seq | None = None

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from chatkeep.core import jsonspan
+from chatkeep.core.record import Record
 from chatkeep.errors import Refusal
 
 MAX_CHARACTERS = 1 << 18  # of one completion, so that no text keeps the others waiting
@@ -27,6 +28,15 @@ def said(messages: Iterable[bytes], answer: bytes) -> list[str]:
     for choice in _objects(_member(_value(answer), "choices")):
         _add_message(found, choice.get("message"))
     return _bounded(found)
+
+
+def said_in(record: Record) -> list[str]:
+    """The texts of a whole completion."""
+    try:
+        messages = jsonspan.elements(jsonspan.fields(record.request.whole())["messages"])
+    except (Refusal, KeyError):
+        messages = []
+    return said(messages, record.answer.whole())
 
 
 def _bounded(texts: list[str]) -> list[str]:

@@ -76,6 +76,11 @@ def completion(row: Row, record: Record) -> bytes:
     )
 
 
+def received(shown: bytes, row: Row) -> bytes:
+    """The stored object as our own API shows it: with the second it arrived in."""
+    return b'%b,"received_at":%d}' % (shown[:-1], second_of(row.seq))
+
+
 def message_items(id: CompletionId, record: Record) -> list[tuple[str, bytes]]:
     """The input messages in request order, each with its id `<completion_id>-<index>`."""
     raw = fields(record.request.whole()).get("messages", b"[]")

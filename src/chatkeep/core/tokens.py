@@ -6,6 +6,7 @@ becomes pairs of neighbouring characters: 東京都 is 東京 and 京都.
 """
 
 import re
+from collections.abc import Iterable
 from itertools import pairwise
 from unicodedata import normalize
 
@@ -46,6 +47,19 @@ def tokens(text: str) -> list[str]:
     if max(map(len, words), default=0) > MAX_BYTES // 4:
         words = [_cut(word) for word in words]
     return words
+
+
+def positions(texts: Iterable[str]) -> list[str]:
+    """The words of several texts, "" where one ends: no phrase runs from one into the next."""
+    found: list[str] = []
+    for text in texts:
+        words = tokens(text)
+        if found and words:
+            found.append("")
+        found += words
+        if len(found) >= MAX_POSITIONS:
+            break
+    return found[:MAX_POSITIONS]
 
 
 def phrases(query: str) -> list[list[str]]:

@@ -6,6 +6,7 @@ CREATE TABLE project (
     name TEXT NOT NULL UNIQUE,
     secret BLOB NOT NULL,
     store_by_default INTEGER NOT NULL DEFAULT 0,
+    full_text INTEGER NOT NULL DEFAULT 1,
     created_unix INTEGER NOT NULL
 ) STRICT;
 
@@ -89,3 +90,9 @@ CREATE TABLE claim (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX claim_by_expiry ON claim (expires);
+
+-- Full text of what users and models said. The words come parted by spaces and fit for comparing,
+-- each behind its project's number, so that no project reads another's entries. Only entries are
+-- kept, no text: who deletes one gives the words again. secure-delete takes them out of the file.
+CREATE VIRTUAL TABLE search USING fts5 (words, content = '', columnsize = 0, tokenize = 'ascii');
+INSERT INTO search (search, rank) VALUES ('secure-delete', 1);

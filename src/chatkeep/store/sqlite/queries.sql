@@ -92,7 +92,7 @@ INSERT INTO project (name, secret, created_unix) VALUES (?1, ?2, ?3)
 
 -- name: select_project
 -- A tenant by its name.
-SELECT id, name, secret, store_by_default FROM project WHERE name = ?1
+SELECT id, name, secret, store_by_default, full_text FROM project WHERE name = ?1
 
 -- name: insert_key
 -- An API key without its secret.
@@ -102,7 +102,7 @@ INSERT INTO api_key (project, digest, hint, scopes, created_unix) VALUES (?1, ?2
 -- The key with a digest, and its project.
 SELECT
     api_key.id, hint, scopes, api_key.created_unix, revoked_unix,
-    project.id, name, secret, store_by_default
+    project.id, name, secret, store_by_default, full_text
 FROM api_key JOIN project ON project.id = api_key.project
 WHERE digest = ?1
 
@@ -110,7 +110,7 @@ WHERE digest = ?1
 -- All keys, and their projects.
 SELECT
     api_key.id, hint, scopes, api_key.created_unix, revoked_unix,
-    project.id, name, secret, store_by_default
+    project.id, name, secret, store_by_default, full_text
 FROM api_key JOIN project ON project.id = api_key.project
 ORDER BY api_key.id
 

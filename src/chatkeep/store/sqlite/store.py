@@ -28,8 +28,11 @@ from chatkeep.core.model import (
     Usage,
 )
 from chatkeep.core.ports import Claim, ClaimState
+from chatkeep.core.record import Codec
+from chatkeep.core.said import said_in
+from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
-from chatkeep.store.sqlite import claims
+from chatkeep.store.sqlite import claims, search
 from chatkeep.store.sqlite.failures import mapped
 from chatkeep.store.sqlite.reader import ReaderPool
 from chatkeep.store.sqlite.scan import places
@@ -179,6 +182,8 @@ def _insert(
     connection.execute(SQL["insert_body"], (row.seq, body))
     for kid in postings.of_row(project.secret, row):
         connection.execute(SQL["insert_posting"], (project.id, kid, row.seq))
+    if project.full_text:
+        search.insert(connection, project.id, row.seq, _said(body))
     if claim is not None:
         claims.answer(connection, SQL, project, claim, Name(row.seq, row.tag))
 
@@ -264,10 +269,18 @@ def _delete(connection: apsw.Connection, project: Project, name: Name) -> bool:
     seq = found.row.seq
     for kid in postings.of_row(project.secret, found.row):
         connection.execute(SQL["delete_posting"], (project.id, kid, seq))
+    search.delete(connection, project.id, seq, _said(found.body))
     connection.execute(SQL["delete_body"], (seq,))
     connection.execute(SQL["delete_completion"], (seq,))
     connection.execute(SQL["mark_deleted"], (ids.node_of(seq), seq))
     return True
+
+
+def _said(body: bytes) -> list[str]:
+    try:
+        return said_in(Codec().decode(body))
+    except RecordCorrupt:  # a damaged record can still be deleted
+        return []
 
 
 def _page(connection: apsw.Connection, project: Project, query: Query) -> Page:
@@ -338,7 +351,7 @@ def _stored(found: tuple[Any, ...]) -> Stored:
 
 
 def _project(found: tuple[Any, ...]) -> Project:
-    return Project(ProjectId(found[0]), found[1], found[2], bool(found[3]))
+    return Project(ProjectId(found[0]), found[1], found[2], bool(found[3]), bool(found[4]))
 
 
 def _key(found: tuple[Any, ...]) -> Key:
