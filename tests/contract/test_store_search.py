@@ -8,23 +8,11 @@ from typing import Any, get_args
 import msgspec
 import pytest
 from support.backends import Backend
-from support.samples import SECOND, body, keep, listed, name, place, replacing, row
+from support.samples import SECOND, body, keep, listed, name, place, replacing, row, spoken
 
 from chatkeep.core.ids import Seq
 from chatkeep.core.model import Order, Project, Query
 from chatkeep.core.ports import Store
-from chatkeep.core.record import Codec, Record, Text
-
-
-def spoken(*messages: Any, answer: str = "ok") -> bytes:
-    """A body with these messages of a user, or with whole messages."""
-    given = [
-        {"role": "user", "content": message} if isinstance(message, str) else message
-        for message in messages
-    ]
-    choices = [{"index": 0, "message": {"role": "assistant", "content": answer}}]
-    texts = [msgspec.json.encode(one) for one in ({"messages": given}, {"choices": choices})]
-    return Codec().encode(Record(Text([texts[0]], []), Text([texts[1]], []), None))
 
 
 async def say(

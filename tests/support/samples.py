@@ -60,6 +60,17 @@ def body(text: str = "hello") -> bytes:
     return _CODEC.encode(Record(asked, answered, "chatcmpl-Upstream"))
 
 
+def spoken(*messages: Any, answer: str = "ok") -> bytes:
+    """A body with these messages of a user, or with whole messages."""
+    given = [
+        {"role": "user", "content": message} if isinstance(message, str) else message
+        for message in messages
+    ]
+    choices = [{"index": 0, "message": {"role": "assistant", "content": answer}}]
+    asked = Text([msgspec.json.encode({"messages": given})], [])
+    return _CODEC.encode(Record(asked, Text([msgspec.json.encode({"choices": choices})], []), None))
+
+
 def request(text: str) -> bytes:
     messages = [{"role": "user", "content": text}]
     return json.dumps({"model": "gpt-4o-mini", "messages": messages, "store": True}).encode()
