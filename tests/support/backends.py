@@ -49,7 +49,12 @@ class SqliteBackend:
     def faults(self) -> list[str]:
         connection = apsw.Connection(str(self.path), vfs=self.vfs)
         try:
-            return [*_damage(connection), *_bodies(connection), *_postings(connection)]
+            return [
+                *_damage(connection),
+                *_bodies(connection),
+                *_postings(connection),
+                *_searched(connection),
+            ]
         finally:
             connection.close()
 
@@ -91,6 +96,15 @@ def _wanted_postings(connection: apsw.Connection) -> Iterator[Posting]:
         yield project, postings.kid(secret, "model", model), seq
         for pair in msgspec.json.decode(metadata, type=dict[str, str]).items():
             yield project, postings.kid(secret, "metadata", *pair), seq
+
+
+def _searched(connection: apsw.Connection) -> Iterator[str]:
+    """Numbers of the search index in the order of the completions they stand for."""
+    pairs = "SELECT s.seq, c.seq FROM searched s LEFT JOIN completion c USING (seq) ORDER BY doc"
+    found = list(connection.execute(pairs))
+    yield from (f"searches {seq}, which is not there" for seq, row in found if row is None)
+    if found != sorted(found):
+        yield "the search index is not in order"
 
 
 BACKENDS: dict[str, Callable[[Path], Backend]] = {"sqlite": SqliteBackend}

@@ -1,6 +1,17 @@
-"""Full text search in an FTS5 index that lies in the completions' own order."""
+"""Full text search in FTS5.
 
+FTS5 walks its rows in the order of their rowids, which therefore have the order of seq, and its
+entries are small when rowids are near each other. So each completion gets a short number, with room
+between two for those that began earlier and end later:
+
+    search    16 = seq a      24 = seq b      32 = seq c ...
+
+Where no room is left, as there may be for imports, it goes into `crowded`, by its seq.
+"""
+
+import heapq
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import apsw
 
@@ -15,15 +26,27 @@ STEPS_BEFORE_SEEK = 64  # a step takes a microsecond, a new query up to some hun
 
 def insert(connection: apsw.Connection, project: ProjectId, seq: Seq, texts: Sequence[str]) -> None:
     words = positions(texts)
-    if words:
-        connection.execute(SQL["search_insert"], (seq, _marked(project, words)))
+    if not words:
+        return
+    text = _marked(project, words)
+    given: Any = connection.execute(SQL["insert_searched"], (seq,)).fetchall()
+    if given:
+        connection.execute(SQL["search_insert"], (given[0][0], text))
+    else:
+        connection.execute(SQL["crowded_insert"], (seq, text))
 
 
 def delete(connection: apsw.Connection, project: ProjectId, seq: Seq, texts: Sequence[str]) -> None:
     """Takes the entry out that `insert` made of these texts, if it has made one."""
     words = positions(texts)
-    if words and _has(connection, project, seq, words[0]):
-        connection.execute(SQL["search_delete"], (seq, _marked(project, words)))
+    if not words:
+        return
+    text = _marked(project, words)
+    taken: Any = connection.execute(SQL["delete_searched"], (seq,)).fetchall()
+    if taken:
+        connection.execute(SQL["search_delete"], (taken[0][0], text))
+    elif _is_crowded(connection, seq, _marked(project, words[:1])):
+        connection.execute(SQL["crowded_delete"], (seq, text))
 
 
 def expression(project: ProjectId, q: str) -> str:
@@ -35,13 +58,17 @@ def opened(
     connection: apsw.Connection, found: str, order: Order
 ) -> Callable[[int, int], Iterator[tuple[int]]]:
     """Opens the places where an expression is found."""
-    statement = SQL[f"search_{order}"]
-    return lambda low, high: iter(connection.execute(statement, (found, low, high)))
+    statements = (SQL[f"search_{order}"], SQL[f"crowded_{order}"])
+
+    def places(low: int, high: int) -> Iterator[tuple[int]]:
+        lists = [iter(connection.execute(one, (found, low, high))) for one in statements]
+        return heapq.merge(*lists, reverse=order == "desc")
+
+    return places
 
 
-def _has(connection: apsw.Connection, project: ProjectId, seq: Seq, word: str) -> bool:
-    asked = (f'"{_marked(project, [word])}"', seq)
-    return bool(connection.execute(SQL["search_has"], asked).fetchall())
+def _is_crowded(connection: apsw.Connection, seq: Seq, word: str) -> bool:
+    return bool(connection.execute(SQL["crowded_has"], (f'"{word}"', seq)).fetchall())
 
 
 def _marked(project: ProjectId, words: Sequence[str]) -> str:
