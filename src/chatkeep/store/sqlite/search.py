@@ -22,6 +22,7 @@ from chatkeep.store import sql
 
 SQL = sql.blocks("chatkeep.store.sqlite", "search.sql")
 STEPS_BEFORE_SEEK = 64  # a step takes a microsecond, a new query up to some hundred
+_ROOM = 16  # before a new number, for those that began earlier
 
 
 def insert(connection: apsw.Connection, project: ProjectId, seq: Seq, texts: Sequence[str]) -> None:
@@ -29,11 +30,13 @@ def insert(connection: apsw.Connection, project: ProjectId, seq: Seq, texts: Seq
     if not words:
         return
     text = _marked(project, words)
-    given: Any = connection.execute(SQL["insert_searched"], (seq,)).fetchall()
-    if given:
-        connection.execute(SQL["search_insert"], (given[0][0], text))
-    else:
+    doc = _free_number(connection, seq)
+    if doc is None:
         connection.execute(SQL["crowded_insert"], (seq, text))
+    else:
+        # One row by VALUES: what needs a savepoint of its own makes FTS5 write out all it gathered.
+        connection.execute(SQL["insert_searched"], (doc, seq))
+        connection.execute(SQL["search_insert"], (doc, text))
 
 
 def delete(connection: apsw.Connection, project: ProjectId, seq: Seq, texts: Sequence[str]) -> None:
@@ -65,6 +68,15 @@ def opened(
         return heapq.merge(*lists, reverse=order == "desc")
 
     return places
+
+
+def _free_number(connection: apsw.Connection, seq: Seq) -> int | None:
+    neighbours: Any = connection.execute(SQL["search_neighbours"], (seq,)).fetchall()
+    before, behind = neighbours[0]
+    before = before or 0
+    if behind is None:
+        return int(before + _ROOM)
+    return int((before + behind) // 2) if behind - before > 1 else None
 
 
 def _is_crowded(connection: apsw.Connection, seq: Seq, word: str) -> bool:

@@ -6,17 +6,15 @@ INSERT INTO search (rowid, words) VALUES (?1, ?2)
 -- The same words leave again.
 INSERT INTO search (search, rowid, words) VALUES ('delete', ?1, ?2)
 
+-- name: search_neighbours
+-- The numbers before and behind a place.
+SELECT
+    (SELECT doc FROM searched WHERE seq < ?1 ORDER BY seq DESC LIMIT 1),
+    (SELECT doc FROM searched WHERE seq > ?1 ORDER BY seq LIMIT 1)
+
 -- name: insert_searched
--- Gives a place a free number in the order of seq, unless its neighbours left none.
-WITH neighbours (before, behind) AS (
-    SELECT
-        coalesce((SELECT doc FROM searched WHERE seq < ?1 ORDER BY seq DESC LIMIT 1), 0),
-        (SELECT doc FROM searched WHERE seq > ?1 ORDER BY seq LIMIT 1)
-)
-INSERT INTO searched (doc, seq)
-SELECT iif(behind IS NULL, before + 16, (before + behind) / 2), ?1 FROM neighbours
-WHERE behind IS NULL OR behind - before > 1
-RETURNING doc
+-- The number of a place.
+INSERT INTO searched (doc, seq) VALUES (?1, ?2)
 
 -- name: delete_searched
 -- No more of it.
