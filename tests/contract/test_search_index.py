@@ -1,17 +1,21 @@
 """The search index in SQLite: its plans, the work it does, and what a delete leaves of it."""
 
+import asyncio
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 import pytest
+from support.backends import SqliteBackend
+from support.samples import body, place, row
 
 from chatkeep.core.ids import Seq
-from chatkeep.core.model import Order, ProjectId
+from chatkeep.core.model import Order, ProjectId, Scope
 from chatkeep.store.sqlite import search
 from chatkeep.store.sqlite.connection import connect, migrate
 
+READ: frozenset[Scope] = frozenset({"read"})
 OURS = ProjectId(1)
 HIGHEST = (1 << 63) - 1
 
@@ -56,6 +60,21 @@ def test_a_statement_reads_what_it_looks_for_and_sorts_nothing(
     assert not [step for step in steps if "TEMP B-TREE" in step or "AUTOMATIC" in step]
     read = [step for step in steps if step.startswith(("SEARCH searched", "SCAN "))]
     assert {*read} - {"SCAN CONSTANT ROW"} == {*PLANS[name]}
+
+
+async def test_completions_that_share_a_commit_are_numbered_in_their_order(
+    tmp_path: Path,
+) -> None:
+    """Whoever ended first: else there would soon be no numbers left between them."""
+    backend = SqliteBackend(tmp_path)
+    store = await backend.open()
+    project = (await store.add_key("ours", b"digest", "sk-o", READ, 0)).project
+    rows = [row(place(number)) for number in range(20)]
+    await asyncio.gather(*(store.insert(project, one, body()) for one in reversed(rows)))
+    await store.aclose()
+    with apsw.Connection(str(backend.path)) as connection:
+        numbered = connection.execute("SELECT seq FROM searched ORDER BY doc").fetchall()
+    assert numbered == [(one.seq,) for one in rows]
 
 
 PLANTED = ("xylophonequartz", "zweiundvierzigmal")

@@ -64,7 +64,9 @@ class SqliteStore:
     async def insert(
         self, project: Project, row: Row, body: bytes, claim: Claim | None = None
     ) -> None:
-        await self._writer.submit(lambda connection: _insert(connection, project, row, body, claim))
+        await self._writer.submit(
+            lambda connection: _insert(connection, project, row, body, claim), row.seq
+        )
 
     async def claim(self, project: Project, claim: Claim, now_unix: int) -> ClaimState:
         return await self._writer.submit(
