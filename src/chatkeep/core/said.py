@@ -79,6 +79,7 @@ def _add_call(found: list[str], called: Any) -> None:
         text = _member(called, key)
         if isinstance(text, str):
             # JSON, of a cut stream not all of it: escapes are undone without parsing it.
+            text = text[:MAX_CHARACTERS]
             _add(found, _ESCAPE.sub(_unescaped, text) if "\\" in text else text)
 
 

@@ -25,12 +25,17 @@ _DIACRITIC = re.compile(
     "\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u064b-\u065f\u0670]"
 )
 _OF_CJK = (
-    "\u1100-\u11ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\u1100-\u11ff\u3005-\u3007\u3041-\u309a\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3130-\u318f"
+    "\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U0003ffff"
 )
 _CJK = re.compile(f"[{_OF_CJK}]")
 # The marks of Brahmic scripts, Thai, Lao, Tibetan, Myanmar and Khmer, which \w leaves out.
-_MARKS = "\u0900-\u0dff\u0e30-\u0e4e\u0eb0-\u0ece\u0f18-\u0fbc\u102b-\u109d\u17b4-\u17dd"
+_MARKS = (
+    "\u0900-\u0963\u0966-\u096f\u0971-\u0df3\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc"
+    "\u0ec8-\u0ece\u0f18\u0f19\u0f35\u0f37\u0f39\u0f3e\u0f3f\u0f71-\u0f84\u0f86-\u0fbc"
+    "\u102b-\u1049\u1050-\u109d\u17b4-\u17d3"
+)
 _QUOTE = re.compile('["\u201c\u201d\u201e]')
 _WORD = re.compile(f"(?P<cjk>[{_OF_CJK}]+)|(?:(?![{_OF_CJK}_])[\\w{_MARKS}])+")
 
