@@ -5,7 +5,7 @@
     │   ├── 400  NotJson, MissingModel, MissingParameter, UnknownParameter, DuplicateParameter,
     │   │        InvalidType, InvalidValue, InvalidCharacter, NestedTooDeep, EmptyArray,
     │   │        IntegerBelowMin, IntegerAboveMax, TooManyProperties, PropertyNameTooLong,
-    │   │        StringTooLong, InvalidHeader, MalformedRequest, UnusableValue, WrongHost
+    │   │        StringTooLong, InvalidHeader, MalformedRequest, UnusableValue, WrongHost, SearchOff
     │   ├── 401  MissingKey, WrongKey            403  ScopeMissing
     │   ├── 404  CompletionNotFound, ModelNotFound, KeyNotFound, ProjectNotFound, UnknownUrl
     │   ├── 405  MethodNotSupported              408  RequestTimeout
@@ -177,6 +177,11 @@ class WrongHost(Refusal):
         "Without keys this server answers to names of this machine only, not to {host}: call it as"
         " localhost, or start it without --no-auth."
     )
+
+
+class SearchOff(Refusal):
+    code = "full_text_off"
+    text = "The parameter '{param}' cannot be used: full text search is off in this project."
 
 
 class MissingKey(Refusal):

@@ -31,6 +31,7 @@ KINDS: dict[str, tuple[int, str, str | None]] = {
     "MalformedRequest": (400, "invalid_request_error", "malformed_request"),
     "UnusableValue": (400, "invalid_request_error", "invalid_value"),
     "WrongHost": (400, "invalid_request_error", "invalid_host"),
+    "SearchOff": (400, "invalid_request_error", "full_text_off"),
     "MissingKey": (401, "invalid_request_error", None),
     "WrongKey": (401, "invalid_request_error", "invalid_api_key"),
     "ScopeMissing": (403, "invalid_request_error", "insufficient_permissions"),

@@ -58,6 +58,18 @@ def said(text: str = "hello") -> Record:
     return Record(cut(asked, [message(text)]), answer(text), "chatcmpl-Ours", "chatcmpl-Upstream")
 
 
+def spoken(*messages: Any, answer: str = "ok") -> Record:
+    """A record with these messages of a user, or with whole messages."""
+    given = [
+        {"role": "user", "content": message} if isinstance(message, str) else message
+        for message in messages
+    ]
+    choices = [{"index": 0, "message": {"role": "assistant", "content": answer}}]
+    encoded = [msgspec.json.encode(one) for one in given]
+    asked = cut(b'{"messages":[%b]}' % b",".join(encoded), encoded)
+    return Record(asked, msgspec.json.encode({"choices": choices}), "", None)
+
+
 def request(text: str) -> bytes:
     return b'{"model":"gpt-4o-mini","messages":[%b],"store":true}' % message(text)
 

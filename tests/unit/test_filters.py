@@ -70,7 +70,7 @@ def test_messages_know_only_their_own_parameters(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["model", "after", "limit", "order", "created_after", "created_before"]
+    "name", ["model", "q", "after", "limit", "order", "created_after", "created_before"]
 )
 @pytest.mark.parametrize("values", [("7", "7"), ("7", "8")])
 def test_a_repeated_parameter_is_refused(name: str, values: tuple[str, str]) -> None:
@@ -166,6 +166,8 @@ def test_an_order_that_is_none_is_refused(order: str, messages: bool) -> None:
         ([("metadata[\0]", "v")], "metadata", "invalid_value"),
         ([("model", "\0")], "model", "invalid_value"),
         ([("model", "\udcff")], "model", "invalid_value"),
+        ([("q", "\0")], "q", "invalid_value"),
+        ([("q", "x" * 513)], "q", "string_above_max_length"),
         ([("after", "\0")], "after", "invalid_value"),
     ],
 )
@@ -194,6 +196,7 @@ def test_every_parameter_is_read() -> None:
             ("limit", "7"),
             ("metadata[a]", "1"),
             ("after", "chatcmpl-x"),
+            ("q", 'a "b c'),
             ("created_before", "1758039249"),
             ("metadata[b]", ""),
             ("created_after", "-5"),
@@ -203,6 +206,7 @@ def test_every_parameter_is_read() -> None:
     assert query == ListQuery(
         model="gpt-4o-mini-2024-07-18",
         metadata={"a": "1", "b": ""},
+        q='a "b c',
         created_after=-5,
         created_before=1758039249,
         after="chatcmpl-x",

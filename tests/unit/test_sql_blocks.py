@@ -11,11 +11,11 @@ import pytest
 from chatkeep.store import sql
 
 SQLITE = "chatkeep.store.sqlite"
-FILES = [
+FILES = sorted(
     entry.name
     for entry in files(SQLITE).iterdir()
     if entry.name.endswith(".sql") and not entry.name[0].isdigit()
-]
+)
 QUERIES = {name: text for file in FILES for name, text in sql.blocks(SQLITE, file).items()}
 
 
@@ -45,8 +45,8 @@ def test_migrations_come_in_the_order_of_their_numbers(package: Path) -> None:
 
 
 def test_no_name_is_given_to_two_blocks() -> None:
-    text = "".join(files(SQLITE).joinpath(file).read_text() for file in FILES)
-    names = Counter(re.findall(r"name:\s*(\S+)", text))
+    texts = [files(SQLITE).joinpath(file).read_text() for file in FILES]
+    names = Counter(re.findall(r"name:\s*(\S+)", "".join(texts)))
     assert [name for name, times in names.items() if times > 1] == []
     assert set(names) == set(QUERIES)
 

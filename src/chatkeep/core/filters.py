@@ -17,15 +17,25 @@ from chatkeep.errors import (
     IntegerBelowMin,
     InvalidType,
     InvalidValue,
+    StringTooLong,
     UnknownParameter,
 )
 
 Pairs = Iterable[tuple[str, str]]
 Parameter = Literal[
-    "model", "metadata", "created_after", "created_before", "after", "limit", "order", "project"
+    "model",
+    "metadata",
+    "q",
+    "created_after",
+    "created_before",
+    "after",
+    "limit",
+    "order",
+    "project",
 ]
 
 MAX_LIMIT = 100
+MAX_SEARCH = 512
 DEFAULT_LIMIT = 20
 _INTEGER = re.compile(r"-?\d{1,400}", re.ASCII)
 _METADATA = re.compile(r"metadata\[(.*)\]", re.DOTALL)
@@ -43,6 +53,12 @@ class Filter(NamedTuple):
 def _text(name: str, value: str) -> str:
     metadata.check_characters(name, value, "a text")
     return value
+
+
+def _search(name: str, value: str) -> str:
+    if len(value) > MAX_SEARCH:
+        raise StringTooLong(name, bound=MAX_SEARCH, got=len(value))
+    return _text(name, value)
 
 
 def _number(name: str, value: str) -> int:
@@ -85,6 +101,12 @@ LIST: tuple[Filter, ...] = (
         _text,
         {"type": "object", "additionalProperties": {"type": "string"}},
         "Completions with this metadata pair, written metadata[key]=value; all of several.",
+    ),
+    Filter(
+        "q",
+        _search,
+        {"type": "string", "maxLength": MAX_SEARCH},
+        'Completions in which users or models said all of these words and "quoted phrases".',
     ),
     Filter(
         "created_after",
@@ -142,6 +164,7 @@ class ListQuery(Struct, frozen=True):
 
     model: str | None = None
     metadata: Metadata = {}
+    q: str | None = None
     created_after: int | None = None
     created_before: int | None = None
     after: str | None = None

@@ -40,10 +40,11 @@ class Basis(Struct, frozen=True):
 
 
 class Folded(Struct, frozen=True):
-    """A body, and the shared texts it refers to, by their keys."""
+    """A body, the shared texts it refers to by their keys, and the messages that are new in it."""
 
     body: bytes
     shared: Mapping[int, bytes]
+    new: Sequence[bytes]
 
 
 class Unfolded(Struct, frozen=True):
@@ -103,7 +104,7 @@ def fold(
         separators=None if isinstance(request.separators, bytes) else list(request.separators),
         follows=follows,
     )
-    return Folded(codec.body(packed, second), shelf.texts)
+    return Folded(codec.body(packed, second), shelf.texts, new(messages, request.messages[count:]))
 
 
 def unfold(
@@ -114,16 +115,29 @@ def unfold(
     Raises RecordCorrupt.
     """
     try:
-        fresh = packed.messages
-        if fresh is None:
-            fresh = codec.messages(second, before.messages)
-        messages = [*before.messages, *(_message(one, load, before) for one in fresh)]
+        forms = forms_of(codec, packed, second, before)
+        messages = [*before.messages, *(_message(one, load, before) for one in forms)]
         answer = quotable(packed, load) if isinstance(packed, Packed) else packed.answer
     except _BROKEN as error:
         raise _apart(error) from error
     if len(messages) != packed.count:
         raise RecordCorrupt(f"{len(messages)} messages came together, not {packed.count}")
     return Unfolded(messages, answer)
+
+
+def forms_of(
+    codec: Codec, packed: Packed | Ghost, second: bytes, before: Unfolded
+) -> list[Message]:
+    """The new messages as they lie."""
+    if packed.messages is not None:
+        return packed.messages
+    return codec.messages(second, before.messages)
+
+
+def new(forms: Sequence[Message], messages: Sequence[bytes]) -> list[bytes]:
+    """The messages nobody said before: not those that quote the answer gone on from."""
+    pairs = zip(forms, messages, strict=True)
+    return [message for form, message in pairs if not copies_in([form])]
 
 
 def outside(packed: Packed, load: Load, id: str) -> Outside:

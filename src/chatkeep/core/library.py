@@ -23,6 +23,7 @@ from chatkeep.errors import (
     InvalidValue,
     MetadataChanged,
     MissingParameter,
+    SearchOff,
     UnknownParameter,
 )
 
@@ -46,10 +47,11 @@ class Library:
 
     async def page(self, project: Project, pairs: Pairs) -> bytes:
         """The list envelope with stored objects (CONTRACT.md §1.3)."""
-        page = await self._store.page(project, await self._query(project, list_query(pairs)))
-        items = [stored.completion(item) for item in page.items]
-        names = [item.row.id for item in page.items]
-        return stored.list_body(items, *_ends(names), page.has_more)
+        return await self._listed(project, pairs, stored.completion)
+
+    async def received(self, project: Project, pairs: Pairs) -> bytes:
+        """The same list with the second each completion arrived in."""
+        return await self._listed(project, pairs, stored.received)
 
     async def retrieve(self, project: Project, id: str) -> Shown:
         return _shown(await self._get(project, id))
@@ -91,6 +93,14 @@ class Library:
         """The answer's bytes as the client got them; of a stream, the completion assembled."""
         return (await self._get(project, id)).answer
 
+    async def _listed(
+        self, project: Project, pairs: Pairs, show: Callable[[Stored], bytes]
+    ) -> bytes:
+        page = await self._store.page(project, await self._query(project, list_query(pairs)))
+        items = [show(item) for item in page.items]
+        names = [item.row.id for item in page.items]
+        return stored.list_body(items, *_ends(names), page.has_more)
+
     async def _get(self, project: Project, id: str) -> Stored:
         return await self._named(project, id, lambda name: self._store.get(project, name))
 
@@ -111,10 +121,13 @@ class Library:
         return found
 
     async def _query(self, project: Project, asked: ListQuery) -> Query:
+        if asked.q is not None and not project.full_text:
+            raise SearchOff("q")
         after = None if asked.after is None else await self._position(project, asked.after)
         return Query(
             model=asked.model,
             metadata=asked.metadata,
+            q=asked.q,
             created_after=asked.created_after,
             created_before=asked.created_before,
             after=after,

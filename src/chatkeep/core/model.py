@@ -100,11 +100,13 @@ class Stored(Struct, frozen=True):
 class Query(Struct, frozen=True):
     """Which completions a list shows: equality filters (AND), a time range and a place to go on.
 
-    `after` is exclusive in the requested order; times are unix seconds, inclusive.
+    `q` asks for words and phrases (core/tokens.py). `after` is exclusive in the requested order;
+    times are unix seconds, inclusive.
     """
 
     model: str | None = None
     metadata: Metadata = {}
+    q: str | None = None
     created_after: int | None = None
     created_before: int | None = None
     after: Seq | None = None

@@ -74,6 +74,11 @@ def completion(item: Stored) -> bytes:
     )
 
 
+def received(item: Stored) -> bytes:
+    """The stored object as our own API shows it: with the second it arrived in."""
+    return b'%b,"received_at":%d}' % (completion(item)[:-1], second_of(item.row.seq))
+
+
 def message_items(id: str, messages: Iterable[bytes]) -> list[tuple[str, bytes]]:
     """The input messages in request order, each with its id `<completion_id>-<index>`."""
     names = ((f"{id}-{index}", message) for index, message in enumerate(messages))

@@ -37,7 +37,8 @@ class Operation(Struct, frozen=True):
 
 COMPLETIONS = "/v1/chat/completions"
 COMPLETION = COMPLETIONS + "/{completion_id}"
-KEEP_COMPLETION = "/keep/v1/completions/{completion_id}"
+KEEP_COMPLETIONS = "/keep/v1/completions"
+KEEP_COMPLETION = KEEP_COMPLETIONS + "/{completion_id}"
 KEEP_KEYS = "/keep/v1/keys"
 KEEP_KEY = KEEP_KEYS + "/{key_id}"
 KEEP_PROJECTS = "/keep/v1/projects"
@@ -155,6 +156,16 @@ OPERATIONS: tuple[Operation, ...] = (
         refusals=(404, 502, 504),
     ),
     *map(_forwarded, FORWARDED),
+    Operation(
+        "GET",
+        KEEP_COMPLETIONS,
+        "list_received",
+        "read",
+        "List stored chat completions, with the second each arrived in.",
+        "ReceivedList",
+        query=LIST,
+        refusals=(400, 503),
+    ),
     Operation(
         "GET",
         KEEP_COMPLETION + "/raw/request",

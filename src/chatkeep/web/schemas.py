@@ -150,6 +150,11 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "CompletionList": _list("StoredCompletion"),
+    "ReceivedCompletion": {
+        "allOf": [ref("StoredCompletion"), _object({"received_at": INTEGER})],
+        "description": "The stored object, with the second it arrived in.",
+    },
+    "ReceivedList": _list("ReceivedCompletion"),
     "DeletedCompletion": _object(
         {
             "object": {"const": "chat.completion.deleted"},

@@ -139,3 +139,20 @@ CREATE TABLE claim (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX claim_by_expiry ON claim (expires);
+
+-- Full text of what users and models said. The words come parted by spaces and fit for comparing,
+-- each behind its project's number, so that no project reads another's entries. Only entries are
+-- kept, no text: who deletes one gives the words again. secure-delete takes them out of the file.
+CREATE VIRTUAL TABLE search USING fts5 (words, content = '', columnsize = 0, tokenize = 'ascii');
+INSERT INTO search (search, rank) VALUES ('secure-delete', 1);
+
+-- The rowids of search: short numbers in the order of seq. An entry holds the distance to the one
+-- before it, and with those of seqs the index would take half as much again.
+CREATE TABLE searched (
+    doc INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL UNIQUE
+) STRICT;
+
+-- The same for completions that found no number between their neighbours; the rowid is seq.
+CREATE VIRTUAL TABLE crowded USING fts5 (words, content = '', columnsize = 0, tokenize = 'ascii');
+INSERT INTO crowded (crowded, rank) VALUES ('secure-delete', 1);

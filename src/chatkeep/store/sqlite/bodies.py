@@ -49,6 +49,14 @@ class Link(NamedTuple):
     second: bytes
 
 
+class Added(NamedTuple):
+    """A body to keep, what it builds on, and the messages its conversation did not have before."""
+
+    basis: Seq | None
+    body: bytes
+    new: Sequence[bytes]
+
+
 class _Place(Struct, frozen=True):
     """Where a new record goes in its conversation."""
 
@@ -67,8 +75,8 @@ class Bodies:
         self._texts = texts
         self._codec = texts.codec
 
-    def add(self, seq: Seq, record: Record, metadata: bytes) -> tuple[Seq | None, bytes]:
-        """What the record builds on and its body; all that it refers to is written."""
+    def add(self, seq: Seq, record: Record, metadata: bytes) -> Added:
+        """Folds a record; all that its body refers to is written."""
         messages = record.request.messages
         known = heads(self._project.secret, messages)
         try:
@@ -92,7 +100,9 @@ class Bodies:
             self._connection.execute(
                 SQL["insert_head"], (self._project.id, known[0][1] & INDEXED, seq)
             )
-        return basis and basis.seq, folded.body
+        repeats = basis is not None and basis.packed.count == len(messages)
+        new = self.new(basis.seq) if basis and repeats else folded.new
+        return Added(basis and basis.seq, folded.body, new)
 
     def outside(self, body: bytes, id: str) -> fold.Outside:
         """Raises RecordCorrupt."""
@@ -101,13 +111,27 @@ class Bodies:
     def request(self, seq: Seq) -> Request:
         """Put together from all it builds on. Raises RecordCorrupt."""
         path = list(self._path(seq))
-        unfolded = fold.NOTHING
-        for link in reversed(path):
-            unfolded = fold.unfold(self._codec, link.packed, link.second, self.load, unfolded)
+        unfolded = self._unfolded(path)
         packed = path[0].packed
         if not isinstance(packed, Packed):
             raise RecordCorrupt("of a deleted completion there is no request")
         return fold.request_of(packed, self._project.secret, self.load, unfolded.messages)
+
+    def new(self, seq: Seq) -> Sequence[bytes]:
+        """The messages that were new when it was added; none when that cannot be told any more.
+
+        A request that repeats another says what that one said.
+        """
+        path = list(self._path(seq))
+        if path[0].packed.messages == [] and len(path) > 1:
+            path = path[1:]
+        try:
+            before = self._unfolded(path[1:])
+            own = fold.unfold(self._codec, path[0].packed, path[0].second, self.load, before)
+        except RecordCorrupt:
+            return ()
+        forms = fold.forms_of(self._codec, path[0].packed, path[0].second, before)
+        return fold.new(forms, own.messages[len(before.messages) :])
 
     def remove(self, seq: Seq, basis: Seq | None, body: bytes) -> None:
         """Lets go of the body of a row that has been deleted: what others say again stays."""
@@ -139,6 +163,12 @@ class Bodies:
                 raise RecordCorrupt("a text that several completions share is not the one")
             self._texts.remember(key, text)
         return text
+
+    def _unfolded(self, path: Sequence[Link]) -> fold.Unfolded:
+        unfolded = fold.NOTHING
+        for link in reversed(path):
+            unfolded = fold.unfold(self._codec, link.packed, link.second, self.load, unfolded)
+        return unfolded
 
     def _place(
         self, seq: Seq, known: Sequence[tuple[int, int]], messages: Sequence[bytes]

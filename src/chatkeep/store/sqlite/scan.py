@@ -6,8 +6,9 @@ import apsw
 
 from chatkeep.core.ids import MAX_SEQ, Seq, first_of, last_of
 from chatkeep.core.model import ProjectId, Query
+from chatkeep.store.sqlite import search
 
-_STEPS_BEFORE_SEEK = 8
+_STEPS_BEFORE_SEEK = 8  # a step costs a tenth of a new query
 
 Open = Callable[[int, int], Iterator[tuple[int]]]  # (low, high) -> places in the query's order
 
@@ -34,17 +35,26 @@ def places(
     kids: list[int],
     query: Query,
 ) -> Iterator[Seq]:
-    """The places that have all kids, lazily."""
+    """The places that have all kids and in whose text the search is found, lazily."""
     low, high = bounds(query)
     if low > high:
         return iter(())
-    if not kids:
+    found = None if query.q is None else search.expression(project, query.q)
+    if found == "":
+        return iter(())
+    if not kids and found is None:
         rows = connection.execute(sql[f"project_{query.order}"], (project, low, high))
         return (Seq(seq) for (seq,) in rows)
     statement = sql[f"posting_{query.order}"]
-    lists = [_posting(connection, statement, project, kid) for kid in kids]
     descending = query.order == "desc"
-    return _leapfrog([_Cursor(opened, low, high, descending) for opened in lists])
+    cursors = [
+        _Cursor(_posting(connection, statement, project, kid), low, high, descending)
+        for kid in kids
+    ]
+    if found is not None:
+        opened = search.opened(connection, found, query.order)
+        cursors.append(_Cursor(opened, low, high, descending, search.STEPS_BEFORE_SEEK))
+    return _leapfrog(cursors)
 
 
 def _posting(connection: apsw.Connection, statement: str, project: ProjectId, kid: int) -> Open:
@@ -55,10 +65,18 @@ def _posting(connection: apsw.Connection, statement: str, project: ProjectId, ki
 
 
 class _Cursor:
-    """One posting's places, from the first to the last; `seek` jumps forward."""
+    """The places of a posting or of a search, from the first to the last; `seek` jumps forward."""
 
-    def __init__(self, opened: Open, low: int, high: int, descending: bool) -> None:
+    def __init__(
+        self,
+        opened: Open,
+        low: int,
+        high: int,
+        descending: bool,
+        steps_before_seek: int = _STEPS_BEFORE_SEEK,
+    ) -> None:
         self._open = opened
+        self._steps_before_seek = steps_before_seek
         self._low, self._high, self._descending = low, high, descending
         self._rows = opened(low, high)
 
@@ -67,7 +85,7 @@ class _Cursor:
 
     def seek(self, bound: int) -> int | None:
         """The first place at the bound or behind it."""
-        for _ in range(_STEPS_BEFORE_SEEK):  # a step costs a tenth of a new query
+        for _ in range(self._steps_before_seek):
             place = self.step()
             if place is None or self._reached(place, bound):
                 return place

@@ -28,8 +28,9 @@ from chatkeep.core.model import (
 )
 from chatkeep.core.ports import Claim, ClaimState
 from chatkeep.core.record import Record, Request
+from chatkeep.core.said import said
 from chatkeep.store import sql
-from chatkeep.store.sqlite import accounts, claims, rows
+from chatkeep.store.sqlite import accounts, claims, rows, search
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.failures import mapped
 from chatkeep.store.sqlite.reader import ReaderPool
@@ -68,7 +69,7 @@ class SqliteStore:
     ) -> None:
         texts = self._texts
         await self._writer.submit(
-            lambda connection: _insert(connection, project, row, record, texts, claim)
+            lambda connection: _insert(connection, project, row, record, texts, claim), row.seq
         )
 
     async def claim(self, project: Project, claim: Claim, now_unix: int) -> ClaimState:
@@ -217,12 +218,14 @@ def _insert(
     texts: Texts,
     claim: Claim | None = None,
 ) -> None:
-    bodies = Bodies(connection, project, texts)
-    basis, body = bodies.add(row.seq, record, row.metadata)
+    added = Bodies(connection, project, texts).add(row.seq, record, row.metadata)
     connection.execute(SQL["insert_words"], rows.words(row))
-    connection.execute(SQL["insert_completion"], rows.bindings(project, row, basis, body))
+    bindings = rows.bindings(project, row, added.basis, added.body)
+    connection.execute(SQL["insert_completion"], bindings)
     for kid in postings.of_row(project.secret, row):
         connection.execute(SQL["insert_posting"], (project.id, kid, row.seq))
+    if project.full_text:
+        search.insert(connection, project.id, row.seq, said(added.new, record.answer))
     if claim is not None:
         claims.answer(connection, SQL, project, claim, Name(row.seq, row.tag))
 
@@ -328,9 +331,11 @@ def _delete(connection: apsw.Connection, project: Project, name: Name, texts: Te
     if found is None:
         return False
     bodies = Bodies(connection, project, texts)
-    row = rows.stored(found, project, bodies).row
+    item = rows.stored(found, project, bodies)
+    row = item.row
     for kid in postings.of_row(project.secret, row):
         connection.execute(SQL["delete_posting"], (project.id, kid, row.seq))
+    search.delete(connection, project.id, row.seq, said(bodies.new(row.seq), item.answer))
     connection.execute(SQL["delete_changed_metadata"], (row.seq,))
     connection.execute(SQL["delete_completion"], (row.seq,))
     bodies.remove(row.seq, found.basis, found.body)

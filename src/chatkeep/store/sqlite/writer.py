@@ -12,10 +12,12 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import apsw
 
+from chatkeep.core.ids import MAX_SEQ
 from chatkeep.errors import Refusal, StoreBusy
 from chatkeep.store.sqlite.connection import BUSY_MS
 from chatkeep.store.sqlite.failures import mapped
@@ -25,7 +27,7 @@ T = TypeVar("T")
 # A write runs with the connection inside a transaction. It checks first and writes then: a Refusal
 # it raises is its answer and leaves the transaction as it was.
 Write = Callable[[apsw.Connection], T]
-_Waiting = tuple[Write[Any], "asyncio.Future[Any]"]
+_Waiting = tuple[Write[Any], "asyncio.Future[Any]", int]
 
 MAX_BATCH = 64
 MAX_WAITING = 4096
@@ -42,8 +44,11 @@ class Writer:
         self._running: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="chatkeep-commit")
 
-    def submit(self, write: Write[T]) -> "asyncio.Future[T]":
+    def submit(self, write: Write[T], place: int = MAX_SEQ) -> "asyncio.Future[T]":
         """Queues the write before it returns; the future is done after the commit.
+
+        Of writes that share a commit the lower place goes first: nobody has been answered yet, and
+        an index that grows at its end is cheaper.
 
         Raises StoreBusy when too many are waiting.
         """
@@ -51,7 +56,7 @@ class Writer:
             raise StoreBusy(detail=f"{MAX_WAITING} writes are waiting")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._waiting.append((write, future))
+        self._waiting.append((write, future, place))
         if self._running is None:
             self._running = loop.create_task(self._run())
         return future
@@ -73,6 +78,7 @@ class Writer:
             while self._waiting:
                 batch = self._waiting[:MAX_BATCH]
                 del self._waiting[:MAX_BATCH]
+                batch.sort(key=itemgetter(2))
                 await self._commit(batch)
         finally:
             self._running = None
@@ -81,7 +87,7 @@ class Writer:
         try:
             await self._begin()
         except apsw.Error as error:
-            for _, future in batch:
+            for _, future, _ in batch:
                 _answer(future, mapped(error))
             return
         try:
@@ -89,7 +95,7 @@ class Writer:
         except Exception as error:  # noqa: BLE001  # whatever it is, the others' writes go on
             await self._after_failure(batch, error)
         else:
-            for (_, future), outcome in zip(batch, outcomes, strict=True):
+            for (_, future, _), outcome in zip(batch, outcomes, strict=True):
                 _answer(future, outcome)
 
     async def _after_failure(self, batch: list[_Waiting], error: Exception) -> None:
@@ -101,7 +107,7 @@ class Writer:
 
     async def _transaction(self, batch: list[_Waiting]) -> list[Any]:
         try:
-            outcomes = [self._attempt(write) for write, _ in batch]
+            outcomes = [self._attempt(write) for write, _, _ in batch]
             await self._beside(self._connection.execute, "COMMIT")
         except BaseException:
             if self._connection.in_transaction:

@@ -1,0 +1,118 @@
+"""The tokeniser of full text search: what counts as a word, for every store alike (DESIGN.md §4).
+
+Letters, digits and marks make words; everything else parts them. Words are compared in NFKC, case
+folded and without diacritics. Chinese, Japanese and Korean text, which does not part its words,
+becomes pairs of neighbouring characters: 東京都 is 東京 and 京都.
+"""
+
+import re
+from collections.abc import Iterable
+from itertools import pairwise
+from unicodedata import normalize
+
+MAX_POSITIONS = 16_000  # PostgreSQL counts to 16,383
+MAX_BYTES = 64  # of a word; what is longer is cut, in a text and in a query alike
+
+# Of ASCII only: capitals become small letters, what is no letter nor digit becomes a space.
+_SEPARATED = bytes(
+    byte if byte >= 128 else ord(chr(byte).lower()) if chr(byte).isalnum() else 32
+    for byte in range(256)
+)
+# Accents of European scripts, Hebrew points, Arabic vowel signs. Marks of other scripts are as good
+# as letters: without them a word is another one.
+_DIACRITIC = re.compile(
+    "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
+    "\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u064b-\u065f\u0670]"
+)
+_OF_CJK = (
+    "\u1100-\u11ff\u3005-\u3007\u3041-\u309a\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3130-\u318f"
+    "\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\U0001b000-\U0001b16f\U00020000-\U0003ffff"
+)
+_CJK = re.compile(f"[{_OF_CJK}]")
+# The marks of Brahmic scripts, Thai, Lao, Tibetan, Myanmar and Khmer, which \w leaves out.
+_MARKS = (
+    "\u0900-\u0963\u0966-\u096f\u0971-\u0df3\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc"
+    "\u0ec8-\u0ece\u0f18\u0f19\u0f35\u0f37\u0f39\u0f3e\u0f3f\u0f71-\u0f84\u0f86-\u0fbc"
+    "\u102b-\u1049\u1050-\u109d\u17b4-\u17d3"
+)
+_QUOTE = re.compile('["\u201c\u201d\u201e]')
+_WORD = re.compile(f"(?P<cjk>[{_OF_CJK}]+)|(?:(?![{_OF_CJK}_])[\\w{_MARKS}])+")
+
+
+def tokens(text: str) -> list[str]:
+    """The words of a text, at most MAX_POSITIONS of them."""
+    # A lone surrogate becomes a question mark, and that a space.
+    separated = text.encode("utf-8", "replace").translate(_SEPARATED).decode()
+    words = separated.split()
+    if not separated.isascii():
+        words = _spelled(words)
+    words = words[:MAX_POSITIONS]
+    # Counted in characters, of which no one takes more than four bytes: most texts end here.
+    if max(map(len, words), default=0) > MAX_BYTES // 4:
+        words = [_cut(word) for word in words]
+    return words
+
+
+def positions(texts: Iterable[str]) -> list[str]:
+    """The words of several texts, "" where one ends: no phrase runs from one into the next."""
+    found: list[str] = []
+    for text in texts:
+        words = tokens(text)
+        if found and words:
+            found.append("")
+        found += words
+        if len(found) >= MAX_POSITIONS:
+            break
+    return found[:MAX_POSITIONS]
+
+
+def phrases(query: str) -> list[list[str]]:
+    """What a query asks for: each of these runs of tokens, somewhere in the text.
+
+    A run comes from a "quoted phrase", where an unclosed quote reaches to the end, or from a word
+    between spaces, which may be several tokens (`e-mail`). Nothing else has a meaning of its own.
+    """
+    parts = _QUOTE.split(query)
+    asked = [
+        part
+        for number, text in enumerate(parts)
+        for part in ([text] if number % 2 else text.split())
+    ]
+    found = [tokens(part) for part in asked]
+    return [run for run in found if run]
+
+
+def _spelled(words: list[str]) -> list[str]:
+    """The words with those that are not ASCII as they are compared: some become several, or none.
+
+    Those are folded all at once: three calls for a text instead of three for a word.
+    """
+    folded = _folded("\n".join([word for word in words if not word.isascii()])).split("\n")
+    others = iter(folded)
+    return [
+        token for word in words for token in ((word,) if word.isascii() else _parted(next(others)))
+    ]
+
+
+def _folded(text: str) -> str:
+    # Composed only at the end: case folding and accents are matters of single letters.
+    letters = normalize("NFKD", normalize("NFKD", text).casefold())
+    return normalize("NFC", _DIACRITIC.sub("", letters))
+
+
+def _parted(text: str) -> list[str]:
+    if text.isalnum() and not _CJK.search(text):
+        return [text]
+    found: list[str] = []
+    for run in _WORD.finditer(text):
+        found += _pairs(run[0]) if run["cjk"] else (run[0],)
+    return found
+
+
+def _pairs(run: str) -> list[str]:
+    return [run] if len(run) == 1 else [first + second for first, second in pairwise(run)]
+
+
+def _cut(word: str) -> str:
+    return word.encode()[:MAX_BYTES].decode("utf-8", "ignore")

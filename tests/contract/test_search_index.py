@@ -1,0 +1,150 @@
+"""The search index in SQLite: its plans, the work it does, and what a delete leaves of it."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+from support.backends import SqliteBackend
+from support.samples import place, row, said
+
+from chatkeep.core.ids import Seq
+from chatkeep.core.model import Order, ProjectId, Scope
+from chatkeep.store.sqlite import search
+from chatkeep.store.sqlite.connection import connect, migrate
+
+READ: frozenset[Scope] = frozenset({"read"})
+OURS = ProjectId(1)
+HIGHEST = (1 << 63) - 1
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Iterator[apsw.Connection]:
+    path = tmp_path / "chatkeep.db"
+    connection = connect(path)
+    migrate(connection, path)
+    yield connection
+    connection.close()
+
+
+INDEX = "SEARCH searched USING COVERING INDEX sqlite_autoindex_searched_1"
+# The bounds of rowid, the words; FTS5 says by a number which order it gives.
+WORDS = "SCAN {} VIRTUAL TABLE INDEX {}:M1><"
+BY_PLACE = [f"{INDEX} (seq>?)", f"{INDEX} (seq<?)"]
+DOCUMENT = "SEARCH searched USING INTEGER PRIMARY KEY (rowid=?)"
+PLANS: dict[str, list[str]] = {
+    "search_insert": [],
+    "search_delete": [],
+    "search_desc": [WORDS.format("search", 192), *BY_PLACE, DOCUMENT],
+    "search_asc": [WORDS.format("search", 64), *BY_PLACE, DOCUMENT],
+    "crowded_insert": [],
+    "crowded_delete": [],
+    "crowded_has": ["SCAN crowded VIRTUAL TABLE INDEX 0:=M1"],
+    "crowded_desc": [WORDS.format("crowded", 192)],
+    "crowded_asc": [WORDS.format("crowded", 64)],
+    "search_neighbours": BY_PLACE,
+    "insert_searched": [],
+    "delete_searched": ["SEARCH searched USING INDEX sqlite_autoindex_searched_1 (seq=?)"],
+}
+
+
+@pytest.mark.parametrize("name", sorted(search.SQL))
+def test_a_statement_reads_what_it_looks_for_and_sorts_nothing(
+    database: apsw.Connection, name: str
+) -> None:
+    count = len(set(re.findall(r"\?\d", search.SQL[name])))
+    rows = database.execute(f"EXPLAIN QUERY PLAN {search.SQL[name]}", (None,) * count)
+    steps = [str(row[3]) for row in rows]
+    assert not [step for step in steps if "TEMP B-TREE" in step or "AUTOMATIC" in step]
+    read = [step for step in steps if step.startswith(("SEARCH searched", "SCAN "))]
+    assert {*read} - {"SCAN CONSTANT ROW"} == {*PLANS[name]}
+
+
+async def test_completions_that_share_a_commit_are_numbered_in_their_order(
+    tmp_path: Path,
+) -> None:
+    """Whoever ended first: else there would soon be no numbers left between them."""
+    backend = SqliteBackend(tmp_path)
+    store = await backend.open()
+    project = (await store.add_key("ours", b"digest", "sk-o", READ, 0)).project
+    rows = [row(place(number)) for number in range(20)]
+    await asyncio.gather(*(store.insert(project, one, said()) for one in reversed(rows)))
+    await store.aclose()
+    with apsw.Connection(str(backend.path)) as connection:
+        numbered = connection.execute("SELECT seq FROM searched ORDER BY doc").fetchall()
+    assert numbered == [(one.seq,) for one in rows]
+
+
+PLANTED = ("xylophonequartz", "zweiundvierzigmal")
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+@pytest.mark.parametrize("deleted", [True, False])
+def test_the_words_of_a_deleted_completion_are_in_no_file(
+    tmp_path: Path, deleted: bool, batch: int
+) -> None:
+    """Without the delete they are, or this would look in the wrong place."""
+    path = tmp_path / "chatkeep.db"
+    connection = connect(path)
+    migrate(connection, path)
+    said = {Seq(n << 31): [f"common {PLANTED[n % 2] if n in (7, 30) else n}"] for n in range(64)}
+    for start in range(0, 64, batch):
+        with connection:
+            for seq in list(said)[start : start + batch]:
+                search.insert(connection, OURS, seq, said[seq])
+    if deleted:
+        for number in (7, 30):
+            with connection:
+                search.delete(connection, OURS, Seq(number << 31), said[Seq(number << 31)])
+    connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    content = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    connection.close()
+    assert b"common" in content
+    for word in PLANTED:
+        assert (word[:5].encode() in content) is not deleted
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[apsw.Connection]]:
+    """A store with a few completions, and one with ten times as many."""
+    connections = []
+    for count in (2000, 20_000):
+        path = tmp_path_factory.mktemp("grown") / "chatkeep.db"
+        connection = connect(path)
+        migrate(connection, path)
+        for start in range(0, count, 100):
+            with connection:
+                for number in range(start, start + 100):
+                    half = "half" if number % 2 else "other"
+                    rare = "rare" if number % 500 == 0 else ""
+                    search.insert(connection, OURS, Seq(number << 31), [f"all word {half} {rare}"])
+        connections.append(connection)
+    yield connections
+    for connection in connections:
+        connection.close()
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize(
+    "q", ["all", "half", "rare", "all rare", '"all word"', "half all", "absent", "all absent"]
+)
+def test_the_work_for_a_page_does_not_grow_with_the_store(
+    grown: list[apsw.Connection], order: Order, q: str
+) -> None:
+    few, many = (_pages_read(connection, order, q) for connection in grown)
+    assert many < 2 * few + 20
+
+
+def _pages_read(connection: apsw.Connection, order: Order, q: str) -> int:
+    places = search.opened(connection, search.expression(OURS, q), order)
+    before = _pages(connection)
+    for _ in zip(range(4), places(0, HIGHEST), strict=False):
+        pass
+    return _pages(connection) - before
+
+
+def _pages(connection: apsw.Connection) -> int:
+    counters = (apsw.SQLITE_DBSTATUS_CACHE_HIT, apsw.SQLITE_DBSTATUS_CACHE_MISS)
+    return sum(connection.status(counter)[0] for counter in counters)
