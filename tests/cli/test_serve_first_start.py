@@ -76,7 +76,7 @@ async def test_the_first_start_prints_a_root_key_once(
     assert set(SECRET.findall(server.stdout + server.stderr)) == {key}
     listed = await asyncio.to_thread(chatkeep, folder, "keys", "ls", "--json")
     (only,) = listed.rows()
-    assert (only["scopes"], only["project"], only["revoked"]) == (["root"], "default", None)
+    assert (only["scopes"], only["project"], only["revoked_at"]) == (["root"], "default", None)
 
 
 async def test_it_says_where_it_is_and_what_it_has(

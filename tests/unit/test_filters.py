@@ -7,9 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.filters import (
+    KEYS,
     LIST,
     MESSAGES,
     Filter,
+    KeyQuery,
     ListQuery,
     MessageQuery,
     Parameter,
@@ -251,9 +253,11 @@ def test_each_parameter_has_a_row_with_a_sentence_and_a_schema(table: tuple[Filt
 
 
 def test_the_rows_are_the_fields_of_the_queries() -> None:
-    assert {entry.name for entry in LIST} == set(get_args(Parameter))
+    every = {entry.name for table in (LIST, MESSAGES, KEYS) for entry in table}
+    assert every == set(get_args(Parameter))
     assert {entry.name for entry in LIST} == set(ListQuery.__struct_fields__)
     assert {entry.name for entry in MESSAGES} == set(MessageQuery.__struct_fields__)
+    assert {entry.name for entry in KEYS} == set(KeyQuery.__struct_fields__)
 
 
 @pytest.mark.parametrize(("table", "query"), [(LIST, ListQuery()), (MESSAGES, MessageQuery())])
