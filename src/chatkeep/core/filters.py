@@ -117,6 +117,8 @@ LIST: tuple[Filter, ...] = (
         "Newest first (desc) or oldest first (asc).",
     ),
 )
+# What /keep/v1/completions takes.
+KEPT: tuple[Filter, ...] = LIST
 MESSAGES: tuple[Filter, ...] = (
     Filter(
         "after",
@@ -152,9 +154,9 @@ class MessageQuery(Struct, frozen=True):
     order: Order = "asc"
 
 
-def list_query(pairs: Pairs) -> ListQuery:
+def list_query(pairs: Pairs, table: Sequence[Filter] = LIST) -> ListQuery:
     """Raises UnknownParameter, DuplicateParameter and what the values are refused with."""
-    return ListQuery(**_read(LIST, pairs))
+    return ListQuery(**_read(table, pairs))
 
 
 def message_query(pairs: Pairs) -> MessageQuery:

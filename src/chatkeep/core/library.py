@@ -8,6 +8,7 @@ from msgspec import Struct
 from chatkeep.core import ids, jsonspan, metadata, stored
 from chatkeep.core.etag import etag_of, holds
 from chatkeep.core.filters import (
+    KEPT,
     ListQuery,
     Pairs,
     did_you_mean,
@@ -47,10 +48,11 @@ class Library:
 
     async def page(self, project: Project, pairs: Pairs) -> bytes:
         """The list envelope with stored objects (CONTRACT.md §1.3)."""
-        page = await self._store.page(project, await self._query(project, list_query(pairs)))
-        items = [self._object(item) for item in page.items]
-        names = [item.row.id for item in page.items]
-        return stored.list_body(items, *_ends(names), page.has_more)
+        return await self._page(project, list_query(pairs), self._object)
+
+    async def kept(self, project: Project, pairs: Pairs) -> bytes:
+        """The same with what else is known of each completion."""
+        return await self._page(project, list_query(pairs, KEPT), self._kept_object)
 
     async def retrieve(self, project: Project, id: str) -> Shown:
         return self._shown(await self._get(project, id))
@@ -91,6 +93,13 @@ class Library:
         """The answer's bytes as the client got them; of a stream, the completion assembled."""
         return self._codec.decode((await self._get(project, id)).body).answer.whole()
 
+    async def _page(
+        self, project: Project, asked: ListQuery, show: Callable[[Stored], bytes]
+    ) -> bytes:
+        page = await self._store.page(project, await self._query(project, asked))
+        names = [item.row.id for item in page.items]
+        return stored.list_body(map(show, page.items), *_ends(names), page.has_more)
+
     async def _get(self, project: Project, id: str) -> Stored:
         return await self._named(project, id, lambda name: self._store.get(project, name))
 
@@ -128,6 +137,10 @@ class Library:
 
     def _object(self, item: Stored) -> bytes:
         return stored.completion(item.row, self._codec.decode(item.body))
+
+    def _kept_object(self, item: Stored) -> bytes:
+        ours = stored.kept_fields(item.row)
+        return stored.completion(item.row, self._codec.decode(item.body), ours)
 
     def _shown(self, item: Stored) -> Shown:
         return Shown(self._object(item), etag_of(item.row.metadata))

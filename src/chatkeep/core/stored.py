@@ -17,6 +17,7 @@ from chatkeep.errors import Refusal
 Fields = dict[str, bytes]  # raw JSON by key, the last of a repeated key
 
 _NULL = b"null"
+_NO_FIELDS: Fields = {}
 # The recorded keys in their order; the last place is for everything else.
 _STORED = (
     b'{"object":"chat.completion","id":%b,"model":%b,"created":%b,"request_id":"req_%b",'
@@ -49,8 +50,8 @@ def fields(text: bytes) -> Fields:
         return {}
 
 
-def completion(row: Row, record: Record) -> bytes:
-    """The stored object: what list, retrieve and update answer."""
+def completion(row: Row, record: Record, ours: Fields = _NO_FIELDS) -> bytes:
+    """The stored object: what list, retrieve and update answer. `ours` come behind its keys."""
     request = fields(record.request.whole())
     answer = fields(record.answer.whole())
     return _STORED % (
@@ -72,8 +73,13 @@ def completion(row: Row, record: Record) -> bytes:
         row.metadata,
         _choices(answer.get("choices", b"[]")),
         request.get("response_format", _NULL),
-        _rest(answer, _STORED_KEYS),
+        _rest({**answer, **ours}, _STORED_KEYS),
     )
+
+
+def kept_fields(row: Row) -> Fields:
+    """What /keep/v1 shows of a completion beside OpenAI's fields."""
+    return {"received_at": b"%d" % second_of(row.seq)}
 
 
 def message_items(id: CompletionId, record: Record) -> list[tuple[str, bytes]]:

@@ -18,6 +18,9 @@ class Keep:
         self._library = library
         self._catalogue = catalogue
 
+    async def list_kept(self, request: Request) -> Whole:
+        return json(await self._library.kept(request.key.project, request.query()))
+
     async def raw_request(self, request: Request) -> Whole:
         id = request.parameter("completion_id")
         return json(await self._library.raw_request(request.key.project, id))

@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from chatkeep.core.filters import LIST, MESSAGES, Filter
+from chatkeep.core.filters import KEPT, LIST, MESSAGES, Filter
 from chatkeep.core.model import Scope
 
 Method = Literal["GET", "POST", "DELETE"]
@@ -37,7 +37,8 @@ class Operation(Struct, frozen=True):
 
 COMPLETIONS = "/v1/chat/completions"
 COMPLETION = COMPLETIONS + "/{completion_id}"
-KEEP_COMPLETION = "/keep/v1/completions/{completion_id}"
+KEEP_COMPLETIONS = "/keep/v1/completions"
+KEEP_COMPLETION = KEEP_COMPLETIONS + "/{completion_id}"
 
 # What people use who point one base_url at us: model calls, and nothing that shows the upstream's
 # account. Forwarded as they are, never stored.
@@ -151,6 +152,16 @@ OPERATIONS: tuple[Operation, ...] = (
         refusals=(404, 502, 504),
     ),
     *map(_forwarded, FORWARDED),
+    Operation(
+        "GET",
+        KEEP_COMPLETIONS,
+        "list_kept",
+        "read",
+        "List stored chat completions with what else is known of them.",
+        "KeptList",
+        query=KEPT,
+        refusals=(400, 503),
+    ),
     Operation(
         "GET",
         KEEP_COMPLETION + "/raw/request",

@@ -126,6 +126,11 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "CompletionList": _list("StoredCompletion"),
+    "KeptList": _list("KeptCompletion"),
+    "KeptCompletion": {
+        "allOf": [ref("StoredCompletion"), _object({"received_at": INTEGER})],
+        "description": "The stored object; received_at is the unix second it arrived in.",
+    },
     "DeletedCompletion": _object(
         {
             "object": {"const": "chat.completion.deleted"},
