@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from chatkeep.core import ids, jsonspan, metadata, stored
@@ -28,12 +29,14 @@ from chatkeep.errors import (
 )
 
 T = TypeVar("T")
+Change = Callable[[bytes], bytes]  # of a metadata map, as JSON
 
 _UPDATE = ("metadata",)
+_METADATA = msgspec.json.Decoder(metadata.Metadata)
 
 
 class Shown(Struct, frozen=True):
-    """A stored object and the ETag of its metadata, its only part that changes."""
+    """A stored object, or its metadata alone, and the ETag of that, its only part that changes."""
 
     body: bytes
     etag: str
@@ -59,12 +62,15 @@ class Library:
 
     async def update(self, project: Project, id: str, body: bytes, if_match: str | None) -> Shown:
         """Replaces the metadata; MetadataChanged when it is not what If-Match names."""
-        change = _replacing(jsonspan.dumps(_update_body(body)), if_match)
-        return self._shown(
-            await self._named(
-                project, id, lambda name: self._store.change_metadata(project, name, change)
-            )
-        )
+        new = jsonspan.dumps(_update_body(body))
+        return self._shown(await self._change(project, id, lambda _: new, if_match))
+
+    async def merge(self, project: Project, id: str, body: bytes, if_match: str | None) -> Shown:
+        """Changes single pairs of the metadata and shows the whole map; the same errors."""
+        patch = metadata.checked_patch(jsonspan.loads(body))
+        change = _merging(patch)
+        changed = (await self._change(project, id, change, if_match)).row.metadata
+        return Shown(changed, etag_of(changed))
 
     async def delete(self, project: Project, id: str) -> bytes:
         await self._named(project, id, lambda name: self._store.delete(project, name))
@@ -99,6 +105,14 @@ class Library:
         page = await self._store.page(project, await self._query(project, asked))
         names = [item.row.id for item in page.items]
         return stored.list_body(map(show, page.items), *_ends(names), page.has_more)
+
+    async def _change(
+        self, project: Project, id: str, change: Change, if_match: str | None
+    ) -> Stored:
+        guarded = change if if_match is None else _if_matching(change, if_match)
+        return await self._named(
+            project, id, lambda name: self._store.change_metadata(project, name, guarded)
+        )
 
     async def _get(self, project: Project, id: str) -> Stored:
         return await self._named(project, id, lambda name: self._store.get(project, name))
@@ -161,13 +175,17 @@ def _update_body(body: bytes) -> metadata.Metadata:
     return metadata.checked(jsonspan.loads(values["metadata"]))
 
 
-def _replacing(new: bytes, if_match: str | None) -> Callable[[bytes], bytes]:
-    def change(current: bytes) -> bytes:
-        if if_match is not None and not holds(if_match, etag_of(current)):
-            raise MetadataChanged
-        return new
+def _merging(patch: metadata.Patch) -> Change:
+    return lambda current: jsonspan.dumps(metadata.merged(_METADATA.decode(current), patch))
 
-    return change
+
+def _if_matching(change: Change, if_match: str) -> Change:
+    def guarded(current: bytes) -> bytes:
+        if not holds(if_match, etag_of(current)):
+            raise MetadataChanged
+        return change(current)
+
+    return guarded
 
 
 def _message_index(id: CompletionId, after: str) -> int:

@@ -64,7 +64,7 @@ async def running(
     forward = Forward(caller, upstreams)
     endpoints = (
         Api(capture, forward, library, catalogue, settings.max_body_bytes),
-        Keep(library, catalogue),
+        Keep(library, catalogue, settings.max_body_bytes),
         Operations(store, metrics, settings.root_path),
     )
     guard = Guard(door, SYSTEM_CLOCK, secrets.token_bytes, metrics, instance)
@@ -87,7 +87,7 @@ def _at_edge(app: ASGIApp, settings: Settings) -> ASGIApp:
         app = CORSMiddleware(
             app,
             allow_origins=settings.cors_origins,
-            allow_methods=("GET", "POST", "DELETE"),
+            allow_methods=sorted({operation.method for operation in OPERATIONS}),
             allow_headers=("*",),
             expose_headers=EXPOSED_HEADERS,
         )

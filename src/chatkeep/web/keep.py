@@ -8,18 +8,25 @@ from chatkeep.core.calling import Whole
 from chatkeep.core.catalogue import Catalogue
 from chatkeep.core.library import Library
 from chatkeep.web.request import Request
-from chatkeep.web.wire import json
+from chatkeep.web.wire import json, shown
 
 
 class Keep:
     """One method an operation of the route table, by its name there."""
 
-    def __init__(self, library: Library, catalogue: Catalogue) -> None:
+    def __init__(self, library: Library, catalogue: Catalogue, max_body: int) -> None:
         self._library = library
         self._catalogue = catalogue
+        self._max_body = max_body
 
     async def list_kept(self, request: Request) -> Whole:
         return json(await self._library.kept(request.key.project, request.query()))
+
+    async def merge_metadata(self, request: Request) -> Whole:
+        body = await request.body(self._max_body)
+        id = request.parameter("completion_id")
+        if_match = request.headers.get("if-match")
+        return shown(await self._library.merge(request.key.project, id, body, if_match))
 
     async def raw_request(self, request: Request) -> Whole:
         id = request.parameter("completion_id")

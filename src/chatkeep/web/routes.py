@@ -10,7 +10,7 @@ from msgspec import Struct
 from chatkeep.core.filters import KEPT, LIST, MESSAGES, Filter
 from chatkeep.core.model import Scope
 
-Method = Literal["GET", "POST", "DELETE"]
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
 
 class Operation(Struct, frozen=True):
@@ -161,6 +161,16 @@ OPERATIONS: tuple[Operation, ...] = (
         "KeptList",
         query=KEPT,
         refusals=(400, 503),
+    ),
+    Operation(
+        "PATCH",
+        KEEP_COMPLETION + "/metadata",
+        "merge_metadata",
+        "write",
+        "Change single pairs of the metadata; null removes one. Answers the whole map.",
+        "Metadata",
+        request="MetadataPatch",
+        refusals=(400, 404, 412, 413, 415, 503),
     ),
     Operation(
         "GET",

@@ -126,6 +126,12 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "CompletionList": _list("StoredCompletion"),
+    "Metadata": _METADATA,
+    "MetadataPatch": {
+        "type": "object",
+        "description": "The pairs to set, and null for those to remove. All in all, at most 16.",
+        "additionalProperties": {"type": ["string", "null"], "maxLength": 512},
+    },
     "KeptList": _list("KeptCompletion"),
     "KeptCompletion": {
         "allOf": [ref("StoredCompletion"), _object({"received_at": INTEGER})],
