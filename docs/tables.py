@@ -4,7 +4,7 @@ import click
 
 from chatkeep import errors
 from chatkeep.cli import main
-from chatkeep.core.filters import LIST, MESSAGES, Filter
+from chatkeep.core.filters import KEPT, LIST, MESSAGES, Filter
 from chatkeep.settings import SAYS, UPSTREAM_SAYS, Settings, UpstreamSetting
 from chatkeep.web.routes import OPERATIONS
 
@@ -48,6 +48,10 @@ def operations() -> str:
 
 def list_filters() -> str:
     return _filters(LIST)
+
+
+def kept_filters() -> str:
+    return _filters(tuple(entry for entry in KEPT if entry not in LIST))
 
 
 def message_filters() -> str:

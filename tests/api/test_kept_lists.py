@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from support import observed
 from support.chatkeep_server import Chatkeep
-from support.provider import Plain, Provider
+from support.provider import Plain, Provider, Stream
 from support.rawhttp import PATH, asked, get, post
 from support.refusals import UNKNOWN, Refusal, assert_refusal, create, refused
 
@@ -106,3 +106,36 @@ async def test_it_shows_nothing_of_other_projects(chatkeep: Chatkeep) -> None:
     assert (await listed(chatkeep))["data"] == []
     assert (await listed(chatkeep, f"?after={UNKNOWN}"))["data"] == []
     assert len((await listed(chatkeep, key=key))["data"]) == 1
+
+
+async def test_what_is_known_of_a_completion_stands_in_its_item(chatkeep: Chatkeep) -> None:
+    await stored(chatkeep, stream=True)
+    await stored(chatkeep)
+    plain, streamed = (await listed(chatkeep))["data"]
+    for item in (plain, streamed):
+        assert (item["status"], item["upstream"], item["key"]) == ("complete", "provider", 1)
+        assert item["duration_ms"] >= 0
+    assert (plain["first_token_ms"], type(streamed["first_token_ms"])) == (None, int)
+
+
+async def test_it_filters_by_what_is_known(chatkeep: Chatkeep, provider: Provider) -> None:
+    second = await chatkeep.add_key("sk-ck-second", "default", "create")
+    ours = await stored(chatkeep, metadata={"a": "1"})
+    theirs = await stored(chatkeep, second)
+    provider.answer(Stream([b'data: {"id":"cut","choices":[{"index":0,"delta":{}}]}\n\n']))
+    cut = await stored(chatkeep, stream=True)
+    for query, wanted in (
+        ("key=1", [cut, ours]),
+        ("key=2", [theirs]),
+        ("key=2&metadata[a]=1", []),
+        ("status=complete", [theirs, ours]),
+        ("status=complete&key=1", [ours]),
+        ("status=failed_midstream", [cut]),
+        ("status=partial", []),
+        ("finish_reason=stop&order=asc", [ours, theirs]),
+        ("finish_reason=", []),
+        ("upstream=provider&limit=1", [cut]),
+        ("upstream=elsewhere", []),
+    ):
+        found = [item["id"] for item in (await listed(chatkeep, f"?{query}"))["data"]]
+        assert found == wanted, query

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from chatkeep import errors
 from chatkeep.cli import main
-from chatkeep.core.filters import LIST, MESSAGES
+from chatkeep.core.filters import KEPT, MESSAGES
 from chatkeep.core.model import SCOPES
 from chatkeep.settings import SAYS, UPSTREAM_SAYS, Settings, UpstreamSetting
 from chatkeep.web.routes import OPERATIONS, Operation
@@ -104,7 +104,7 @@ def test_every_scope_is_documented(scope: str) -> None:
 @pytest.mark.parametrize(
     ("section", "name", "says"),
     [
-        *(("## Listing completions", entry.name, entry.says) for entry in LIST),
+        *(("## Listing completions", entry.name, entry.says) for entry in KEPT),
         *(("## Listing messages", entry.name, entry.says) for entry in MESSAGES),
     ],
 )
@@ -167,6 +167,7 @@ def test_the_generated_tables_are_current_however_wide_the_terminal(columns: str
         ("settings", "upstream_settings"),
         ("api", "operations"),
         ("api", "list_filters"),
+        ("api", "kept_filters"),
         ("api", "message_filters"),
         ("api", "refusals"),
     ],

@@ -82,13 +82,16 @@ def _postings(connection: apsw.Connection) -> Iterator[str]:
 
 
 def _wanted_postings(connection: apsw.Connection) -> Iterator[Posting]:
-    """Computed from the rows, in the words of DESIGN.md: one per metadata pair and the model."""
+    """Computed from the rows: one per metadata pair, and one for the kind of the row."""
     rows = connection.execute(
-        "SELECT project, secret, seq, model, metadata"
-        " FROM completion JOIN project ON project.id = project"
+        "SELECT c.project, secret, seq, kid, metadata"
+        " FROM completion c JOIN project ON project.id = c.project"
+        " LEFT JOIN kind k ON k.project = c.project AND k.model = c.model"
+        " AND k.status = c.status AND k.finish_reason IS c.finish_reason"
+        " AND k.upstream = c.upstream AND k.api_key IS c.api_key"
     )
-    for project, secret, seq, model, metadata in rows:
-        yield project, postings.kid(secret, "model", model), seq
+    for project, secret, seq, kid, metadata in rows:
+        yield project, kid, seq
         for pair in msgspec.json.decode(metadata, type=dict[str, str]).items():
             yield project, postings.kid(secret, "metadata", *pair), seq
 

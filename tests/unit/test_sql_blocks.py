@@ -11,7 +11,12 @@ import pytest
 from chatkeep.store import sql
 
 SQLITE = "chatkeep.store.sqlite"
-QUERIES = sql.blocks(SQLITE, "queries.sql")
+FILES = sorted(
+    entry.name
+    for entry in files(SQLITE).iterdir()
+    if re.fullmatch(r"[a-z]\w*\.sql", entry.name)  # migrations begin with a number
+)
+QUERIES = {name: text for file in FILES for name, text in sql.blocks(SQLITE, file).items()}
 
 
 @pytest.fixture
@@ -40,7 +45,7 @@ def test_migrations_come_in_the_order_of_their_numbers(package: Path) -> None:
 
 
 def test_no_name_is_given_to_two_blocks() -> None:
-    text = files(SQLITE).joinpath("queries.sql").read_text()
+    text = "".join(files(SQLITE).joinpath(file).read_text() for file in FILES)
     names = Counter(re.findall(r"name:\s*(\S+)", text))
     assert [name for name, times in names.items() if times > 1] == []
     assert set(names) == set(QUERIES)

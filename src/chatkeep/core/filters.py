@@ -10,7 +10,7 @@ from msgspec import Struct
 from chatkeep.core import metadata
 from chatkeep.core.jsontype import type_word
 from chatkeep.core.metadata import Metadata
-from chatkeep.core.model import Order
+from chatkeep.core.model import STATUSES, KeyId, Order, Status
 from chatkeep.errors import (
     DuplicateParameter,
     IntegerAboveMax,
@@ -22,11 +22,22 @@ from chatkeep.errors import (
 
 Pairs = Iterable[tuple[str, str]]
 Parameter = Literal[
-    "model", "metadata", "created_after", "created_before", "after", "limit", "order"
+    "model",
+    "status",
+    "finish_reason",
+    "upstream",
+    "key",
+    "metadata",
+    "created_after",
+    "created_before",
+    "after",
+    "limit",
+    "order",
 ]
 
 MAX_LIMIT = 100
 DEFAULT_LIMIT = 20
+_MAX_INTEGER = (1 << 63) - 1  # what a database column holds
 _INTEGER = re.compile(r"-?\d{1,400}", re.ASCII)
 _METADATA = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 
@@ -57,12 +68,28 @@ def _is_decimal(value: str) -> bool:
 
 
 def _limit(name: str, value: str) -> int:
+    return _number_up_to(MAX_LIMIT, name, value)
+
+
+def _key(name: str, value: str) -> KeyId:
+    return KeyId(_number_up_to(_MAX_INTEGER, name, value))
+
+
+def _number_up_to(bound: int, name: str, value: str) -> int:
     number = _number(name, value)
     if number < 0:
         raise IntegerBelowMin(name, bound=0, got=number)
-    if number > MAX_LIMIT:
-        raise IntegerAboveMax(name, bound=MAX_LIMIT, got=number)
+    if number > bound:
+        raise IntegerAboveMax(name, bound=bound, got=number)
     return number
+
+
+def _status(name: str, value: str) -> Status:
+    for status in STATUSES:
+        if status == value:
+            return status
+    supported = "Supported values are: 'complete', 'partial' and 'failed_midstream'."
+    raise InvalidValue(name, got=value, expected=supported)
 
 
 def _order(name: str, value: str) -> Order:
@@ -117,8 +144,34 @@ LIST: tuple[Filter, ...] = (
         "Newest first (desc) or oldest first (asc).",
     ),
 )
-# What /keep/v1/completions takes.
-KEPT: tuple[Filter, ...] = LIST
+# What /keep/v1/completions takes; OpenAI's own list takes none of these.
+KEPT: tuple[Filter, ...] = (
+    *LIST,
+    Filter(
+        "status",
+        _status,
+        {"type": "string", "enum": list(STATUSES)},
+        "Completions that ended so: complete, partial (cut off here) or failed_midstream.",
+    ),
+    Filter(
+        "finish_reason",
+        _text,
+        {"type": "string"},
+        "Completions whose first choice ended with exactly this reason.",
+    ),
+    Filter(
+        "upstream",
+        _text,
+        {"type": "string"},
+        "Completions that the upstream of this name answered.",
+    ),
+    Filter(
+        "key",
+        _key,
+        {"type": "integer", "minimum": 0, "maximum": _MAX_INTEGER},
+        "Completions created with the API key of this number.",
+    ),
+)
 MESSAGES: tuple[Filter, ...] = (
     Filter(
         "after",
@@ -140,6 +193,10 @@ class ListQuery(Struct, frozen=True):
     """A list's parameters; `after` is still the id that was sent."""
 
     model: str | None = None
+    status: Status | None = None
+    finish_reason: str | None = None
+    upstream: str | None = None
+    key: KeyId | None = None
     metadata: Metadata = {}
     created_after: int | None = None
     created_before: int | None = None

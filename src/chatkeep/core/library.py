@@ -134,6 +134,10 @@ class Library:
         after = None if asked.after is None else await self._position(project, asked.after)
         return Query(
             model=asked.model,
+            status=asked.status,
+            finish_reason=asked.finish_reason,
+            upstream=asked.upstream,
+            key=asked.key,
             metadata=asked.metadata,
             created_after=asked.created_after,
             created_before=asked.created_before,

@@ -13,6 +13,7 @@ KeyId = NewType("KeyId", int)
 Status = Literal["complete", "partial", "failed_midstream"]
 Order = Literal["asc", "desc"]
 Scope = Literal["create", "read", "write", "admin", "root"]
+STATUSES: tuple[Status, ...] = ("complete", "partial", "failed_midstream")
 SCOPES: tuple[Scope, ...] = ("create", "read", "write", "admin", "root")
 
 
@@ -85,6 +86,10 @@ class Query(Struct, frozen=True):
     """
 
     model: str | None = None
+    status: Status | None = None
+    finish_reason: str | None = None
+    upstream: str | None = None
+    key: KeyId | None = None
     metadata: Metadata = {}
     created_after: int | None = None
     created_before: int | None = None

@@ -2,6 +2,10 @@
 
 A posting is `(project, kid, seq)`, the kid a 63-bit hash of what is equal, keyed per project. A
 hash can collide, so rows found by it are compared again with `matches`.
+
+A row has a posting for each metadata pair, and a single one for its kind: the model, status, finish
+reason, upstream and key it has, taken together. A store lists the kinds there are, a few dozen in
+most projects; a filter by any of these values reads the postings of all the kinds that have it.
 """
 
 from hashlib import blake2b
@@ -12,6 +16,7 @@ from chatkeep.core.metadata import Metadata
 from chatkeep.core.model import Query, Row
 
 _METADATA = msgspec.json.Decoder(dict[str, str])
+_KIND = ("model", "status", "finish_reason", "upstream", "key")
 
 
 def kid(secret: bytes, kind: str, *parts: str) -> int:
@@ -24,19 +29,21 @@ def of_metadata(secret: bytes, metadata: Metadata) -> set[int]:
     return {kid(secret, "metadata", key, value) for key, value in metadata.items()}
 
 
+def of_kind(secret: bytes, row: Row) -> int:
+    reason = "" if row.finish_reason is None else f"={row.finish_reason}"
+    return kid(secret, "kind", row.model, row.status, reason, row.upstream, str(row.key))
+
+
 def of_row(secret: bytes, row: Row) -> set[int]:
-    return {kid(secret, "model", row.model), *of_metadata(secret, _METADATA.decode(row.metadata))}
+    return {of_kind(secret, row), *of_metadata(secret, _METADATA.decode(row.metadata))}
 
 
-def wanted(secret: bytes, query: Query) -> list[int]:
-    """The kids a row must have all of; empty when the query has no equality filter."""
-    kids = sorted(of_metadata(secret, query.metadata))
-    if query.model is not None:
-        kids.append(kid(secret, "model", query.model))
-    return kids
+def wants_kinds(query: Query) -> bool:
+    """Whether the query asks for anything that kinds differ in."""
+    return any(getattr(query, name) is not None for name in _KIND)
 
 
 def matches(query: Query, row: Row) -> bool:
-    if query.model is not None and row.model != query.model:
+    if any(getattr(query, name) not in (None, getattr(row, name)) for name in _KIND):
         return False
     return not query.metadata or query.metadata.items() <= _METADATA.decode(row.metadata).items()

@@ -79,7 +79,14 @@ def completion(row: Row, record: Record, ours: Fields = _NO_FIELDS) -> bytes:
 
 def kept_fields(row: Row) -> Fields:
     """What /keep/v1 shows of a completion beside OpenAI's fields."""
-    return {"received_at": b"%d" % second_of(row.seq)}
+    return {
+        "received_at": b"%d" % second_of(row.seq),
+        "status": dumps(row.status),
+        "upstream": dumps(row.upstream),
+        "key": dumps(row.key),
+        "duration_ms": b"%d" % row.duration_ms,
+        "first_token_ms": dumps(row.first_token_ms),
+    }
 
 
 def message_items(id: CompletionId, record: Record) -> list[tuple[str, bytes]]:

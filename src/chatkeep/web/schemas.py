@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from chatkeep.core.model import STATUSES
+
 Schema = dict[str, Any]
 
 STRING: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
+INTEGER_OR_NULL: Schema = {"type": ["integer", "null"]}
 NUMBER_OR_NULL: Schema = {"type": ["number", "null"]}
 STRING_OR_NULL: Schema = {"type": ["string", "null"]}
 OBJECT_OR_NULL: Schema = {"type": ["object", "null"]}
@@ -134,8 +137,21 @@ SCHEMAS: dict[str, Schema] = {
     },
     "KeptList": _list("KeptCompletion"),
     "KeptCompletion": {
-        "allOf": [ref("StoredCompletion"), _object({"received_at": INTEGER})],
-        "description": "The stored object; received_at is the unix second it arrived in.",
+        "allOf": [
+            ref("StoredCompletion"),
+            _object(
+                {
+                    "received_at": INTEGER,
+                    "status": {"enum": list(STATUSES)},
+                    "upstream": STRING,
+                    "key": INTEGER_OR_NULL,
+                    "duration_ms": INTEGER,
+                    "first_token_ms": INTEGER_OR_NULL,
+                }
+            ),
+        ],
+        "description": "The stored object; received_at is the unix second it arrived in, key the"
+        " number of the API key it was created with.",
     },
     "DeletedCompletion": _object(
         {

@@ -89,3 +89,15 @@ CREATE TABLE claim (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX claim_by_expiry ON claim (expires);
+
+-- The kinds of completions a project has, by the kid of their postings.
+CREATE TABLE kind (
+    project INTEGER NOT NULL,
+    kid INTEGER NOT NULL,
+    model TEXT NOT NULL,
+    status TEXT NOT NULL,
+    finish_reason TEXT,
+    upstream TEXT NOT NULL,
+    api_key INTEGER,
+    PRIMARY KEY (project, kid)
+) STRICT, WITHOUT ROWID;

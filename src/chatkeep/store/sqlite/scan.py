@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 
 import apsw
 
+from chatkeep.core import postings
 from chatkeep.core.ids import MAX_SEQ, Seq, first_of, last_of
-from chatkeep.core.model import ProjectId, Query
+from chatkeep.core.model import Project, ProjectId, Query
+from chatkeep.store.sqlite import kinds
 
 _STEPS_BEFORE_SEEK = 8
 
@@ -30,19 +32,21 @@ def bounds(query: Query) -> tuple[int, int]:
 def places(
     connection: apsw.Connection,
     sql: dict[str, str],
-    project: ProjectId,
-    kids: list[int],
+    project: Project,
     query: Query,
 ) -> Iterator[Seq]:
-    """The places that have all kids, lazily."""
+    """The places that have all that the query wants, lazily."""
     low, high = bounds(query)
     if low > high:
         return iter(())
-    if not kids:
-        rows = connection.execute(sql[f"project_{query.order}"], (project, low, high))
-        return (Seq(seq) for (seq,) in rows)
     statement = sql[f"posting_{query.order}"]
-    lists = [_posting(connection, statement, project, kid) for kid in kids]
+    pairs = sorted(postings.of_metadata(project.secret, query.metadata))
+    lists = [_posting(connection, statement, project.id, kid) for kid in pairs]
+    if postings.wants_kinds(query):
+        lists.append(kinds.Places(connection, statement, project.id, query))
+    if not lists:
+        rows = connection.execute(sql[f"project_{query.order}"], (project.id, low, high))
+        return (Seq(seq) for (seq,) in rows)
     descending = query.order == "desc"
     return _leapfrog([_Cursor(opened, low, high, descending) for opened in lists])
 

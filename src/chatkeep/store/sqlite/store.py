@@ -29,7 +29,7 @@ from chatkeep.core.model import (
 )
 from chatkeep.core.ports import Claim, ClaimState
 from chatkeep.store import sql
-from chatkeep.store.sqlite import claims
+from chatkeep.store.sqlite import claims, kinds
 from chatkeep.store.sqlite.failures import mapped
 from chatkeep.store.sqlite.reader import ReaderPool
 from chatkeep.store.sqlite.scan import places
@@ -177,6 +177,7 @@ def _insert(
         ),
     )
     connection.execute(SQL["insert_body"], (row.seq, body))
+    kinds.add(connection, project, row)
     for kid in postings.of_row(project.secret, row):
         connection.execute(SQL["insert_posting"], (project.id, kid, row.seq))
     if claim is not None:
@@ -274,8 +275,7 @@ def _page(connection: apsw.Connection, project: Project, query: Query) -> Page:
     items: list[Stored] = []
     if query.limit == 0:
         return Page(items, has_more=False)
-    kids = postings.wanted(project.secret, query)
-    for seq in places(connection, SQL, project.id, kids, query):
+    for seq in places(connection, SQL, project, query):
         for found in connection.execute(SQL["select_stored"], (seq, project.id)):
             item = _stored(found)
             if postings.matches(query, item.row):

@@ -1,0 +1,43 @@
+"""Each query of kinds, usage and facets finds its rows by an index: SQLite's own plans."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from chatkeep.store import sql
+from chatkeep.store.sqlite.connection import connect, migrate
+
+FILES = ("kinds.sql",)
+SQL = {
+    name: statement
+    for file in FILES
+    for name, statement in sql.blocks("chatkeep.store.sqlite", file).items()
+}
+
+ROWS = "SEARCH completion USING INDEX completion_of_project (project=? AND rowid>? AND rowid<?)"
+PLANS: dict[str, list[str]] = {
+    "insert_kind": [],
+    "select_kinds": ["SEARCH kind USING PRIMARY KEY (project=?)"],
+    "of_kinds_desc": [ROWS],
+    "of_kinds_asc": [ROWS],
+}
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[apsw.Connection]:
+    path = Path(tmp_path_factory.mktemp("plans") / "chatkeep.db")
+    connection = connect(path)
+    migrate(connection, path)
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize("name", sorted(SQL))
+def test_a_query_is_planned_as_meant(database: apsw.Connection, name: str) -> None:
+    statement = SQL[name]
+    count = max((int(number) for number in re.findall(r"\?(\d+)", statement)), default=0)
+    rows = database.execute(f"EXPLAIN QUERY PLAN {statement}", (None,) * count)
+    assert [str(row[3]) for row in rows] == PLANS[name]
