@@ -5,6 +5,8 @@ import click
 from chatkeep import errors
 from chatkeep.cli import main
 from chatkeep.core.filters import KEPT, LIST, MESSAGES, Filter
+from chatkeep.core.prices import PRICE_SAYS
+from chatkeep.core.stats import STATS
 from chatkeep.settings import SAYS, UPSTREAM_SAYS, Settings, UpstreamSetting
 from chatkeep.web.routes import OPERATIONS
 
@@ -21,7 +23,7 @@ def _cell(text: str) -> str:
 def settings() -> str:
     rows = []
     for name, default in zip(Settings.__struct_fields__, Settings.__struct_defaults__, strict=True):
-        variable = "" if name == "upstream" else f"`CHATKEEP_{name.upper()}`"
+        variable = "" if name in ("upstream", "price") else f"`CHATKEEP_{name.upper()}`"
         shown = "" if default in (None, "", ()) else f"`{_toml(default)}`"
         rows.append((f"`{name}`", variable, shown, SAYS[name]))
     return _table(("setting", "variable", "default", "what it is"), rows)
@@ -38,6 +40,11 @@ def upstream_settings() -> str:
     return _table(("setting", "default", "what it is"), rows)
 
 
+def price_settings() -> str:
+    rows = [(f"`{name}`", says) for name, says in PRICE_SAYS.items()]
+    return _table(("setting", "what it is"), rows)
+
+
 def operations() -> str:
     rows = [
         (f"`{o.method} {o.path}`", f"`{o.scope}`" if o.scope else "none", o.summary)
@@ -52,6 +59,10 @@ def list_filters() -> str:
 
 def kept_filters() -> str:
     return _filters(tuple(entry for entry in KEPT if entry not in LIST))
+
+
+def stats_filters() -> str:
+    return _filters(STATS)
 
 
 def message_filters() -> str:

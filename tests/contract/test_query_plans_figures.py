@@ -10,7 +10,7 @@ import pytest
 from chatkeep.store import sql
 from chatkeep.store.sqlite.connection import connect, migrate
 
-FILES = ("kinds.sql",)
+FILES = ("kinds.sql", "usage.sql")
 SQL = {
     name: statement
     for file in FILES
@@ -23,6 +23,12 @@ PLANS: dict[str, list[str]] = {
     "select_kinds": ["SEARCH kind USING PRIMARY KEY (project=?)"],
     "of_kinds_desc": [ROWS],
     "of_kinds_asc": [ROWS],
+    "add_usage": [],
+    "select_usage": [
+        "SEARCH usage_hour USING PRIMARY KEY (project=? AND hour>? AND hour<?)",
+        "USE TEMP B-TREE FOR GROUP BY",
+        "USE TEMP B-TREE FOR ORDER BY",
+    ],
 }
 
 

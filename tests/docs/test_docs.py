@@ -18,6 +18,8 @@ from chatkeep import errors
 from chatkeep.cli import main
 from chatkeep.core.filters import KEPT, MESSAGES
 from chatkeep.core.model import SCOPES
+from chatkeep.core.prices import PRICE_SAYS, Price
+from chatkeep.core.stats import STATS
 from chatkeep.settings import SAYS, UPSTREAM_SAYS, Settings, UpstreamSetting
 from chatkeep.web.routes import OPERATIONS, Operation
 
@@ -52,7 +54,7 @@ COMMANDS = dict(commands(main, "chatkeep"))
 
 @pytest.mark.parametrize("name", Settings.__struct_fields__)
 def test_every_setting_is_documented(name: str) -> None:
-    variable = "" if name == "upstream" else f"`CHATKEEP_{name.upper()}`"
+    variable = "" if name in ("upstream", "price") else f"`CHATKEEP_{name.upper()}`"
     assert f"| `{name}` | {variable} |" in SETTINGS
     assert f"| {SAYS[name]} |" in SETTINGS
 
@@ -61,6 +63,11 @@ def test_every_setting_is_documented(name: str) -> None:
 def test_every_setting_of_an_upstream_is_documented(name: str) -> None:
     assert f"| `{name}` |" in SETTINGS
     assert f"| {UPSTREAM_SAYS[name]} |" in SETTINGS
+
+
+@pytest.mark.parametrize("name", Price.__struct_fields__)
+def test_every_setting_of_a_price_is_documented(name: str) -> None:
+    assert f"| `{name}` | {PRICE_SAYS[name]} |" in SETTINGS
 
 
 @pytest.mark.parametrize("path", COMMANDS)
@@ -105,6 +112,7 @@ def test_every_scope_is_documented(scope: str) -> None:
     ("section", "name", "says"),
     [
         *(("## Listing completions", entry.name, entry.says) for entry in KEPT),
+        *(("## Figures", entry.name, entry.says) for entry in STATS),
         *(("## Listing messages", entry.name, entry.says) for entry in MESSAGES),
     ],
 )
@@ -165,10 +173,12 @@ def test_the_generated_tables_are_current_however_wide_the_terminal(columns: str
     [
         ("settings", "settings"),
         ("settings", "upstream_settings"),
+        ("settings", "price_settings"),
         ("api", "operations"),
         ("api", "list_filters"),
         ("api", "kept_filters"),
         ("api", "message_filters"),
+        ("api", "stats_filters"),
         ("api", "refusals"),
     ],
 )

@@ -45,7 +45,7 @@ _METADATA = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 class Filter(NamedTuple):
     """One query parameter: its name, what reads it, its JSON schema and its sentence."""
 
-    name: Parameter
+    name: Parameter | Literal["group", "outcome", "values_of"]
     read: Callable[[str, str], Any]
     schema: dict[str, Any]
     says: str
@@ -213,14 +213,20 @@ class MessageQuery(Struct, frozen=True):
 
 def list_query(pairs: Pairs, table: Sequence[Filter] = LIST) -> ListQuery:
     """Raises UnknownParameter, DuplicateParameter and what the values are refused with."""
-    return ListQuery(**_read(table, pairs))
+    return ListQuery(**read(table, pairs))
 
 
 def message_query(pairs: Pairs) -> MessageQuery:
-    return MessageQuery(**_read(MESSAGES, pairs))
+    return MessageQuery(**read(MESSAGES, pairs))
 
 
-def _read(table: Sequence[Filter], pairs: Pairs) -> dict[str, Any]:
+def rows(table: Sequence[Filter], *names: Parameter) -> list[Filter]:
+    """The rows of these names, for another table."""
+    return [entry for entry in table if entry.name in names]
+
+
+def read(table: Sequence[Filter], pairs: Pairs) -> dict[str, Any]:
+    """The values by name; the same errors."""
     known = {entry.name: entry for entry in table}
     found: dict[str, Any] = {}
     wanted: Metadata = {}

@@ -43,12 +43,15 @@ class Usage(Struct, frozen=True):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 class Row(Struct, frozen=True):
     """A stored completion without its body: what lists, filters and figures need.
 
-    `metadata` is its JSON object; durations are in milliseconds, `request_id` is 16 bytes.
+    `metadata` is its JSON object; durations are in milliseconds, the cost in millionths of a US
+    dollar, `request_id` is 16 bytes.
     """
 
     seq: Seq
@@ -65,6 +68,7 @@ class Row(Struct, frozen=True):
     preview: str
     metadata: bytes
     alias: str | None = None
+    cost_micro: int | None = None
 
     @property
     def id(self) -> CompletionId:

@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from chatkeep.core.ids import Name, Seq
 from chatkeep.core.model import Key, KeyId, Page, Project, Query, Row, Scope, Status, Stored
+from chatkeep.core.usage import Account, StatsQuery, Summed, Sums
 
 Headers = Sequence[tuple[str, str]]
 
@@ -155,6 +156,14 @@ class Store(Protocol):
     async def delete(self, project: Project, name: Name) -> bool: ...
 
     async def page(self, project: Project, query: Query) -> Page: ...
+
+    async def add_usage(self, sums: Sequence[tuple[Account, Sums]]) -> None:
+        """Adds to the sums of usage; `insert` does so by itself for the completion it commits."""
+        ...
+
+    async def usage(self, project: Project, query: StatsQuery, limit: int) -> list[Summed]:
+        """The newest sums, and of a period those of the most calls first."""
+        ...
 
     async def key(self, digest: bytes) -> Key | None:
         """The key with this digest of its secret, revoked ones included."""

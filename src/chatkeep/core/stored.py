@@ -86,6 +86,7 @@ def kept_fields(row: Row) -> Fields:
         "key": dumps(row.key),
         "duration_ms": b"%d" % row.duration_ms,
         "first_token_ms": dumps(row.first_token_ms),
+        "cost_micro": dumps(row.cost_micro),
     }
 
 

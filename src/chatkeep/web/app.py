@@ -23,6 +23,8 @@ from chatkeep.core.keys import Keyring, OpenDoor
 from chatkeep.core.library import Library
 from chatkeep.core.model import Project
 from chatkeep.core.ports import Store, Upstreams
+from chatkeep.core.prices import Prices
+from chatkeep.core.usage import Meter
 from chatkeep.errors import Refusal
 from chatkeep.settings import Settings
 from chatkeep.web.api import Api
@@ -34,6 +36,7 @@ from chatkeep.web.routes import OPERATIONS, Operation
 from chatkeep.web.wire import EXPOSED_HEADERS
 
 KEYS_CHECKED_EVERY_S = 0.5
+USAGE_WRITTEN_EVERY_S = 1.0
 LOOPBACK_NAMES = ("127.0.0.1", "localhost")
 SYSTEM_CLOCK = Clock(unix=time.time, monotonic=time.monotonic)
 
@@ -55,20 +58,23 @@ async def running(
     """
     sequencer = Sequencer(store.node, await store.high_water(), secrets.randbelow)
     metrics = Metrics()
-    keeper = Keeper(store, sequencer, SYSTEM_CLOCK, secrets.token_bytes, metrics)
+    prices = Prices(settings.price)
+    meter = Meter(SYSTEM_CLOCK.unix, SYSTEM_CLOCK.monotonic, prices)
+    keeper = Keeper(store, sequencer, SYSTEM_CLOCK, secrets.token_bytes, metrics, meter, prices)
     idempotency = Idempotency(store, SYSTEM_CLOCK.unix, secrets.token_bytes)
-    caller = Caller(settings.on_disconnect)
+    caller = Caller(meter, settings.on_disconnect)
     capture = Capture(caller, upstreams, keeper, idempotency, settings.max_answer_bytes)
     door = Keyring(store) if open_to is None else OpenDoor(open_to)
     library, catalogue = Library(store), Catalogue(upstreams)
     forward = Forward(caller, upstreams)
     endpoints = (
         Api(capture, forward, library, catalogue, settings.max_body_bytes),
-        Keep(library, catalogue, settings.max_body_bytes),
+        Keep(store, library, catalogue, settings.max_body_bytes),
         Operations(store, metrics, settings.root_path),
     )
     guard = Guard(door, SYSTEM_CLOCK, secrets.token_bytes, metrics, instance)
     watching = asyncio.create_task(_forget_on_change(store, door))
+    counting = asyncio.create_task(_write_usage(store, meter))
     try:
         app: ASGIApp = _router(guard, endpoints)
         if open_to is not None:
@@ -77,8 +83,10 @@ async def running(
         yield _at_edge(app, settings)
     finally:
         watching.cancel()
+        counting.cancel()
         await guard.end()
         await keeper.drain()
+        await meter.flush(store)
 
 
 def _at_edge(app: ASGIApp, settings: Settings) -> ASGIApp:
@@ -119,6 +127,12 @@ def _endpoint(owners: tuple[object, ...], name: str) -> Endpoint:
     owner = next(owner for owner in owners if hasattr(owner, name))
     found: Endpoint = getattr(owner, name)
     return found
+
+
+async def _write_usage(store: Store, meter: Meter) -> None:
+    while True:
+        await asyncio.sleep(USAGE_WRITTEN_EVERY_S)
+        await meter.flush(store)
 
 
 async def _forget_on_change(store: Store, door: Keyring | OpenDoor) -> None:

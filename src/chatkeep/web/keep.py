@@ -7,6 +7,8 @@ import msgspec
 from chatkeep.core.calling import Whole
 from chatkeep.core.catalogue import Catalogue
 from chatkeep.core.library import Library
+from chatkeep.core.ports import Store
+from chatkeep.core.stats import stats
 from chatkeep.web.request import Request
 from chatkeep.web.wire import json, shown
 
@@ -14,7 +16,8 @@ from chatkeep.web.wire import json, shown
 class Keep:
     """One method an operation of the route table, by its name there."""
 
-    def __init__(self, library: Library, catalogue: Catalogue, max_body: int) -> None:
+    def __init__(self, store: Store, library: Library, catalogue: Catalogue, max_body: int) -> None:
+        self._store = store
         self._library = library
         self._catalogue = catalogue
         self._max_body = max_body
@@ -35,6 +38,9 @@ class Keep:
     async def raw_answer(self, request: Request) -> Whole:
         id = request.parameter("completion_id")
         return json(await self._library.raw_answer(request.key.project, id))
+
+    async def stats(self, request: Request) -> Whole:
+        return json(await stats(self._store, request.key.project, request.query()))
 
     async def list_upstreams(self, request: Request) -> Whole:
         return json(msgspec.json.encode({"data": await self._catalogue.health(time.monotonic)}))

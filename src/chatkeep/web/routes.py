@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from chatkeep.core.filters import KEPT, LIST, MESSAGES, Filter
 from chatkeep.core.model import Scope
+from chatkeep.core.stats import STATS
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
@@ -189,6 +190,16 @@ OPERATIONS: tuple[Operation, ...] = (
         "The answer's bytes as the client got them; of a stream, the completion assembled.",
         "Anything",
         refusals=(404, 503),
+    ),
+    Operation(
+        "GET",
+        "/keep/v1/stats",
+        "stats",
+        "read",
+        "Calls, tokens, cost and durations, summed by the hour, also of what was not stored.",
+        "Stats",
+        query=STATS,
+        refusals=(400, 503),
     ),
     Operation(
         "GET",

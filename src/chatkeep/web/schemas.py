@@ -3,6 +3,7 @@
 from typing import Any
 
 from chatkeep.core.model import STATUSES
+from chatkeep.core.usage import FIGURES, OUTCOMES
 
 Schema = dict[str, Any]
 
@@ -147,11 +148,12 @@ SCHEMAS: dict[str, Schema] = {
                     "key": INTEGER_OR_NULL,
                     "duration_ms": INTEGER,
                     "first_token_ms": INTEGER_OR_NULL,
+                    "cost_micro": INTEGER_OR_NULL,
                 }
             ),
         ],
         "description": "The stored object; received_at is the unix second it arrived in, key the"
-        " number of the API key it was created with.",
+        " number of the API key it was created with, cost_micro millionths of a US dollar.",
     },
     "DeletedCompletion": _object(
         {
@@ -173,6 +175,27 @@ SCHEMAS: dict[str, Schema] = {
     "Model": _object({"id": STRING}),
     "ModelList": _object(
         {"object": {"const": "list"}, "data": {"type": "array", "items": ref("Model")}}
+    ),
+    "Stats": _object(
+        {
+            "data": {
+                "type": "array",
+                "items": _object(
+                    {
+                        name: INTEGER_OR_NULL if name == "cost_micro" else INTEGER
+                        for name in FIGURES
+                    },
+                    {
+                        "start": INTEGER,
+                        "model": STRING,
+                        "upstream": STRING,
+                        "key": INTEGER_OR_NULL,
+                        "outcome": {"enum": list(OUTCOMES)},
+                    },
+                ),
+            },
+            "complete": {"type": "boolean"},
+        }
     ),
     "UpstreamList": _object(
         {

@@ -40,7 +40,10 @@ CREATE TABLE completion (
     api_key INTEGER,
     preview TEXT NOT NULL,
     metadata TEXT NOT NULL,
-    alias TEXT
+    alias TEXT,
+    cached_tokens INTEGER,
+    reasoning_tokens INTEGER,
+    cost_micro INTEGER
 ) STRICT;
 
 -- Ends in the rowid, which is seq: the order of a project's completions.
@@ -100,4 +103,32 @@ CREATE TABLE kind (
     upstream TEXT NOT NULL,
     api_key INTEGER,
     PRIMARY KEY (project, kid)
+) STRICT, WITHOUT ROWID;
+
+-- Sums of calls by the hour, whether they were kept or not; hours count from 1970. Nobody's key is
+-- -1. The columns after the outcome stand in the order of usage.FIGURES.
+CREATE TABLE usage_hour (
+    project INTEGER NOT NULL,
+    hour INTEGER NOT NULL,
+    model TEXT NOT NULL,
+    upstream TEXT NOT NULL,
+    api_key INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    priced INTEGER NOT NULL,
+    cost_micro INTEGER NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    up_to_100 INTEGER NOT NULL,
+    up_to_300 INTEGER NOT NULL,
+    up_to_1000 INTEGER NOT NULL,
+    up_to_3000 INTEGER NOT NULL,
+    up_to_10000 INTEGER NOT NULL,
+    up_to_30000 INTEGER NOT NULL,
+    up_to_100000 INTEGER NOT NULL,
+    longer INTEGER NOT NULL,
+    PRIMARY KEY (project, hour, model, upstream, api_key, outcome)
 ) STRICT, WITHOUT ROWID;

@@ -2,8 +2,11 @@
 -- A completion's row; the columns stand in the order of model.Row.
 INSERT INTO completion (
     seq, project, tag, request_id, model, status, finish_reason, prompt_tokens, completion_tokens,
-    total_tokens, duration_ms, first_token_ms, upstream, api_key, preview, metadata, alias
-) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+    total_tokens, duration_ms, first_token_ms, upstream, api_key, preview, metadata, alias,
+    cached_tokens, reasoning_tokens, cost_micro
+) VALUES (
+    ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20
+)
 
 -- name: insert_body
 -- The body that belongs to a row.
@@ -21,7 +24,8 @@ DELETE FROM posting WHERE project = ?1 AND kid = ?2 AND seq = ?3
 -- A completion with its body, by its place.
 SELECT
     seq, tag, request_id, model, status, finish_reason, prompt_tokens, completion_tokens,
-    total_tokens, duration_ms, first_token_ms, upstream, api_key, preview, metadata, alias, data
+    total_tokens, duration_ms, first_token_ms, upstream, api_key, preview, metadata, alias, data,
+    cached_tokens, reasoning_tokens, cost_micro
 FROM completion JOIN body USING (seq)
 WHERE seq = ?1 AND project = ?2
 

@@ -28,8 +28,9 @@ from chatkeep.core.model import (
     Usage,
 )
 from chatkeep.core.ports import Claim, ClaimState
+from chatkeep.core.usage import Account, StatsQuery, Summed, Sums, of_row
 from chatkeep.store import sql
-from chatkeep.store.sqlite import claims, kinds
+from chatkeep.store.sqlite import claims, kinds, usage
 from chatkeep.store.sqlite.failures import mapped
 from chatkeep.store.sqlite.reader import ReaderPool
 from chatkeep.store.sqlite.scan import places
@@ -106,6 +107,14 @@ class SqliteStore:
     async def page(self, project: Project, query: Query) -> Page:
         return await self._readers.run(lambda connection: _page(connection, project, query))
 
+    async def add_usage(self, sums: Sequence[tuple[Account, Sums]]) -> None:
+        await self._writer.submit(lambda connection: usage.add(connection, sums))
+
+    async def usage(self, project: Project, query: StatsQuery, limit: int) -> list[Summed]:
+        return await self._readers.run(
+            lambda connection: usage.summed(connection, project, query, limit)
+        )
+
     async def key(self, digest: bytes) -> Key | None:
         found = self._one("select_key", (digest,))
         return None if found is None else _key(found)
@@ -153,7 +162,7 @@ def _insert(
     body: bytes,
     claim: Claim | None = None,
 ) -> None:
-    usage = row.usage
+    tokens = row.usage
     connection.execute(
         SQL["insert_completion"],
         (
@@ -164,9 +173,9 @@ def _insert(
             row.model,
             row.status,
             row.finish_reason,
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            usage.total_tokens,
+            tokens.prompt_tokens,
+            tokens.completion_tokens,
+            tokens.total_tokens,
             row.duration_ms,
             row.first_token_ms,
             row.upstream,
@@ -174,10 +183,14 @@ def _insert(
             row.preview,
             row.metadata.decode(),
             row.alias,
+            tokens.cached_tokens,
+            tokens.reasoning_tokens,
+            row.cost_micro,
         ),
     )
     connection.execute(SQL["insert_body"], (row.seq, body))
     kinds.add(connection, project, row)
+    usage.add(connection, [of_row(project.id, row)])
     for kid in postings.of_row(project.secret, row):
         connection.execute(SQL["insert_posting"], (project.id, kid, row.seq))
     if claim is not None:
@@ -324,7 +337,7 @@ def _stored(found: tuple[Any, ...]) -> Stored:
             model=found[3],
             status=found[4],
             finish_reason=found[5],
-            usage=Usage(found[6], found[7], found[8]),
+            usage=Usage(found[6], found[7], found[8], found[17], found[18]),
             duration_ms=found[9],
             first_token_ms=found[10],
             upstream=found[11],
@@ -332,6 +345,7 @@ def _stored(found: tuple[Any, ...]) -> Stored:
             preview=found[13],
             metadata=found[14].encode(),
             alias=found[15],
+            cost_micro=found[19],
         ),
         found[16],
     )
