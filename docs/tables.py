@@ -4,6 +4,7 @@ import click
 
 from chatkeep import errors
 from chatkeep.cli import main
+from chatkeep.core.facets import FACETS
 from chatkeep.core.filters import KEPT, LIST, MESSAGES, Filter
 from chatkeep.core.prices import PRICE_SAYS
 from chatkeep.core.stats import STATS
@@ -59,6 +60,10 @@ def list_filters() -> str:
 
 def kept_filters() -> str:
     return _filters(tuple(entry for entry in KEPT if entry not in LIST))
+
+
+def facets_filters() -> str:
+    return _filters(FACETS[:1])
 
 
 def stats_filters() -> str:

@@ -10,7 +10,7 @@ import pytest
 from chatkeep.store import sql
 from chatkeep.store.sqlite.connection import connect, migrate
 
-FILES = ("kinds.sql", "usage.sql")
+FILES = ("facets.sql", "kinds.sql", "usage.sql")
 SQL = {
     name: statement
     for file in FILES
@@ -23,6 +23,7 @@ PLANS: dict[str, list[str]] = {
     "select_kinds": ["SEARCH kind USING PRIMARY KEY (project=?)"],
     "of_kinds_desc": [ROWS],
     "of_kinds_asc": [ROWS],
+    "select_facts": ["SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)"],
     "add_usage": [],
     "select_usage": [
         "SEARCH usage_hour USING PRIMARY KEY (project=? AND hour>? AND hour<?)",

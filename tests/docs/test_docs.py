@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from chatkeep import errors
 from chatkeep.cli import main
+from chatkeep.core.facets import FACETS
 from chatkeep.core.filters import KEPT, MESSAGES
 from chatkeep.core.model import SCOPES
 from chatkeep.core.prices import PRICE_SAYS, Price
@@ -112,6 +113,7 @@ def test_every_scope_is_documented(scope: str) -> None:
     ("section", "name", "says"),
     [
         *(("## Listing completions", entry.name, entry.says) for entry in KEPT),
+        *(("## Facets", entry.name, entry.says) for entry in FACETS[:1]),
         *(("## Figures", entry.name, entry.says) for entry in STATS),
         *(("## Listing messages", entry.name, entry.says) for entry in MESSAGES),
     ],
@@ -178,6 +180,7 @@ def test_the_generated_tables_are_current_however_wide_the_terminal(columns: str
         ("api", "list_filters"),
         ("api", "kept_filters"),
         ("api", "message_filters"),
+        ("api", "facets_filters"),
         ("api", "stats_filters"),
         ("api", "refusals"),
     ],

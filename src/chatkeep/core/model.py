@@ -1,6 +1,6 @@
 """The nouns everything else speaks of."""
 
-from typing import Literal, NewType
+from typing import Literal, NamedTuple, NewType
 
 from msgspec import Struct
 
@@ -74,6 +74,17 @@ class Row(Struct, frozen=True):
     def id(self) -> CompletionId:
         """The id clients know it by: an imported completion keeps the one it came with."""
         return encode(self.seq, self.tag) if self.alias is None else CompletionId(self.alias)
+
+
+class Facts(NamedTuple):
+    """What filters ask of a completion, and nothing else."""
+
+    model: str
+    status: Status
+    finish_reason: str | None
+    upstream: str
+    key: KeyId | None
+    metadata: bytes
 
 
 class Stored(Struct, frozen=True):

@@ -3,14 +3,15 @@
 Backends implement these; `web/app.py` and `cli` are the only places that name one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 from chatkeep.core.ids import Name, Seq
-from chatkeep.core.model import Key, KeyId, Page, Project, Query, Row, Scope, Status, Stored
+from chatkeep.core.model import Facts, Key, KeyId, Page, Project, Query, Row, Scope, Status, Stored
 from chatkeep.core.usage import Account, StatsQuery, Summed, Sums
 
 Headers = Sequence[tuple[str, str]]
+T = TypeVar("T")
 
 
 class UpstreamAnswer(Protocol):
@@ -156,6 +157,13 @@ class Store(Protocol):
     async def delete(self, project: Project, name: Name) -> bool: ...
 
     async def page(self, project: Project, query: Query) -> Page: ...
+
+    async def look(self, project: Project, query: Query, read: Callable[[Iterable[Facts]], T]) -> T:
+        """What `read` makes of the completions the query wants, of which it takes what it needs.
+
+        It runs beside the event loop. The query's limit does not count.
+        """
+        ...
 
     async def add_usage(self, sums: Sequence[tuple[Account, Sums]]) -> None:
         """Adds to the sums of usage; `insert` does so by itself for the completion it commits."""

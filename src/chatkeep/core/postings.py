@@ -13,7 +13,7 @@ from hashlib import blake2b
 import msgspec
 
 from chatkeep.core.metadata import Metadata
-from chatkeep.core.model import Query, Row
+from chatkeep.core.model import Facts, Query, Row
 
 _METADATA = msgspec.json.Decoder(dict[str, str])
 _KIND = ("model", "status", "finish_reason", "upstream", "key")
@@ -43,7 +43,7 @@ def wants_kinds(query: Query) -> bool:
     return any(getattr(query, name) is not None for name in _KIND)
 
 
-def matches(query: Query, row: Row) -> bool:
+def matches(query: Query, row: Row | Facts) -> bool:
     if any(getattr(query, name) not in (None, getattr(row, name)) for name in _KIND):
         return False
     return not query.metadata or query.metadata.items() <= _METADATA.decode(row.metadata).items()

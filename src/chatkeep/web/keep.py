@@ -6,6 +6,7 @@ import msgspec
 
 from chatkeep.core.calling import Whole
 from chatkeep.core.catalogue import Catalogue
+from chatkeep.core.facets import facets
 from chatkeep.core.library import Library
 from chatkeep.core.ports import Store
 from chatkeep.core.stats import stats
@@ -38,6 +39,9 @@ class Keep:
     async def raw_answer(self, request: Request) -> Whole:
         id = request.parameter("completion_id")
         return json(await self._library.raw_answer(request.key.project, id))
+
+    async def facets(self, request: Request) -> Whole:
+        return json(await facets(self._store, request.key.project, request.query()))
 
     async def stats(self, request: Request) -> Whole:
         return json(await stats(self._store, request.key.project, request.query()))

@@ -7,6 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from chatkeep.core.facets import FACETS
 from chatkeep.core.filters import KEPT, LIST, MESSAGES, Filter
 from chatkeep.core.model import Scope
 from chatkeep.core.stats import STATS
@@ -190,6 +191,16 @@ OPERATIONS: tuple[Operation, ...] = (
         "The answer's bytes as the client got them; of a stream, the completion assembled.",
         "Anything",
         refusals=(404, 503),
+    ),
+    Operation(
+        "GET",
+        "/keep/v1/facets",
+        "facets",
+        "read",
+        "Which values the newest completions have, and how often.",
+        "Facets",
+        query=FACETS,
+        refusals=(400, 503),
     ),
     Operation(
         "GET",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from chatkeep.core.model import STATUSES
+from chatkeep.core.model import STATUSES, Facts
 from chatkeep.core.usage import FIGURES, OUTCOMES
 
 Schema = dict[str, Any]
@@ -175,6 +175,22 @@ SCHEMAS: dict[str, Schema] = {
     "Model": _object({"id": STRING}),
     "ModelList": _object(
         {"object": {"const": "list"}, "data": {"type": "array", "items": ref("Model")}}
+    ),
+    "Facets": _object(
+        {
+            "looked_at": INTEGER,
+            "complete": {"type": "boolean"},
+            "facets": _object(
+                {name: ref("Facet") for name in (*Facts._fields[:-1], "metadata_keys")},
+                {"values": ref("Facet")},
+            ),
+        }
+    ),
+    "Facet": _object(
+        {
+            "values": {"type": "array", "items": _object({"value": ANY, "count": INTEGER})},
+            "more": {"type": "boolean"},
+        }
     ),
     "Stats": _object(
         {

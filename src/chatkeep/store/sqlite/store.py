@@ -7,8 +7,8 @@ lists run on the reader pool.
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import apsw
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from chatkeep.core import ids, postings
 from chatkeep.core.ids import Name, Seq
 from chatkeep.core.model import (
+    Facts,
     Key,
     KeyId,
     Page,
@@ -30,11 +31,13 @@ from chatkeep.core.model import (
 from chatkeep.core.ports import Claim, ClaimState
 from chatkeep.core.usage import Account, StatsQuery, Summed, Sums, of_row
 from chatkeep.store import sql
-from chatkeep.store.sqlite import claims, kinds, usage
+from chatkeep.store.sqlite import claims, facets, kinds, usage
 from chatkeep.store.sqlite.failures import mapped
 from chatkeep.store.sqlite.reader import ReaderPool
 from chatkeep.store.sqlite.scan import places
 from chatkeep.store.sqlite.writer import Writer
+
+T = TypeVar("T")
 
 SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")
 NODE = 0  # one process serves a file, so there is one node
@@ -106,6 +109,13 @@ class SqliteStore:
 
     async def page(self, project: Project, query: Query) -> Page:
         return await self._readers.run(lambda connection: _page(connection, project, query))
+
+    async def look(self, project: Project, query: Query, read: Callable[[Iterable[Facts]], T]) -> T:
+        def looked(connection: apsw.Connection) -> T:
+            found = places(connection, SQL, project, query)
+            return read(facets.facts(connection, project, query, found))
+
+        return await self._readers.run(looked)
 
     async def add_usage(self, sums: Sequence[tuple[Account, Sums]]) -> None:
         await self._writer.submit(lambda connection: usage.add(connection, sums))
