@@ -48,7 +48,7 @@ TAIL = 2048  # of an answer's last bytes, where the usage stands
 _MOST = 1000  # sums in memory; callers choose the models' names, so there is an end to it
 _NAME = 256
 _LARGEST = (1 << 32) - 1  # figure of one call: no hour's sum leaves what a database holds
-_USAGE = re.compile(r'"usage"\s*:\s*(?=\{)')
+_USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
 _JSON = json.JSONDecoder()
 _OF_RESPONSES = {
     "input_tokens": "prompt_tokens",
@@ -183,10 +183,13 @@ def added(one: Sums, other: Sums) -> Sums:
 
 def _usage_in(tail: bytes) -> dict[str, Any]:
     """The last usage object in the end of an answer, of whatever kind; empty when there is none."""
-    text = tail.decode("utf-8", "replace")
-    for found in reversed(list(_USAGE.finditer(text))):
+    at = len(tail)
+    while (at := tail.rfind(b'"usage"', 0, at)) >= 0:
+        found = _USAGE.match(tail, at)
+        if found is None:
+            continue
         try:
-            usage, _ = _JSON.raw_decode(text, found.end())
+            usage, _ = _JSON.raw_decode(tail[found.end() :].decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             continue
         return {_OF_RESPONSES.get(name, name): value for name, value in usage.items()}
