@@ -128,7 +128,7 @@ def _insert(database: apsw.Connection, project: int, seq: int) -> None:
         None,
         "preview",
         "{}",
-        None,
+        *(None,) * 4,
     )
     database.execute(SQL["insert_completion"], (seq, project, b"tag", b"id", *texts))
     database.execute(SQL["insert_posting"], (project, 7, seq))
