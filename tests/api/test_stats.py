@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from support import chatkeep_server, observed
 from support.chatkeep_server import Chatkeep
-from support.provider import Plain, Provider, Stream, nobody
-from support.rawhttp import PATH, asked, get, post
+from support.provider import JSON, CutAfter, Plain, Provider, Stream, nobody
+from support.rawhttp import PATH, asked, connected, get, post
 from support.refusals import Refusal, assert_refusal, create, refused
 
 from chatkeep.core.prices import Price
@@ -146,6 +146,17 @@ async def test_errors_of_the_upstream_are_counted(chatkeep: Chatkeep, provider: 
     await called(chatkeep, store=True)
     assert (await counted(chatkeep, "failed", 2))["calls"] == 2
     assert await stats(chatkeep, "outcome=stored") == []
+
+
+@pytest.mark.parametrize("store", [False, True])
+async def test_an_answer_that_breaks_off_is_counted(
+    chatkeep: Chatkeep, provider: Provider, store: bool
+) -> None:
+    provider.answer(CutAfter([ANSWER], 20, headers=JSON))
+    async with connected(chatkeep.url) as wire:
+        wire.send(post(PATH, create(store=store), chatkeep.key))
+        await wire.head()
+    assert (await counted(chatkeep, "failed"))["calls"] == 1
 
 
 async def test_an_upstream_that_is_not_there_is_counted(tmp_path: Path) -> None:

@@ -111,15 +111,25 @@ class Caller:
         answer = answered.answer
         if not self.finishes:
             call.departure.then(answer.close)
-        if answer.status >= 400:
-            outcome = "failed"
 
-        def ended(tail: bytes) -> None:
-            upstream = answered.route.upstream.name
-            self._meter.count(call.key, answered.model, upstream, outcome, answered.started, tail)
+        def ended(tail: bytes, broke_off: bool) -> None:
+            failed = answer.status >= 400 or (broke_off and not call.departure.left)
+            self._count(call, answered, "failed" if failed else outcome, tail)
 
         pieces = _all_of(answer, ended, read_already)
         return Flowing(answer.status, head(answered, stored), pieces)
+
+    async def whole(self, call: Call, answered: Answered, limit: int) -> tuple[bytes, bool]:
+        """What `read_whole` reads; an answer that breaks off is counted."""
+        try:
+            return await read_whole(answered.answer, limit)
+        except (UpstreamFailed, UpstreamTimeout):
+            self._count(call, answered, "failed")
+            raise
+
+    def _count(self, call: Call, answered: Answered, outcome: Outcome, tail: bytes = b"") -> None:
+        upstream = answered.route.upstream.name
+        self._meter.count(call.key, answered.model, upstream, outcome, answered.started, tail)
 
     async def _tried(
         self, call: Call, path: str, route: Route, body_for: Callable[[Route], bytes]
@@ -159,18 +169,23 @@ def is_stream(answer: UpstreamAnswer) -> bool:
 
 
 async def _all_of(
-    answer: UpstreamAnswer, ended: Callable[[bytes], object], read_already: bytes
+    answer: UpstreamAnswer, ended: Callable[[bytes, bool], object], read_already: bytes
 ) -> AsyncIterator[bytes]:
+    """The bytes as they come; `ended` gets the last of them, and whether the answer broke off."""
     tail = read_already[-TAIL:]
+    broke_off = False
     try:
         if read_already:
             yield read_already
         while data := await answer.read():
             tail = (tail + data)[-TAIL:] if len(data) < TAIL else data[-TAIL:]
             yield data
+    except (UpstreamFailed, UpstreamTimeout):
+        broke_off = True
+        raise
     finally:
         answer.close()
-        ended(tail)
+        ended(tail, broke_off)
 
 
 async def read_whole(answer: UpstreamAnswer, limit: int) -> tuple[bytes, bool]:

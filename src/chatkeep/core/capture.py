@@ -19,7 +19,6 @@ from chatkeep.core.calling import (
     Whole,
     head,
     is_stream,
-    read_whole,
 )
 from chatkeep.core.idempotency import Idempotency
 from chatkeep.core.keeping import Draft, Keeper
@@ -94,7 +93,7 @@ class Capture:
         answer = answered.answer
         if not self._caller.finishes:
             draft.call.departure.then(lambda: _close_later(answer))
-        body, all_read = await read_whole(answer, self._max_answer)
+        body, all_read = await self._caller.whole(draft.call, answered, self._max_answer)
         if not all_read:
             self._keeper.passed_unkept("too large")
             return self._caller.passed(
