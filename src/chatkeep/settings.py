@@ -167,8 +167,6 @@ def _from_file(file: Path | None) -> dict[str, Any]:
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in Settings.__struct_fields__:
-        if name == "price":
-            continue  # tables stand in the file alone
         text = environ.get(PREFIX + name.upper())
         if text:
             # --upstream takes a URL, and so does the variable of its name.
