@@ -4,8 +4,11 @@ import click
 
 from chatkeep import errors
 from chatkeep.cli import main
-from chatkeep.core.filters import KEYS, LIST, MESSAGES, Filter
+from chatkeep.core.facets import FACETS
+from chatkeep.core.filters import KEPT, KEYS, LIST, MESSAGES, Filter
+from chatkeep.core.prices import PRICE_SAYS
 from chatkeep.core.projects import SETTINGS
+from chatkeep.core.stats import STATS
 from chatkeep.settings import SAYS, UPSTREAM_SAYS, Settings, UpstreamSetting
 from chatkeep.web.routes import OPERATIONS
 
@@ -22,7 +25,7 @@ def _cell(text: str) -> str:
 def settings() -> str:
     rows = []
     for name, default in zip(Settings.__struct_fields__, Settings.__struct_defaults__, strict=True):
-        variable = "" if name == "upstream" else f"`CHATKEEP_{name.upper()}`"
+        variable = "" if name in ("upstream", "price") else f"`CHATKEEP_{name.upper()}`"
         shown = "" if default in (None, "", ()) else f"`{_toml(default)}`"
         rows.append((f"`{name}`", variable, shown, SAYS[name]))
     return _table(("setting", "variable", "default", "what it is"), rows)
@@ -39,6 +42,11 @@ def upstream_settings() -> str:
     return _table(("setting", "default", "what it is"), rows)
 
 
+def price_settings() -> str:
+    rows = [(f"`{name}`", says) for name, says in PRICE_SAYS.items()]
+    return _table(("setting", "what it is"), rows)
+
+
 def operations() -> str:
     rows = [
         (f"`{o.method} {o.path}`", f"`{o.scope}`" if o.scope else "none", o.summary)
@@ -49,6 +57,18 @@ def operations() -> str:
 
 def list_filters() -> str:
     return _filters(LIST)
+
+
+def kept_filters() -> str:
+    return _filters(tuple(entry for entry in KEPT if entry not in LIST))
+
+
+def facets_filters() -> str:
+    return _filters(FACETS[:1])
+
+
+def stats_filters() -> str:
+    return _filters(STATS)
 
 
 def message_filters() -> str:

@@ -18,6 +18,7 @@ from platformdirs import user_data_path
 
 from chatkeep.core.calling import OnDisconnect
 from chatkeep.core.keys import PREFIX as KEY_PREFIX
+from chatkeep.core.prices import Price
 from chatkeep.errors import BadSetting
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -99,6 +100,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     cors_origins: tuple[str, ...] = ()
     root_path: str = ""
     trusted_proxies: tuple[str, ...] = ()
+    price: tuple[Price, ...] = ()
     log_level: LogLevel = "info"
 
 
@@ -123,6 +125,7 @@ SAYS: dict[str, str] = {
     "cors_origins": "Origins of web pages that may call the API; * for any.",
     "root_path": "Path under which a proxy serves chatkeep, like /chatkeep.",
     "trusted_proxies": "Addresses of proxies whose X-Forwarded headers are believed.",
+    "price": "What models cost, as [[price]] tables of chatkeep.toml; see below.",
     "log_level": "How much is logged to stderr; debug has a line for each request.",
 }
 

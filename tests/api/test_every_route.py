@@ -38,7 +38,10 @@ json_texts = st.recursive(
 updates = st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3).map(
     lambda pairs: json.dumps({"metadata": pairs}).encode()
 )
-bodies = st.binary(max_size=40) | json_texts | updates | st.just(create(store=True))
+patches = st.dictionaries(st.text(max_size=5), st.text(max_size=5) | st.none(), max_size=3).map(
+    lambda pairs: json.dumps(pairs).encode()
+)
+bodies = st.binary(max_size=40) | json_texts | updates | patches | st.just(create(store=True))
 authorizations = st.none() | st.one_of(
     st.sampled_from(["Bearer", "Bearer ", "Basic c2stY2s6", "sk-ck-x", "bearer sk-ck-x"]),
     header_values.map(lambda text: f"Bearer {text}"),
@@ -151,7 +154,7 @@ async def test_a_completion_of_another_project_cannot_be_reached(
     made = await asked(chatkeep.url, post(PATH, create(store=True), theirs))
     id = made.head["x-chatkeep-id"]
     whole = await asked(chatkeep.url, get(f"{PATH}/{id}", theirs))
-    body = b'{"metadata":{"a":"b"}}'
+    body = b'{"a":"b"}' if operation.method == "PATCH" else b'{"metadata":{"a":"b"}}'
     request = request_of(operation, filled(operation, id), chatkeep.key, body, {})
     wanted = Refusal("CompletionNotFound", f"Completion {id} not found", "completion_id")
     assert_refusal(await asked(chatkeep.url, request), wanted)

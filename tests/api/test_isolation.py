@@ -14,7 +14,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.calls import named
 from support.chatkeep_server import chatkeep_before
-from support.foreign import BODIES, OUR_MODEL, OURS, PLAIN, THEIR_MODEL, THEIRS, Way, World, ways
+from support.foreign import (
+    BODIES,
+    OUR_MODEL,
+    OURS,
+    PLAIN,
+    THEIR_MODEL,
+    THEIR_UPSTREAM,
+    THEIRS,
+    Way,
+    World,
+    ways,
+)
 from support.provider import Plain, Provider
 from support.rawhttp import PATH, asked, connected, post
 from support.refusals import create
@@ -67,7 +78,7 @@ def trace() -> Iterator[Trace]:
 async def world(trace: Trace, provider: Provider, tmp_path: Path) -> AsyncIterator[World]:
     models = b'{"data":[{"id":"%b"},{"id":"%b"}]}' % (OUR_MODEL.encode(), THEIR_MODEL.encode())
     provider.always(lambda asked: Plain(models) if asked.method == "GET" else provider.echo(asked))
-    upstreams = [named("a", provider.url, models=("a-*",)), named("b", provider.url)]
+    upstreams = [named(THEIR_UPSTREAM, provider.url, models=("a-*",)), named("b", provider.url)]
     async with chatkeep_before(tmp_path, upstreams) as chatkeep:
         world = World(chatkeep)
         await world.prepare()

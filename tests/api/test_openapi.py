@@ -248,18 +248,23 @@ EXAMPLES = {
     "limit": "1",
     "order": "asc",
     "q": "word",
+    "status": "complete",
+    "finish_reason": "stop",
+    "upstream": "u",
+    "key": "1",
 }
 
 
+@pytest.mark.parametrize("list_", [PATH, "/keep/v1/completions"])
 async def test_every_documented_query_parameter_is_taken(
-    chatkeep: Chatkeep, ours: observed.Document
+    chatkeep: Chatkeep, ours: observed.Document, list_: str
 ) -> None:
-    for parameter in ours.document["paths"][PATH]["get"]["parameters"]:
+    for parameter in ours.document["paths"][list_]["get"]["parameters"]:
         name, style = parameter["name"], parameter.get("style")
         pair = f"{name}[k]" if style == "deepObject" else name
-        reply = await asked(chatkeep.url, get(f"{PATH}?{pair}={EXAMPLES[name]}", chatkeep.key))
+        reply = await asked(chatkeep.url, get(f"{list_}?{pair}={EXAMPLES[name]}", chatkeep.key))
         assert reply.head.status == 200, reply.body
-        bad = get(f"{PATH}?{name}s={EXAMPLES[name]}", chatkeep.key)
+        bad = get(f"{list_}?{name}s={EXAMPLES[name]}", chatkeep.key)
         assert (await asked(chatkeep.url, bad)).head.status == 400
 
 

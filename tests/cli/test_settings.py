@@ -60,6 +60,8 @@ BAD_FILES = [
     (UPSTREAM + "timeout_s = -1", "timeout_s"),
     (UPSTREAM + UPSTREAM, "one"),
     (UPSTREAM + 'fallbacks = ["two"]', "two"),
+    ('[[price]]\nmodel = "m"\ninput = 1', "output"),
+    ('[[price]]\nmodel = "m"\ninput = 1\noutput = -1', "output"),
     (UPSTREAM + 'key_env = "KEY_THAT_IS_NOT_SET"', "KEY_THAT_IS_NOT_SET"),
     (UPSTREAM + 'key_file = "no/such/file"', "no/such/file"),
 ]
@@ -190,12 +192,17 @@ def test_a_named_file_is_read_in_place_of_the_folders(empty_folder: Path) -> Non
     assert load({}, {}, Path("by_flag")).discover is False
 
 
-@pytest.mark.parametrize("name", sorted(set(SAYS) - {"upstream"}))
+@pytest.mark.parametrize("name", sorted(set(SAYS) - {"upstream", "price"}))
 def test_every_setting_has_a_variable_of_its_name(name: str) -> None:
     value = other_than(getattr(Settings(), name))
     given = load({}, {f"CHATKEEP_{name.upper()}": value})
     expected = tuple(value.split(", ")) if name in ("cors_origins", "trusted_proxies") else value
     assert str(getattr(given, name)) == str(expected)
+
+
+def test_prices_stand_in_the_file_alone() -> None:
+    with pytest.raises(BadSetting, match="price"):
+        load({}, {"CHATKEEP_PRICE": "0.15"})
 
 
 def other_than(default: object) -> str:

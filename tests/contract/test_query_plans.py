@@ -68,6 +68,9 @@ SCANS = {
     "bump_keys_version": "the table has one row",
 }
 
+# What may sort what it finds, and why.
+SORTS = {"select_usage": "sums of hours are few"}
+
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[apsw.Connection]:
@@ -88,7 +91,8 @@ def plan(database: apsw.Connection, name: str) -> list[str]:
 @pytest.mark.parametrize("name", sorted(SQL))
 def test_no_query_sorts_or_scans_without_a_reason(database: apsw.Connection, name: str) -> None:
     steps = plan(database, name)
-    assert not [step for step in steps if "TEMP B-TREE" in step or "AUTOMATIC" in step]
+    sorts = [step for step in steps if "TEMP B-TREE" in step or "AUTOMATIC" in step]
+    assert name in SORTS or not sorts
     assert name in SCANS or not [
         step for step in steps if step.startswith("SCAN") and not _in_search(step)
     ]
@@ -147,7 +151,7 @@ def test_the_work_for_a_page_does_not_grow_with_the_store(
 
 
 def _insert(database: apsw.Connection, project: int, seq: int) -> None:
-    rest = ("model", "complete", "stop", 1, 1, 2, 10, None, "upstream", None, None, None, b"body")
+    rest = ("model", "complete", "stop", 1, 1, 2, 10, None, "upstream", *(None,) * 6, b"body")
     database.execute(SQL["insert_words"], ("model", "complete", "stop", "upstream"))
     database.execute(SQL["insert_completion"], (seq, project, b"tag", b"id", *rest))
     database.execute(SQL["insert_posting"], (project, 7, seq))

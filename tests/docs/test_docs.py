@@ -16,10 +16,13 @@ from click.testing import CliRunner
 
 from chatkeep import errors
 from chatkeep.cli import main
-from chatkeep.core.filters import KEYS, LIST, MESSAGES
+from chatkeep.core.facets import FACETS
+from chatkeep.core.filters import KEPT, KEYS, MESSAGES
 from chatkeep.core.model import SCOPES
+from chatkeep.core.prices import PRICE_SAYS, Price
 from chatkeep.core.projects import SETTINGS as PROJECT_SETTINGS
 from chatkeep.core.projects import Setting as ProjectSetting
+from chatkeep.core.stats import STATS
 from chatkeep.settings import SAYS, UPSTREAM_SAYS, Settings, UpstreamSetting
 from chatkeep.web.routes import OPERATIONS, Operation
 
@@ -56,7 +59,7 @@ COMMANDS = dict(commands(main, "chatkeep"))
 
 @pytest.mark.parametrize("name", Settings.__struct_fields__)
 def test_every_setting_is_documented(name: str) -> None:
-    variable = "" if name == "upstream" else f"`CHATKEEP_{name.upper()}`"
+    variable = "" if name in ("upstream", "price") else f"`CHATKEEP_{name.upper()}`"
     assert f"| `{name}` | {variable} |" in SETTINGS
     assert f"| {SAYS[name]} |" in SETTINGS
 
@@ -71,6 +74,11 @@ def test_every_setting_of_an_upstream_is_documented(name: str) -> None:
 def test_every_setting_of_a_project_is_documented(setting: ProjectSetting) -> None:
     row = f"| `{setting.name}` | {setting.kind.give} | `{setting.scope}` | {setting.says} |"
     assert row in KEYS_PAGE
+
+
+@pytest.mark.parametrize("name", Price.__struct_fields__)
+def test_every_setting_of_a_price_is_documented(name: str) -> None:
+    assert f"| `{name}` | {PRICE_SAYS[name]} |" in SETTINGS
 
 
 @pytest.mark.parametrize("path", COMMANDS)
@@ -115,7 +123,9 @@ def test_every_scope_is_documented(scope: str) -> None:
 @pytest.mark.parametrize(
     ("section", "name", "says"),
     [
-        *(("## Listing completions", entry.name, entry.says) for entry in LIST),
+        *(("## Listing completions", entry.name, entry.says) for entry in KEPT),
+        *(("## Facets", entry.name, entry.says) for entry in FACETS[:1]),
+        *(("## Figures", entry.name, entry.says) for entry in STATS),
         *(("## Listing messages", entry.name, entry.says) for entry in MESSAGES),
         *(("## Listing keys", entry.name, entry.says) for entry in KEYS),
     ],
@@ -177,10 +187,14 @@ def test_the_generated_tables_are_current_however_wide_the_terminal(columns: str
     [
         ("settings", "settings"),
         ("settings", "upstream_settings"),
+        ("settings", "price_settings"),
         ("api", "operations"),
         ("api", "list_filters"),
+        ("api", "kept_filters"),
         ("api", "message_filters"),
         ("api", "key_filters"),
+        ("api", "facets_filters"),
+        ("api", "stats_filters"),
         ("api", "refusals"),
         ("keys", "project_settings"),
     ],

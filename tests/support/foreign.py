@@ -27,6 +27,7 @@ THEIR_METADATA = {"owner": "theirs"}
 
 # What names nothing that anybody owns: numbers, switches, new values.
 PLAIN = {
+    *("status", "finish_reason", "group", "outcome"),
     *("limit", "order", "created_after", "created_before"),
     *("messages", "store", "metadata in the body", "stream", "stream_options", "n"),
     *("name", "scopes", "expires_at"),
@@ -34,10 +35,12 @@ PLAIN = {
     *("max_concurrent", "requests_per_minute", "key_max_concurrent", "key_requests_per_minute"),
     "upstreams",  # only root sets it, who may use them all
 }
+THEIR_UPSTREAM = "their-upstream"
 # A body for each kind of request, as it would be without the foreign name.
 BODIES: dict[str, dict[str, Any]] = {
     "CreateCompletion": json.loads(create(model=OUR_MODEL)),
     "UpdateCompletion": {"metadata": {"a": "b"}},
+    "MetadataPatch": {"metadata in the body": "b"},
     "CreateKey": {"scopes": ["read"]},
     "ChangeKey": {"name": "ours now", "expires_at": 1},
     "CreateProject": {"name": "new"},
@@ -115,17 +118,19 @@ class World:
         numbers = {key.id for key in await store.keys()}
         free = next(number for number in range(1, 10) if number not in numbers)
         assert their_key.id < 10
+        places = [Pair(made[1], twin(made[1])), Pair(IMPORTED, NEVER_IMPORTED)]
         self.pairs = {
             "completion_id": completions,
             "key_id": [Pair(str(their_key.id), str(free))],
             "project": [Pair("theirs", "nobody")],
             "model": [Pair(THEIR_MODEL, "a-9")],
             "metadata": [Pair("theirs", "nobody")],
+            "values_of": [Pair("owner", "taker")],
+            "q": [Pair("theirs", "nobody")],
+            "upstream": [Pair(THEIR_UPSTREAM, "other-upstream")],
+            "key": [Pair(str(their_key.id), str(free))],
             # Any id of our form is a place, told by the id itself: nobody's has the same one.
-            "after of list_completions": [
-                Pair(made[1], twin(made[1])),
-                Pair(IMPORTED, NEVER_IMPORTED),
-            ],
+            **dict.fromkeys(("after of list_completions", "after of list_kept"), places),
             "after of list_messages": [
                 Pair(f"{pair.theirs}-0", f"{pair.nobodys}-0") for pair in completions
             ],
@@ -156,7 +161,12 @@ class World:
     async def _create(self, key: str) -> str:
         theirs = key == THEIRS
         model = THEIR_MODEL if theirs else OUR_MODEL
-        request = create(model=model, store=True, metadata=THEIR_METADATA if theirs else {})
+        request = create(
+            model=model,
+            store=True,
+            metadata=THEIR_METADATA if theirs else {},
+            messages=[{"role": "user", "content": "theirs" if theirs else "ours"}],
+        )
         return (await asked(self.chatkeep.url, post(PATH, request, key))).head["x-chatkeep-id"]
 
 

@@ -7,6 +7,8 @@ import msgspec
 from chatkeep.core.ids import second_of
 from chatkeep.core.model import Query, Row
 
+COLUMNS = ("model", "status", "finish_reason", "upstream", "key")
+
 
 def pairs_of(row: Row) -> dict[str, str]:
     return msgspec.json.decode(row.metadata, type=dict[str, str])
@@ -16,7 +18,7 @@ def is_wanted(row: Row, query: Query) -> bool:
     """Whether any page of the query shows the row."""
     after, before = query.created_after, query.created_before
     return (
-        (query.model is None or row.model == query.model)
+        all(getattr(query, name) in (None, getattr(row, name)) for name in COLUMNS)
         and all(pairs_of(row).get(key) == value for key, value in query.metadata.items())
         and (after is None or after <= second_of(row.seq))
         and (before is None or second_of(row.seq) <= before)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.jsontexts import objects, values
 
 from chatkeep.core import answer
-from chatkeep.core.answer import Answer, preview, scrubbed
+from chatkeep.core.answer import Answer, cost_micro_of, preview, scrubbed, usage_of
 from chatkeep.core.model import Usage
 
 PLAIN = Path(__file__).parents[1] / "data" / "sse" / "plain-answer.json"
@@ -83,7 +83,7 @@ def test_a_recorded_answer_is_read() -> None:
     recorded = json.loads(PLAIN.read_bytes())
     assert read.model == recorded["model"] == "gpt-4o-mini-2024-07-18"
     assert read.finish_reason == "stop"
-    assert read.usage == Usage(14, 5, 19)
+    assert read.usage == Usage(14, 5, 19, 0, 0)
     assert read.preview == "This is a test."
     assert [json.loads(message) for message in read.messages] == [recorded["choices"][0]["message"]]
 
@@ -198,3 +198,30 @@ def test_what_is_read_is_what_the_standard_library_finds(given: Any) -> None:
         if isinstance(one, dict) and isinstance(one.get("message"), dict)
     ]
     assert [json.loads(message) for message in read.messages] == of
+
+
+@pytest.mark.parametrize(
+    ("cost", "micro"),
+    [
+        (0, 0),
+        (0.0, 0),
+        (0.0000125, 12),
+        (0.1, 100_000),
+        (2, 2_000_000),
+        (-0.1, None),
+        (1e300, None),
+        (10**400, None),
+        (True, None),
+        ("0.1", None),
+        (None, None),
+        ({"total": 1}, None),
+    ],
+)
+def test_the_cost_an_upstream_gives_is_read_in_millionths(cost: Any, micro: int | None) -> None:
+    assert cost_micro_of({"cost": cost}) == micro
+
+
+@pytest.mark.parametrize("details", [None, [], "x", {"cached_tokens": -1, "reasoning_tokens": "2"}])
+def test_odd_details_of_tokens_are_left_out(details: Any) -> None:
+    usage = {"prompt_tokens_details": details, "completion_tokens_details": details}
+    assert usage_of(usage) == Usage()

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.filters import (
+    KEPT,
     KEYS,
     LIST,
     MESSAGES,
@@ -19,6 +20,7 @@ from chatkeep.core.filters import (
     list_query,
     message_query,
 )
+from chatkeep.core.model import KeyId
 from chatkeep.errors import Refusal
 
 Pairs = list[tuple[str, str]]
@@ -245,7 +247,56 @@ def test_several_pairs_are_all_wanted(pairs: dict[str, str]) -> None:
     assert list_query([(f"metadata[{key}]", pairs[key]) for key in pairs]).metadata == pairs
 
 
-@pytest.mark.parametrize("table", [LIST, MESSAGES])
+ONLY_KEPT = [entry.name for entry in KEPT if entry not in LIST]
+
+
+@pytest.mark.parametrize("name", ONLY_KEPT)
+def test_openais_list_takes_none_of_our_filters(name: str) -> None:
+    error = refusal([(name, "1")])
+    assert (error.param, error.code) == (name, "unknown_parameter")
+
+
+def test_our_filters_are_read() -> None:
+    pairs = [("status", "partial"), ("finish_reason", ""), ("upstream", "a b"), ("key", "12")]
+    assert list_query(pairs, KEPT) == ListQuery(
+        status="partial", finish_reason="", upstream="a b", key=KeyId(12)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        (
+            "status",
+            "Complete",
+            "Invalid value: 'Complete'. Supported values are: 'complete', 'partial' and"
+            " 'failed_midstream'.",
+        ),
+        (
+            "key",
+            "sk-ck-x",
+            "Invalid type for 'key': expected an integer, but got a string instead.",
+        ),
+        (
+            "key",
+            str(1 << 63),
+            "Invalid 'key': integer above maximum value. Expected a value <= 9223372036854775807,"
+            " but got 9223372036854775808 instead.",
+        ),
+        (
+            "upstream",
+            "a\0",
+            "Invalid 'upstream': a text with the character NUL cannot be stored.",
+        ),
+    ],
+)
+def test_a_value_that_cannot_be_is_refused(name: str, value: str, message: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        list_query([(name, value)], KEPT)
+    assert (refused.value.message, refused.value.param) == (message, name)
+
+
+@pytest.mark.parametrize("table", [KEPT, LIST, MESSAGES])
 def test_each_parameter_has_a_row_with_a_sentence_and_a_schema(table: tuple[Filter, ...]) -> None:
     names = [entry.name for entry in table]
     assert len(names) == len(set(names))
@@ -253,14 +304,14 @@ def test_each_parameter_has_a_row_with_a_sentence_and_a_schema(table: tuple[Filt
 
 
 def test_the_rows_are_the_fields_of_the_queries() -> None:
-    every = {entry.name for table in (LIST, MESSAGES, KEYS) for entry in table}
+    every = {entry.name for table in (KEPT, MESSAGES, KEYS) for entry in table}
     assert every == set(get_args(Parameter))
-    assert {entry.name for entry in LIST} == set(ListQuery.__struct_fields__)
+    assert {entry.name for entry in KEPT} == set(ListQuery.__struct_fields__)
     assert {entry.name for entry in MESSAGES} == set(MessageQuery.__struct_fields__)
     assert {entry.name for entry in KEYS} == set(KeyQuery.__struct_fields__)
 
 
-@pytest.mark.parametrize(("table", "query"), [(LIST, ListQuery()), (MESSAGES, MessageQuery())])
+@pytest.mark.parametrize(("table", "query"), [(KEPT, ListQuery()), (MESSAGES, MessageQuery())])
 def test_the_documented_defaults_are_the_real_ones(
     table: tuple[Filter, ...], query: ListQuery | MessageQuery
 ) -> None:

@@ -1,11 +1,14 @@
 """Postings: a row is found by what it has, and by nothing else."""
 
+from typing import Any
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.samples import row
 
 from chatkeep.core import postings
-from chatkeep.core.model import Query, Row
+from chatkeep.core.model import KeyId, Query, Row
 
 SECRET = b"0" * 32
 
@@ -32,22 +35,68 @@ def test_a_query_matches_a_row_that_has_every_pair_and_the_model(
     assert postings.matches(query, of(model, metadata)) == fits(query, model, metadata)
 
 
-@given(st.none() | words, pairs, words, pairs)
-def test_a_row_has_all_the_kids_of_a_query_just_when_it_matches(
-    wanted_model: str | None, wanted: dict[str, str], model: str, metadata: dict[str, str]
+@given(pairs, pairs)
+def test_a_row_has_all_the_kids_of_a_map_just_when_it_has_its_pairs(
+    wanted: dict[str, str], metadata: dict[str, str]
 ) -> None:
-    query = Query(model=wanted_model, metadata=wanted)
-    kids = postings.wanted(SECRET, query)
-    has_all = set(kids) <= postings.of_row(SECRET, of(model, metadata))
-    assert has_all == fits(query, model, metadata)
+    kids = postings.of_metadata(SECRET, wanted)
+    has_all = kids <= postings.of_row(SECRET, of("m", metadata))
+    assert has_all == fits(Query(metadata=wanted), "m", metadata)
 
 
-def test_a_query_without_equality_filters_wants_no_kid() -> None:
-    assert postings.wanted(SECRET, Query(created_after=1, created_before=2, limit=3)) == []
+KINDS: list[dict[str, Any]] = [
+    {},
+    {"model": "a"},
+    {"status": "partial"},
+    {"finish_reason": None},
+    {"finish_reason": ""},
+    {"finish_reason": "None"},
+    {"upstream": "a"},
+    {"key": KeyId(0)},
+    {"key": KeyId(12)},
+    {"model": "a", "upstream": "a"},
+    {"model": "gpt-4o-mini\0complete", "status": ""},
+]
+
+
+def test_rows_that_differ_in_what_filters_read_are_of_different_kinds() -> None:
+    kids = {postings.of_kind(SECRET, row(**fields)) for fields in KINDS}
+    assert len(kids) == len(KINDS)
+    assert len({postings.of_kind(bytes(32), row()), postings.of_kind(SECRET, row())}) == 2
+
+
+def test_rows_that_differ_in_other_things_are_of_one_kind() -> None:
+    one = postings.of_kind(SECRET, row(1, {"a": "b"}, duration_ms=7))
+    assert one == postings.of_kind(SECRET, row(2, {}, duration_ms=7))
+
+
+@pytest.mark.parametrize("fields", [{}, {"created_after": 1, "metadata": {"a": "b"}}])
+def test_a_query_of_other_things_does_not_ask_for_kinds(fields: dict[str, Any]) -> None:
+    assert not postings.wants_kinds(Query(**fields))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "other"),
+    [
+        ("model", "m", "n"),
+        ("status", "partial", "complete"),
+        ("finish_reason", "stop", "length"),
+        ("finish_reason", "stop", None),
+        ("finish_reason", "", None),
+        ("upstream", "a", "b"),
+        ("key", KeyId(0), KeyId(1)),
+        ("key", KeyId(0), None),
+    ],
+)
+def test_a_query_matches_a_row_with_the_same_value(name: str, value: Any, other: Any) -> None:
+    query = Query(**{name: value})
+    assert postings.wants_kinds(query)
+    assert postings.matches(query, row(**{name: value}))
+    assert not postings.matches(query, row(**{name: other}))
 
 
 @given(pairs, words)
-def test_a_row_has_one_posting_a_pair_and_one_for_its_model(
+def test_a_row_has_one_posting_a_pair_and_one_for_its_kind(
     metadata: dict[str, str], model: str
 ) -> None:
     assert len(postings.of_row(SECRET, of(model, metadata))) == len(metadata) + 1

@@ -17,6 +17,7 @@ from chatkeep.errors import Refusal
 PREVIEW = 120
 _NAME = 256
 _MAX_TOKENS = 1 << 53
+_MAX_COST = 1_000_000  # dollars a call: whatever says more is broken
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _NOTHING = Raw(b"null")
 
@@ -31,6 +32,7 @@ class Answer(Struct, frozen=True):
     model: str | None = None
     finish_reason: str | None = None
     usage: Usage = Usage()
+    cost_micro: int | None = None
     preview: str = ""
 
 
@@ -52,11 +54,13 @@ def read(text: bytes) -> Answer:
     body = _read(text)
     first = body.choices[0] if body.choices else _Choice()
     messages = [bytes(choice.message) for choice in body.choices]
+    usage = _object(body.usage)
     return Answer(
         messages=[message for message in messages if message[:1] == b"{"],
         model=_name(body.model),
         finish_reason=_name(first.finish_reason),
-        usage=_usage(body.usage if isinstance(body.usage, dict) else {}),
+        usage=usage_of(usage),
+        cost_micro=cost_micro_of(usage),
         preview=preview(_said(bytes(first.message))),
     )
 
@@ -123,12 +127,29 @@ def _name(value: Any) -> str | None:
     return scrubbed(value)[:_NAME] if isinstance(value, str) else None
 
 
-def _usage(usage: dict[str, Any]) -> Usage:
+def usage_of(usage: dict[str, Any]) -> Usage:
+    """The counts in an answer's `usage`."""
+    prompt = _object(usage.get("prompt_tokens_details"))
+    completion = _object(usage.get("completion_tokens_details"))
     return Usage(
         prompt_tokens=_count(usage.get("prompt_tokens")),
         completion_tokens=_count(usage.get("completion_tokens")),
         total_tokens=_count(usage.get("total_tokens")),
+        cached_tokens=_count(prompt.get("cached_tokens")),
+        reasoning_tokens=_count(completion.get("reasoning_tokens")),
     )
+
+
+def cost_micro_of(usage: dict[str, Any]) -> int | None:
+    """The cost some upstreams give in `usage`, in US dollars, as millionths of one."""
+    cost = usage.get("cost")
+    if not isinstance(cost, int | float) or isinstance(cost, bool) or not 0 <= cost <= _MAX_COST:
+        return None
+    return round(cost * 1_000_000)
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _count(value: Any) -> int | None:

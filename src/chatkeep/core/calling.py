@@ -11,6 +11,7 @@ from chatkeep.core.departure import Departure
 from chatkeep.core.ids import CompletionId
 from chatkeep.core.model import Key
 from chatkeep.core.ports import Headers, Route, UpstreamAnswer
+from chatkeep.core.usage import TAIL, Meter, Outcome
 from chatkeep.errors import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 
 OnDisconnect = Literal["cancel", "finish"]
@@ -50,55 +51,97 @@ class Call(Struct, frozen=True):
 
 
 class Answered(NamedTuple):
-    """An answer whose head has arrived, and the route it came by."""
+    """An answer whose head has arrived, the route it came by, the model it was asked of and when.
+
+    `started` is in monotonic seconds.
+    """
 
     answer: UpstreamAnswer
     route: Route
+    model: str
+    started: float
 
 
 class Caller:
     """Sends calls up. With `on_disconnect` "cancel" a call ends when its client leaves."""
 
-    def __init__(self, on_disconnect: OnDisconnect = "cancel") -> None:
+    def __init__(self, meter: Meter, on_disconnect: OnDisconnect = "cancel") -> None:
+        self._meter = meter
         self.finishes = on_disconnect == "finish"
 
     async def send(
-        self, call: Call, path: str, routes: Sequence[Route], body_for: Callable[[Route], bytes]
+        self,
+        call: Call,
+        path: str,
+        model: str,
+        routes: Sequence[Route],
+        body_for: Callable[[Route], bytes],
     ) -> Answered:
         """The first answer that is worth handing on, else the last one.
 
         Another route is tried only before anything of an answer was handed on. Raises what the last
         one failed with.
         """
+        started = self._meter.now()
         if not self.finishes:
             call.departure.then(_cancelling())
         try:
             for route in routes[:-1]:
-                answered = await self._tried(call, path, route, body_for)
-                if answered is not None:
-                    return answered
-            return await _sent(call, path, routes[-1], body_for)
+                answer = await self._tried(call, path, route, body_for)
+                if answer is not None:
+                    return Answered(answer, route, model, started)
+            return Answered(
+                await _sent(call, path, routes[-1], body_for), routes[-1], model, started
+            )
+        except (UpstreamUnreachable, UpstreamTimeout, UpstreamFailed):
+            self._meter.count(call.key, model, routes[-1].upstream.name, "failed", started)
+            raise
         finally:
             call.departure.then(None)
 
-    def passed(self, call: Call, answered: Answered, stored: str | None) -> Flowing:
-        """An answer that is not kept: its bytes as they come."""
+    def passed(
+        self,
+        call: Call,
+        answered: Answered,
+        stored: str | None,
+        outcome: Outcome = "passed",
+        read_already: bytes = b"",
+    ) -> Flowing:
+        """An answer that is not kept: its bytes as they come, counted when they end."""
         answer = answered.answer
         if not self.finishes:
             call.departure.then(answer.close)
-        return Flowing(answer.status, head(answered, stored), all_of(answer))
+
+        def ended(tail: bytes, broke_off: bool) -> None:
+            failed = answer.status >= 400 or (broke_off and not call.departure.left)
+            self._count(call, answered, "failed" if failed else outcome, tail)
+
+        pieces = _all_of(answer, ended, read_already)
+        return Flowing(answer.status, head(answered, stored), pieces)
+
+    async def whole(self, call: Call, answered: Answered, limit: int) -> tuple[bytes, bool]:
+        """What `read_whole` reads; an answer that breaks off is counted."""
+        try:
+            return await read_whole(answered.answer, limit)
+        except (UpstreamFailed, UpstreamTimeout):
+            self._count(call, answered, "failed")
+            raise
+
+    def _count(self, call: Call, answered: Answered, outcome: Outcome, tail: bytes = b"") -> None:
+        upstream = answered.route.upstream.name
+        self._meter.count(call.key, answered.model, upstream, outcome, answered.started, tail)
 
     async def _tried(
         self, call: Call, path: str, route: Route, body_for: Callable[[Route], bytes]
-    ) -> Answered | None:
+    ) -> UpstreamAnswer | None:
         try:
-            answered = await _sent(call, path, route, body_for)
+            answer = await _sent(call, path, route, body_for)
         except (UpstreamUnreachable, UpstreamTimeout, UpstreamFailed):
             return None
-        if answered.answer.status in _ELSEWHERE:
-            answered.answer.close()
+        if answer.status in _ELSEWHERE:
+            answer.close()
             return None
-        return answered
+        return answer
 
 
 def head(answered: Answered, stored: str | None, id: CompletionId | None = None) -> Headers:
@@ -125,14 +168,24 @@ def is_stream(answer: UpstreamAnswer) -> bool:
     return wire.get(answer.headers, "content-type").lower().startswith("text/event-stream")
 
 
-async def all_of(answer: UpstreamAnswer, read_already: bytes = b"") -> AsyncIterator[bytes]:
+async def _all_of(
+    answer: UpstreamAnswer, ended: Callable[[bytes, bool], object], read_already: bytes
+) -> AsyncIterator[bytes]:
+    """The bytes as they come; `ended` gets the last of them, and whether the answer broke off."""
+    tail = read_already[-TAIL:]
+    broke_off = False
     try:
         if read_already:
             yield read_already
         while data := await answer.read():
+            tail = (tail + data)[-TAIL:] if len(data) < TAIL else data[-TAIL:]
             yield data
+    except (UpstreamFailed, UpstreamTimeout):
+        broke_off = True
+        raise
     finally:
         answer.close()
+        ended(tail, broke_off)
 
 
 async def read_whole(answer: UpstreamAnswer, limit: int) -> tuple[bytes, bool]:
@@ -153,11 +206,11 @@ async def read_whole(answer: UpstreamAnswer, limit: int) -> tuple[bytes, bool]:
 
 async def _sent(
     call: Call, path: str, route: Route, body_for: Callable[[Route], bytes]
-) -> Answered:
+) -> UpstreamAnswer:
     if route.pause_s:
         await asyncio.sleep(route.pause_s)
     headers = wire.up(call.headers, route.forward_headers)
-    return Answered(await route.upstream.post(path, body_for(route), headers), route)
+    return await route.upstream.post(path, body_for(route), headers)
 
 
 def _cancelling() -> Callable[[], object]:

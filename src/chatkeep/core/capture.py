@@ -17,10 +17,8 @@ from chatkeep.core.calling import (
     Flowing,
     Reply,
     Whole,
-    all_of,
     head,
     is_stream,
-    read_whole,
 )
 from chatkeep.core.idempotency import Idempotency
 from chatkeep.core.keeping import Draft, Keeper
@@ -89,20 +87,21 @@ class Capture:
             )
 
         routes = permitted.routes(self._upstreams, call.key.project, request.model)
-        return await self._caller.send(call, PATH, routes, body_for)
+        return await self._caller.send(call, PATH, request.model, routes, body_for)
 
     async def _plain(self, draft: Draft, answered: Answered) -> Reply:
         answer = answered.answer
         if not self._caller.finishes:
             draft.call.departure.then(lambda: _close_later(answer))
-        body, all_read = await read_whole(answer, self._max_answer)
+        body, all_read = await self._caller.whole(draft.call, answered, self._max_answer)
         if not all_read:
-            self._keeper.not_kept("too large")
-            rest = self._caller.passed(draft.call, answered, "no; it is too large")
-            return Flowing(rest.status, rest.headers, all_of(answer, body))
+            self._keeper.passed_unkept("too large")
+            return self._caller.passed(
+                draft.call, answered, "no; it is too large", "unkept", read_already=body
+            )
         ours = renamed(body, draft.id)
         if ours is None and not _unreadable_json(answer, body):
-            self._keeper.not_kept("no completion")
+            self._keeper.not_kept(draft, "no completion")
             return Whole(answer.status, head(answered, "no; it is no completion"), body)
         text, upstream_id = (body, None) if ours is None else ours
         failed = await self._keeper.keep(draft, text, upstream_id)

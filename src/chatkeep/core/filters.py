@@ -10,7 +10,7 @@ from msgspec import Struct
 from chatkeep.core import metadata
 from chatkeep.core.jsontype import type_word
 from chatkeep.core.metadata import Metadata
-from chatkeep.core.model import Order
+from chatkeep.core.model import STATUSES, KeyId, Order, Status
 from chatkeep.errors import (
     DuplicateParameter,
     IntegerAboveMax,
@@ -24,6 +24,10 @@ from chatkeep.errors import (
 Pairs = Iterable[tuple[str, str]]
 Parameter = Literal[
     "model",
+    "status",
+    "finish_reason",
+    "upstream",
+    "key",
     "metadata",
     "q",
     "created_after",
@@ -37,6 +41,7 @@ Parameter = Literal[
 MAX_LIMIT = 100
 MAX_SEARCH = 512
 DEFAULT_LIMIT = 20
+_MAX_INTEGER = (1 << 63) - 1  # what a database column holds
 _INTEGER = re.compile(r"-?\d{1,400}", re.ASCII)
 _METADATA = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 
@@ -44,7 +49,7 @@ _METADATA = re.compile(r"metadata\[(.*)\]", re.DOTALL)
 class Filter(NamedTuple):
     """One query parameter: its name, what reads it, its JSON schema and its sentence."""
 
-    name: Parameter
+    name: Parameter | Literal["group", "outcome", "values_of"]
     read: Callable[[str, str], Any]
     schema: dict[str, Any]
     says: str
@@ -73,12 +78,28 @@ def _is_decimal(value: str) -> bool:
 
 
 def _limit(name: str, value: str) -> int:
+    return _number_up_to(MAX_LIMIT, name, value)
+
+
+def _key(name: str, value: str) -> KeyId:
+    return KeyId(_number_up_to(_MAX_INTEGER, name, value))
+
+
+def _number_up_to(bound: int, name: str, value: str) -> int:
     number = _number(name, value)
     if number < 0:
         raise IntegerBelowMin(name, bound=0, got=number)
-    if number > MAX_LIMIT:
-        raise IntegerAboveMax(name, bound=MAX_LIMIT, got=number)
+    if number > bound:
+        raise IntegerAboveMax(name, bound=bound, got=number)
     return number
+
+
+def _status(name: str, value: str) -> Status:
+    for status in STATUSES:
+        if status == value:
+            return status
+    supported = "Supported values are: 'complete', 'partial' and 'failed_midstream'."
+    raise InvalidValue(name, got=value, expected=supported)
 
 
 def _order(name: str, value: str) -> Order:
@@ -139,6 +160,34 @@ LIST: tuple[Filter, ...] = (
         "Newest first (desc) or oldest first (asc).",
     ),
 )
+# What /keep/v1/completions takes; OpenAI's own list takes none of these.
+KEPT: tuple[Filter, ...] = (
+    *LIST,
+    Filter(
+        "status",
+        _status,
+        {"type": "string", "enum": list(STATUSES)},
+        "Completions that ended so: complete, partial (cut off here) or failed_midstream.",
+    ),
+    Filter(
+        "finish_reason",
+        _text,
+        {"type": "string"},
+        "Completions whose first choice ended with exactly this reason.",
+    ),
+    Filter(
+        "upstream",
+        _text,
+        {"type": "string"},
+        "Completions that the upstream of this name answered.",
+    ),
+    Filter(
+        "key",
+        _key,
+        {"type": "integer", "minimum": 0, "maximum": _MAX_INTEGER},
+        "Completions created with the API key of this number.",
+    ),
+)
 MESSAGES: tuple[Filter, ...] = (
     Filter(
         "after",
@@ -163,6 +212,10 @@ class ListQuery(Struct, frozen=True):
     """A list's parameters; `after` is still the id that was sent."""
 
     model: str | None = None
+    status: Status | None = None
+    finish_reason: str | None = None
+    upstream: str | None = None
+    key: KeyId | None = None
     metadata: Metadata = {}
     q: str | None = None
     created_after: int | None = None
@@ -182,20 +235,26 @@ class KeyQuery(Struct, frozen=True):
     project: str | None = None
 
 
-def list_query(pairs: Pairs) -> ListQuery:
+def list_query(pairs: Pairs, table: Sequence[Filter] = LIST) -> ListQuery:
     """Raises UnknownParameter, DuplicateParameter and what the values are refused with."""
-    return ListQuery(**_read(LIST, pairs))
+    return ListQuery(**read(table, pairs))
 
 
 def message_query(pairs: Pairs) -> MessageQuery:
-    return MessageQuery(**_read(MESSAGES, pairs))
+    return MessageQuery(**read(MESSAGES, pairs))
 
 
 def key_query(pairs: Pairs) -> KeyQuery:
-    return KeyQuery(**_read(KEYS, pairs))
+    return KeyQuery(**read(KEYS, pairs))
 
 
-def _read(table: Sequence[Filter], pairs: Pairs) -> dict[str, Any]:
+def rows(table: Sequence[Filter], *names: Parameter) -> list[Filter]:
+    """The rows of these names, for another table."""
+    return [entry for entry in table if entry.name in names]
+
+
+def read(table: Sequence[Filter], pairs: Pairs) -> dict[str, Any]:
+    """The values by name; the same errors."""
     known = {entry.name: entry for entry in table}
     found: dict[str, Any] = {}
     wanted: Metadata = {}

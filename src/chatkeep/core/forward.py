@@ -26,8 +26,11 @@ class Forward:
 
     async def call(self, call: Call, path: str) -> Reply:
         """Raises what reaching the upstream fails with."""
-        routes = permitted.routes(self._upstreams, call.key.project, _model(call))
-        answered = await self._caller.send(call, path, routes, lambda route: _body(call, route))
+        model = _model(call)
+        routes = permitted.routes(self._upstreams, call.key.project, model)
+        answered = await self._caller.send(
+            call, path, model, routes, lambda route: _body(call, route)
+        )
         return self._caller.passed(call, answered, None)
 
 

@@ -14,9 +14,11 @@ from chatkeep.core.ids import CompletionId, Name, Sequencer, tag_of
 from chatkeep.core.jsonspan import dumps
 from chatkeep.core.model import Row, Status
 from chatkeep.core.ports import Claim, Store, Watcher
+from chatkeep.core.prices import Prices
 from chatkeep.core.record import Record, cut
 from chatkeep.core.recording import Recording
 from chatkeep.core.request import CreateRequest
+from chatkeep.core.usage import Meter
 from chatkeep.errors import Refusal
 
 
@@ -54,11 +56,15 @@ class Keeper:
         sequencer: Sequencer,
         clock: Clock,
         watcher: Watcher,
+        meter: Meter,
+        prices: Prices,
     ) -> None:
         self._store = store
         self._sequencer = sequencer
         self._clock = clock
         self._watcher = watcher
+        self._meter = meter
+        self._prices = prices
         self._writing: set[asyncio.Task[str | None]] = set()
 
     def draft(self, call: Call, request: CreateRequest, claim: Claim | None) -> Draft:
@@ -70,7 +76,14 @@ class Keeper:
     def token_came(self, draft: Draft) -> None:
         draft.first_token = self._clock.monotonic()
 
-    def not_kept(self, reason: str) -> None:
+    def not_kept(self, draft: Draft, reason: str, error: Refusal | None = None) -> None:
+        self._watcher.not_kept(reason, error)
+        self._meter.count(
+            draft.call.key, draft.request.model, draft.upstream, "unkept", draft.started
+        )
+
+    def passed_unkept(self, reason: str) -> None:
+        """The same of an answer that goes on, and is counted when it ends."""
         self._watcher.not_kept(reason, None)
 
     async def keep(
@@ -87,7 +100,7 @@ class Keeper:
         try:
             await self._store.insert(draft.call.key.project, row, record, claim)
         except Refusal as error:
-            self._watcher.not_kept("store", error)
+            self.not_kept(draft, "store", error)
             return error.message
         self._watcher.kept(status)
         return None
@@ -108,10 +121,10 @@ class Keeper:
     async def _keep_stream(self, draft: Draft, recording: Recording) -> str | None:
         assembly = recording.assembly
         if recording.overflow:
-            self.not_kept("too large")
+            self.not_kept(draft, "too large")
             return "it is too large"
         if assembly.upstream_id is None and not assembly.has_content:
-            self.not_kept("nothing came")
+            self.not_kept(draft, "nothing came")
             return "nothing came"
         answer = under(assembly.completion(), draft.id)
         status = _status(recording, ended=draft.ended)
@@ -125,11 +138,15 @@ class Keeper:
 
     def _row(self, draft: Draft, read: Answer, status: Status) -> Row:
         first_token = draft.first_token
+        model = read.model or scrubbed(draft.request.model)
+        cost = read.cost_micro
+        if cost is None:
+            cost = self._prices.cost_micro(draft.upstream, model, read.usage)
         return Row(
             seq=draft.name.seq,
             tag=draft.name.tag,
             request_id=draft.call.request_id,
-            model=read.model or scrubbed(draft.request.model),
+            model=model,
             status=status,
             finish_reason=read.finish_reason,
             usage=read.usage,
@@ -138,6 +155,7 @@ class Keeper:
             upstream=draft.upstream,
             key=draft.call.key.id,
             metadata=dumps(draft.request.metadata),
+            cost_micro=cost,
         )
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from chatkeep.core import ids, jsonspan, metadata, stored
 from chatkeep.core.etag import etag_of, holds
 from chatkeep.core.filters import (
+    KEPT,
     ListQuery,
     Pairs,
     did_you_mean,
@@ -28,12 +30,14 @@ from chatkeep.errors import (
 )
 
 T = TypeVar("T")
+Change = Callable[[bytes], bytes]  # of a metadata map, as JSON
 
 _UPDATE = ("metadata",)
+_METADATA = msgspec.json.Decoder(metadata.Metadata)
 
 
 class Shown(Struct, frozen=True):
-    """A stored object and the ETag of its metadata, its only part that changes."""
+    """A stored object, or its metadata alone, and the ETag of that, its only part that changes."""
 
     body: bytes
     etag: str
@@ -47,23 +51,26 @@ class Library:
 
     async def page(self, project: Project, pairs: Pairs) -> bytes:
         """The list envelope with stored objects (CONTRACT.md §1.3)."""
-        return await self._listed(project, pairs, stored.completion)
+        return await self._page(project, list_query(pairs), stored.completion)
 
-    async def received(self, project: Project, pairs: Pairs) -> bytes:
-        """The same list with the second each completion arrived in."""
-        return await self._listed(project, pairs, stored.received)
+    async def kept(self, project: Project, pairs: Pairs) -> bytes:
+        """The same with what else is known of each completion."""
+        return await self._page(project, list_query(pairs, KEPT), stored.kept)
 
     async def retrieve(self, project: Project, id: str) -> Shown:
         return _shown(await self._get(project, id))
 
     async def update(self, project: Project, id: str, body: bytes, if_match: str | None) -> Shown:
         """Replaces the metadata; MetadataChanged when it is not what If-Match names."""
-        change = _replacing(jsonspan.dumps(_update_body(body)), if_match)
-        return _shown(
-            await self._named(
-                project, id, lambda name: self._store.change_metadata(project, name, change)
-            )
-        )
+        new = jsonspan.dumps(_update_body(body))
+        return _shown(await self._change(project, id, lambda _: new, if_match))
+
+    async def merge(self, project: Project, id: str, body: bytes, if_match: str | None) -> Shown:
+        """Changes single pairs of the metadata and shows the whole map; the same errors."""
+        patch = metadata.checked_patch(jsonspan.loads(body))
+        change = _merging(patch)
+        changed = (await self._change(project, id, change, if_match)).row.metadata
+        return Shown(changed, etag_of(changed))
 
     async def delete(self, project: Project, id: str) -> bytes:
         await self._named(project, id, lambda name: self._store.delete(project, name))
@@ -93,13 +100,20 @@ class Library:
         """The answer's bytes as the client got them; of a stream, the completion assembled."""
         return (await self._get(project, id)).answer
 
-    async def _listed(
-        self, project: Project, pairs: Pairs, show: Callable[[Stored], bytes]
+    async def _page(
+        self, project: Project, asked: ListQuery, show: Callable[[Stored], bytes]
     ) -> bytes:
-        page = await self._store.page(project, await self._query(project, list_query(pairs)))
-        items = [show(item) for item in page.items]
+        page = await self._store.page(project, await self._query(project, asked))
         names = [item.row.id for item in page.items]
-        return stored.list_body(items, *_ends(names), page.has_more)
+        return stored.list_body(map(show, page.items), *_ends(names), page.has_more)
+
+    async def _change(
+        self, project: Project, id: str, change: Change, if_match: str | None
+    ) -> Stored:
+        guarded = change if if_match is None else _if_matching(change, if_match)
+        return await self._named(
+            project, id, lambda name: self._store.change_metadata(project, name, guarded)
+        )
 
     async def _get(self, project: Project, id: str) -> Stored:
         return await self._named(project, id, lambda name: self._store.get(project, name))
@@ -126,6 +140,10 @@ class Library:
         after = None if asked.after is None else await self._position(project, asked.after)
         return Query(
             model=asked.model,
+            status=asked.status,
+            finish_reason=asked.finish_reason,
+            upstream=asked.upstream,
+            key=asked.key,
             metadata=asked.metadata,
             q=asked.q,
             created_after=asked.created_after,
@@ -162,13 +180,17 @@ def _update_body(body: bytes) -> metadata.Metadata:
     return metadata.checked(jsonspan.loads(values["metadata"]))
 
 
-def _replacing(new: bytes, if_match: str | None) -> Callable[[bytes], bytes]:
-    def change(current: bytes) -> bytes:
-        if if_match is not None and not holds(if_match, etag_of(current)):
-            raise MetadataChanged
-        return new
+def _merging(patch: metadata.Patch) -> Change:
+    return lambda current: jsonspan.dumps(metadata.merged(_METADATA.decode(current), patch))
 
-    return change
+
+def _if_matching(change: Change, if_match: str) -> Change:
+    def guarded(current: bytes) -> bytes:
+        if not holds(if_match, etag_of(current)):
+            raise MetadataChanged
+        return change(current)
+
+    return guarded
 
 
 def _message_index(id: str, after: str) -> int:

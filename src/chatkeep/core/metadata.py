@@ -19,6 +19,7 @@ MAX_KEY = 64
 MAX_VALUE = 512
 
 Metadata = dict[str, str]
+Patch = dict[str, str | None]
 
 
 def checked(value: Any, param: str = "metadata") -> Metadata:
@@ -30,11 +31,33 @@ def checked(value: Any, param: str = "metadata") -> Metadata:
         return {}
     if not isinstance(value, dict):
         raise InvalidType(param, expected="a metadata object", got=type_word(value))
-    if len(value) > MAX_PAIRS:
-        raise TooManyProperties(param, bound=MAX_PAIRS, got=len(value))
+    _check_count(param, value)
     for key, text in value.items():
         _check_pair(param, key, text)
     return value
+
+
+def checked_patch(value: Any, param: str = "metadata") -> Patch:
+    """The changes a client sent, null removing a key; the same errors."""
+    if not isinstance(value, dict):
+        raise InvalidType(param, expected="a metadata object", got=type_word(value))
+    for key, text in value.items():
+        if text is not None:
+            _check_pair(param, key, text)
+    return value
+
+
+def merged(current: Metadata, patch: Patch, param: str = "metadata") -> Metadata:
+    """The map after the changes (RFC 7396). Raises TooManyProperties."""
+    every: Patch = {**current, **patch}
+    new = {key: text for key, text in every.items() if text is not None}
+    _check_count(param, new)
+    return new
+
+
+def _check_count(param: str, value: Metadata) -> None:
+    if len(value) > MAX_PAIRS:
+        raise TooManyProperties(param, bound=MAX_PAIRS, got=len(value))
 
 
 def _check_pair(of: str, key: str, text: Any) -> None:

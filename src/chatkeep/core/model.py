@@ -1,6 +1,6 @@
 """The nouns everything else speaks of."""
 
-from typing import Literal, NewType
+from typing import Literal, NamedTuple, NewType
 
 from msgspec import Struct
 
@@ -13,6 +13,7 @@ KeyId = NewType("KeyId", int)
 Status = Literal["complete", "partial", "failed_midstream"]
 Order = Literal["asc", "desc"]
 Scope = Literal["create", "read", "write", "admin", "root"]
+STATUSES: tuple[Status, ...] = ("complete", "partial", "failed_midstream")
 SCOPES: tuple[Scope, ...] = ("create", "read", "write", "admin", "root")
 
 
@@ -57,12 +58,15 @@ class Usage(Struct, frozen=True):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     total_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
 
 
 class Row(Struct, frozen=True):
     """A stored completion without its body: what lists, filters and figures need.
 
-    `metadata` is its JSON object; durations are in milliseconds, `request_id` is 16 bytes.
+    `metadata` is its JSON object; durations are in milliseconds, the cost in millionths of a US
+    dollar, `request_id` is 16 bytes.
     """
 
     seq: Seq
@@ -78,11 +82,23 @@ class Row(Struct, frozen=True):
     key: KeyId | None
     metadata: bytes
     alias: str | None = None
+    cost_micro: int | None = None
 
     @property
     def id(self) -> CompletionId:
         """The id clients know it by: an imported completion keeps the one it came with."""
         return encode(self.seq, self.tag) if self.alias is None else CompletionId(self.alias)
+
+
+class Facts(NamedTuple):
+    """What filters ask of a completion, and nothing else."""
+
+    model: str
+    status: Status
+    finish_reason: str | None
+    upstream: str
+    key: KeyId | None
+    metadata: bytes
 
 
 class Stored(Struct, frozen=True):
@@ -105,6 +121,10 @@ class Query(Struct, frozen=True):
     """
 
     model: str | None = None
+    status: Status | None = None
+    finish_reason: str | None = None
+    upstream: str | None = None
+    key: KeyId | None = None
     metadata: Metadata = {}
     q: str | None = None
     created_after: int | None = None

@@ -3,11 +3,12 @@
 Backends implement these; `web/app.py` and `cli` are the only places that name one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 from chatkeep.core.ids import Name, Seq
 from chatkeep.core.model import (
+    Facts,
     Key,
     KeyId,
     Page,
@@ -20,8 +21,10 @@ from chatkeep.core.model import (
     Stored,
 )
 from chatkeep.core.record import Record, Request
+from chatkeep.core.usage import Account, StatsQuery, Summed, Sums
 
 Headers = Sequence[tuple[str, str]]
+T = TypeVar("T")
 
 
 class UpstreamAnswer(Protocol):
@@ -232,6 +235,21 @@ class Store(AccountStore, Protocol):
     async def delete(self, project: Project, name: Name) -> bool: ...
 
     async def page(self, project: Project, query: Query) -> Page: ...
+
+    async def look(self, project: Project, query: Query, read: Callable[[Iterable[Facts]], T]) -> T:
+        """What `read` makes of the completions the query wants, of which it takes what it needs.
+
+        It runs beside the event loop. The query's limit does not count.
+        """
+        ...
+
+    async def add_usage(self, sums: Sequence[tuple[Account, Sums]]) -> None:
+        """Adds to the sums of usage; `insert` does so by itself for the completion it commits."""
+        ...
+
+    async def usage(self, project: Project, query: StatsQuery, limit: int) -> list[Summed]:
+        """The newest sums, and of a period those of the most calls first."""
+        ...
 
     async def aclose(self) -> None: ...
 

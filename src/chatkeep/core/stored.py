@@ -16,6 +16,7 @@ from chatkeep.errors import Refusal
 Fields = dict[str, bytes]  # raw JSON by key, the last of a repeated key
 
 _NULL = b"null"
+_NO_FIELDS: Fields = {}
 # The recorded keys in their order; the last place is for everything else.
 _STORED = (
     b'{"object":"chat.completion","id":%b,"model":%b,"created":%b,"request_id":"req_%b",'
@@ -48,8 +49,8 @@ def fields(text: bytes) -> Fields:
         return {}
 
 
-def completion(item: Stored) -> bytes:
-    """The stored object: what list, retrieve and update answer."""
+def completion(item: Stored, ours: Fields = _NO_FIELDS) -> bytes:
+    """The stored object: what list, retrieve and update answer. `ours` come behind its keys."""
     row, request, answer = item.row, fields(item.request), fields(item.answer)
     return _STORED % (
         dumps(row.id),
@@ -70,13 +71,23 @@ def completion(item: Stored) -> bytes:
         row.metadata,
         _choices(answer.get("choices", b"[]")),
         request.get("response_format", _NULL),
-        _rest(answer, _STORED_KEYS),
+        _rest({**answer, **ours}, _STORED_KEYS),
     )
 
 
-def received(item: Stored) -> bytes:
-    """The stored object as our own API shows it: with the second it arrived in."""
-    return b'%b,"received_at":%d}' % (completion(item)[:-1], second_of(item.row.seq))
+def kept(item: Stored) -> bytes:
+    """The stored object as /keep/v1 shows it: with what else is known of it."""
+    row = item.row
+    ours = {
+        "received_at": b"%d" % second_of(row.seq),
+        "status": dumps(row.status),
+        "upstream": dumps(row.upstream),
+        "key": dumps(row.key),
+        "duration_ms": b"%d" % row.duration_ms,
+        "first_token_ms": dumps(row.first_token_ms),
+        "cost_micro": dumps(row.cost_micro),
+    }
+    return completion(item, ours)
 
 
 def message_items(id: str, messages: Iterable[bytes]) -> list[tuple[str, bytes]]:

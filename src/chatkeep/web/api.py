@@ -4,9 +4,9 @@ from chatkeep.core.calling import Call, Reply, Whole
 from chatkeep.core.capture import Capture
 from chatkeep.core.catalogue import Catalogue
 from chatkeep.core.forward import Forward
-from chatkeep.core.library import Library, Shown
+from chatkeep.core.library import Library
 from chatkeep.web.request import Request
-from chatkeep.web.wire import json
+from chatkeep.web.wire import json, shown
 
 
 class Api:
@@ -37,13 +37,13 @@ class Api:
 
     async def retrieve_completion(self, request: Request) -> Whole:
         id = request.parameter("completion_id")
-        return _shown(await self._library.retrieve(request.key.project, id))
+        return shown(await self._library.retrieve(request.key.project, id))
 
     async def update_completion(self, request: Request) -> Whole:
         body = await request.body(self._max_body)
         id = request.parameter("completion_id")
         if_match = request.headers.get("if-match")
-        return _shown(await self._library.update(request.key.project, id, body, if_match))
+        return shown(await self._library.update(request.key.project, id, body, if_match))
 
     async def delete_completion(self, request: Request) -> Whole:
         id = request.parameter("completion_id")
@@ -64,7 +64,3 @@ class Api:
         body = await request.body(self._max_body)
         request.expect_departure()
         return Call(request.key, body, request.headers, request.request_id, request.departure)
-
-
-def _shown(shown: Shown) -> Whole:
-    return json(shown.body, ("etag", shown.etag))

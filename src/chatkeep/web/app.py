@@ -22,6 +22,8 @@ from chatkeep.core.keeping import Clock, Keeper
 from chatkeep.core.keys import Keyring, OpenDoor
 from chatkeep.core.library import Library
 from chatkeep.core.ports import Store, Upstreams
+from chatkeep.core.prices import Prices
+from chatkeep.core.usage import Meter
 from chatkeep.errors import Refusal
 from chatkeep.settings import Settings
 from chatkeep.web.accounts import AccountRoutes
@@ -35,6 +37,7 @@ from chatkeep.web.wire import EXPOSED_HEADERS
 
 KEYS_CHECKED_EVERY_S = 0.5
 USES_NOTED_EVERY_S = 60.0
+USAGE_WRITTEN_EVERY_S = 1.0
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 SYSTEM_CLOCK = Clock(unix=time.time, monotonic=time.monotonic)
 
@@ -57,9 +60,11 @@ async def running(
     """
     sequencer = Sequencer(store.node, await store.high_water(), secrets.randbelow)
     metrics = Metrics()
-    keeper = Keeper(store, sequencer, SYSTEM_CLOCK, metrics)
+    prices = Prices(settings.price)
+    meter = Meter(SYSTEM_CLOCK.unix, SYSTEM_CLOCK.monotonic, prices)
+    keeper = Keeper(store, sequencer, SYSTEM_CLOCK, metrics, meter, prices)
     idempotency = Idempotency(store, SYSTEM_CLOCK.unix, secrets.token_bytes)
-    caller = Caller(settings.on_disconnect)
+    caller = Caller(meter, settings.on_disconnect)
     capture = Capture(caller, upstreams, keeper, idempotency, settings.max_answer_bytes)
     unix = SYSTEM_CLOCK.unix
     door = Keyring(store, unix) if open_to is None else OpenDoor(store, open_to)
@@ -67,16 +72,17 @@ async def running(
     forward = Forward(caller, upstreams)
     endpoints = (
         Api(capture, forward, library, catalogue, settings.max_body_bytes),
-        Keep(library, catalogue),
+        Keep(store, library, catalogue, settings.max_body_bytes),
         AccountRoutes(
             Accounts(store, unix, secrets.token_bytes, door.forget), settings.max_body_bytes
         ),
         Operations(store, metrics, settings.root_path),
     )
     guard = Guard(door, SYSTEM_CLOCK, secrets.token_bytes, metrics, instance)
-    watching = [
+    beside = [
         asyncio.create_task(_forget_on_change(store, door)),
         asyncio.create_task(_note_uses(door)),
+        asyncio.create_task(_write_usage(store, meter)),
     ]
     try:
         app: ASGIApp = _router(guard, endpoints)
@@ -85,10 +91,11 @@ async def running(
             app = guard.only_for(LOOPBACK_NAMES, app)
         yield _at_edge(app, settings)
     finally:
-        for task in watching:
+        for task in beside:
             task.cancel()
         await guard.end()
         await keeper.drain()
+        await meter.flush(store)
         await _noted(door)
 
 
@@ -98,7 +105,7 @@ def _at_edge(app: ASGIApp, settings: Settings) -> ASGIApp:
         app = CORSMiddleware(
             app,
             allow_origins=settings.cors_origins,
-            allow_methods=("GET", "POST", "PATCH", "DELETE"),
+            allow_methods=sorted({operation.method for operation in OPERATIONS}),
             allow_headers=("*",),
             expose_headers=EXPOSED_HEADERS,
         )
@@ -130,6 +137,12 @@ def _endpoint(owners: tuple[object, ...], name: str) -> Endpoint:
     owner = next(owner for owner in owners if hasattr(owner, name))
     found: Endpoint = getattr(owner, name)
     return found
+
+
+async def _write_usage(store: Store, meter: Meter) -> None:
+    while True:
+        await asyncio.sleep(USAGE_WRITTEN_EVERY_S)
+        await meter.flush(store)
 
 
 async def _forget_on_change(store: Store, door: Keyring | OpenDoor) -> None:

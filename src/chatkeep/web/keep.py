@@ -6,20 +6,31 @@ import msgspec
 
 from chatkeep.core.calling import Whole
 from chatkeep.core.catalogue import Catalogue
+from chatkeep.core.facets import facets
 from chatkeep.core.library import Library
+from chatkeep.core.ports import Store
+from chatkeep.core.stats import stats
 from chatkeep.web.request import Request
-from chatkeep.web.wire import json
+from chatkeep.web.wire import json, shown
 
 
 class Keep:
     """One method an operation of the route table, by its name there."""
 
-    def __init__(self, library: Library, catalogue: Catalogue) -> None:
+    def __init__(self, store: Store, library: Library, catalogue: Catalogue, max_body: int) -> None:
+        self._store = store
         self._library = library
         self._catalogue = catalogue
+        self._max_body = max_body
 
-    async def list_received(self, request: Request) -> Whole:
-        return json(await self._library.received(request.key.project, request.query()))
+    async def list_kept(self, request: Request) -> Whole:
+        return json(await self._library.kept(request.key.project, request.query()))
+
+    async def merge_metadata(self, request: Request) -> Whole:
+        body = await request.body(self._max_body)
+        id = request.parameter("completion_id")
+        if_match = request.headers.get("if-match")
+        return shown(await self._library.merge(request.key.project, id, body, if_match))
 
     async def raw_request(self, request: Request) -> Whole:
         id = request.parameter("completion_id")
@@ -28,6 +39,12 @@ class Keep:
     async def raw_answer(self, request: Request) -> Whole:
         id = request.parameter("completion_id")
         return json(await self._library.raw_answer(request.key.project, id))
+
+    async def facets(self, request: Request) -> Whole:
+        return json(await facets(self._store, request.key.project, request.query()))
+
+    async def stats(self, request: Request) -> Whole:
+        return json(await stats(self._store, request.key.project, request.query()))
 
     async def list_upstreams(self, request: Request) -> Whole:
         found = await self._catalogue.health(time.monotonic, request.key.project)

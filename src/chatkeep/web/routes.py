@@ -7,8 +7,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from chatkeep.core.filters import KEYS, LIST, MESSAGES, Filter
+from chatkeep.core.facets import FACETS
+from chatkeep.core.filters import KEPT, KEYS, LIST, MESSAGES, Filter
 from chatkeep.core.model import Scope
+from chatkeep.core.stats import STATS
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
 
@@ -159,12 +161,22 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET",
         KEEP_COMPLETIONS,
-        "list_received",
+        "list_kept",
         "read",
-        "List stored chat completions, with the second each arrived in.",
-        "ReceivedList",
-        query=LIST,
+        "List stored chat completions with what else is known of them.",
+        "KeptList",
+        query=KEPT,
         refusals=(400, 503),
+    ),
+    Operation(
+        "PATCH",
+        KEEP_COMPLETION + "/metadata",
+        "merge_metadata",
+        "write",
+        "Change single pairs of the metadata; null removes one. Answers the whole map.",
+        "Metadata",
+        request="MetadataPatch",
+        refusals=(400, 404, 412, 413, 415, 503),
     ),
     Operation(
         "GET",
@@ -183,6 +195,26 @@ OPERATIONS: tuple[Operation, ...] = (
         "The answer's bytes as the client got them; of a stream, the completion assembled.",
         "Anything",
         refusals=(404, 503),
+    ),
+    Operation(
+        "GET",
+        "/keep/v1/facets",
+        "facets",
+        "read",
+        "Which values the newest completions have, and how often.",
+        "Facets",
+        query=FACETS,
+        refusals=(400, 503),
+    ),
+    Operation(
+        "GET",
+        "/keep/v1/stats",
+        "stats",
+        "read",
+        "Calls, tokens, cost and durations, summed by the hour, also of what was not stored.",
+        "Stats",
+        query=STATS,
+        refusals=(400, 503),
     ),
     Operation(
         "GET",

@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from chatkeep.core.model import SCOPES
+from chatkeep.core.model import SCOPES, STATUSES, Facts
 from chatkeep.core.projects import SETTINGS
+from chatkeep.core.usage import FIGURES, OUTCOMES
 
 Schema = dict[str, Any]
 
 STRING: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
+INTEGER_OR_NULL: Schema = {"type": ["integer", "null"]}
 NUMBER_OR_NULL: Schema = {"type": ["number", "null"]}
 STRING_OR_NULL: Schema = {"type": ["string", "null"]}
 OBJECT_OR_NULL: Schema = {"type": ["object", "null"]}
@@ -150,11 +152,31 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "CompletionList": _list("StoredCompletion"),
-    "ReceivedCompletion": {
-        "allOf": [ref("StoredCompletion"), _object({"received_at": INTEGER})],
-        "description": "The stored object, with the second it arrived in.",
+    "Metadata": _METADATA,
+    "MetadataPatch": {
+        "type": "object",
+        "description": "The pairs to set, and null for those to remove. All in all, at most 16.",
+        "additionalProperties": {"type": ["string", "null"], "maxLength": 512},
     },
-    "ReceivedList": _list("ReceivedCompletion"),
+    "KeptList": _list("KeptCompletion"),
+    "KeptCompletion": {
+        "allOf": [
+            ref("StoredCompletion"),
+            _object(
+                {
+                    "received_at": INTEGER,
+                    "status": {"enum": list(STATUSES)},
+                    "upstream": STRING,
+                    "key": INTEGER_OR_NULL,
+                    "duration_ms": INTEGER,
+                    "first_token_ms": INTEGER_OR_NULL,
+                    "cost_micro": INTEGER_OR_NULL,
+                }
+            ),
+        ],
+        "description": "The stored object; received_at is the unix second it arrived in, key the"
+        " number of the API key it was created with, cost_micro millionths of a US dollar.",
+    },
     "DeletedCompletion": _object(
         {
             "object": {"const": "chat.completion.deleted"},
@@ -174,6 +196,43 @@ SCHEMAS: dict[str, Schema] = {
     "MessageList": _list("Message"),
     "Model": _object({"id": STRING}),
     "ModelList": _data("Model"),
+    "Facets": _object(
+        {
+            "looked_at": INTEGER,
+            "complete": {"type": "boolean"},
+            "facets": _object(
+                {name: ref("Facet") for name in (*Facts._fields[:-1], "metadata_keys")},
+                {"values": ref("Facet")},
+            ),
+        }
+    ),
+    "Facet": _object(
+        {
+            "values": {"type": "array", "items": _object({"value": ANY, "count": INTEGER})},
+            "more": {"type": "boolean"},
+        }
+    ),
+    "Stats": _object(
+        {
+            "data": {
+                "type": "array",
+                "items": _object(
+                    {
+                        name: INTEGER_OR_NULL if name == "cost_micro" else INTEGER
+                        for name in FIGURES
+                    },
+                    {
+                        "start": INTEGER,
+                        "model": STRING,
+                        "upstream": STRING,
+                        "key": INTEGER_OR_NULL,
+                        "outcome": {"enum": list(OUTCOMES)},
+                    },
+                ),
+            },
+            "complete": {"type": "boolean"},
+        }
+    ),
     "UpstreamList": _object(
         {
             "data": {

@@ -8,6 +8,7 @@ from starlette.types import Send
 from chatkeep.core import limits
 from chatkeep.core.calling import Flowing, Reply, Whole
 from chatkeep.core.headers import without
+from chatkeep.core.library import Shown
 from chatkeep.core.ports import Headers
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout
 
@@ -42,6 +43,10 @@ class ErrorEnvelope(msgspec.Struct, frozen=True):
 
 def json(body: bytes, *more: tuple[str, str], status: int = 200) -> Whole:
     return Whole(status, (*JSON, *more), body)
+
+
+def shown(found: Shown) -> Whole:
+    return json(found.body, ("etag", found.etag))
 
 
 def refused(error: Refusal) -> Whole:

@@ -58,6 +58,9 @@ CREATE TABLE completion (
     upstream INTEGER NOT NULL,
     api_key INTEGER,
     alias TEXT,
+    cached_tokens INTEGER,
+    reasoning_tokens INTEGER,
+    cost_micro INTEGER,
     basis INTEGER,
     body BLOB NOT NULL
 ) STRICT;
@@ -156,3 +159,42 @@ CREATE TABLE searched (
 -- The same for completions that found no number between their neighbours; the rowid is seq.
 CREATE VIRTUAL TABLE crowded USING fts5 (words, content = '', columnsize = 0, tokenize = 'ascii');
 INSERT INTO crowded (crowded, rank) VALUES ('secure-delete', 1);
+-- The kinds of completions a project has, by the kid of their postings.
+CREATE TABLE kind (
+    project INTEGER NOT NULL,
+    kid INTEGER NOT NULL,
+    model TEXT NOT NULL,
+    status TEXT NOT NULL,
+    finish_reason TEXT,
+    upstream TEXT NOT NULL,
+    api_key INTEGER,
+    PRIMARY KEY (project, kid)
+) STRICT, WITHOUT ROWID;
+
+-- Sums of calls by the hour, whether they were kept or not; hours count from 1970. Nobody's key is
+-- -1. The columns after the outcome stand in the order of usage.FIGURES.
+CREATE TABLE usage_hour (
+    project INTEGER NOT NULL,
+    hour INTEGER NOT NULL,
+    model TEXT NOT NULL,
+    upstream TEXT NOT NULL,
+    api_key INTEGER NOT NULL,
+    outcome TEXT NOT NULL,
+    calls INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    priced INTEGER NOT NULL,
+    cost_micro INTEGER NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    up_to_100 INTEGER NOT NULL,
+    up_to_300 INTEGER NOT NULL,
+    up_to_1000 INTEGER NOT NULL,
+    up_to_3000 INTEGER NOT NULL,
+    up_to_10000 INTEGER NOT NULL,
+    up_to_30000 INTEGER NOT NULL,
+    up_to_100000 INTEGER NOT NULL,
+    longer INTEGER NOT NULL,
+    PRIMARY KEY (project, hour, model, upstream, api_key, outcome)
+) STRICT, WITHOUT ROWID;

@@ -108,6 +108,10 @@ class Bodies:
         """Raises RecordCorrupt."""
         return fold.outside(self._completion(body), self.load, id)
 
+    def metadata(self, body: bytes) -> bytes:
+        """What the completion was created with. Raises RecordCorrupt."""
+        return fold.outline_of(self._completion(body), self.load).metadata
+
     def request(self, seq: Seq) -> Request:
         """Put together from all it builds on. Raises RecordCorrupt."""
         path = list(self._path(seq))

@@ -6,11 +6,12 @@ INSERT OR IGNORE INTO word (text) VALUES (?1), (?2), (?3), (?4)
 -- A completion's row.
 INSERT INTO completion (
     seq, project, tag, request_id, model, status, finish_reason, prompt_tokens, completion_tokens,
-    total_tokens, duration_ms, first_token_ms, upstream, api_key, alias, basis, body
+    total_tokens, duration_ms, first_token_ms, upstream, api_key, alias, cached_tokens,
+    reasoning_tokens, cost_micro, basis, body
 ) VALUES (
     ?1, ?2, ?3, ?4, (SELECT id FROM word WHERE text = ?5), (SELECT id FROM word WHERE text = ?6),
     (SELECT id FROM word WHERE text = ?7), ?8, ?9, ?10, ?11, ?12,
-    (SELECT id FROM word WHERE text = ?13), ?14, ?15, ?16, ?17
+    (SELECT id FROM word WHERE text = ?13), ?14, ?15, ?16, ?17, ?18, ?19, ?20
 )
 
 -- name: insert_posting
@@ -26,7 +27,7 @@ DELETE FROM posting WHERE project = ?1 AND kid = ?2 AND seq = ?3
 SELECT
     completion.seq, tag, request_id, model.text, status.text, finish_reason.text, prompt_tokens,
     completion_tokens, total_tokens, duration_ms, first_token_ms, upstream.text, api_key, alias,
-    changed_metadata.metadata, basis, body
+    cached_tokens, reasoning_tokens, cost_micro, changed_metadata.metadata, basis, body
 FROM completion
 JOIN word AS model ON model.id = model
 JOIN word AS status ON status.id = status

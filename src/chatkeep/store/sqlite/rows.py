@@ -24,6 +24,9 @@ class Found(NamedTuple):
     upstream: str
     key: KeyId | None
     alias: str | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    cost_micro: int | None
     metadata: str | None
     basis: Seq | None
     body: bytes
@@ -41,13 +44,20 @@ def stored(found: Found, project: Project, bodies: Bodies) -> Stored:
         model=found.model,
         status=found.status,
         finish_reason=found.finish_reason,
-        usage=Usage(found.prompt_tokens, found.completion_tokens, found.total_tokens),
+        usage=Usage(
+            found.prompt_tokens,
+            found.completion_tokens,
+            found.total_tokens,
+            found.cached_tokens,
+            found.reasoning_tokens,
+        ),
         duration_ms=found.duration_ms,
         first_token_ms=found.first_token_ms,
         upstream=found.upstream,
         key=found.key,
         metadata=metadata,
         alias=found.alias,
+        cost_micro=found.cost_micro,
     )
     return Stored(row, said.request, said.answer, said.upstream_id)
 
@@ -72,6 +82,9 @@ def bindings(project: Project, row: Row, basis: Seq | None, body: bytes) -> tupl
         row.upstream,
         row.key,
         row.alias,
+        usage.cached_tokens,
+        usage.reasoning_tokens,
+        row.cost_micro,
         basis,
         body,
     )
@@ -79,4 +92,5 @@ def bindings(project: Project, row: Row, basis: Seq | None, body: bytes) -> tupl
 
 def words(row: Row) -> tuple[str, str, str, str]:
     """What `insert_words` takes."""
-    return (row.model, row.status, row.finish_reason or row.status, row.upstream)
+    reason = row.status if row.finish_reason is None else row.finish_reason
+    return (row.model, row.status, reason, row.upstream)

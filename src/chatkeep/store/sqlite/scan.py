@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator
 
 import apsw
 
+from chatkeep.core import postings
 from chatkeep.core.ids import MAX_SEQ, Seq, first_of, last_of
-from chatkeep.core.model import ProjectId, Query
-from chatkeep.store.sqlite import search
+from chatkeep.core.model import Project, ProjectId, Query
+from chatkeep.store.sqlite import kinds, search
 
 _STEPS_BEFORE_SEEK = 8  # a step costs a tenth of a new query
 
@@ -31,26 +32,26 @@ def bounds(query: Query) -> tuple[int, int]:
 def places(
     connection: apsw.Connection,
     sql: dict[str, str],
-    project: ProjectId,
-    kids: list[int],
+    project: Project,
     query: Query,
 ) -> Iterator[Seq]:
-    """The places that have all kids and in whose text the search is found, lazily."""
+    """The places that have all that the query wants, lazily."""
     low, high = bounds(query)
     if low > high:
         return iter(())
-    found = None if query.q is None else search.expression(project, query.q)
+    found = None if query.q is None else search.expression(project.id, query.q)
     if found == "":
         return iter(())
-    if not kids and found is None:
-        rows = connection.execute(sql[f"project_{query.order}"], (project, low, high))
-        return (Seq(seq) for (seq,) in rows)
     statement = sql[f"posting_{query.order}"]
+    pairs = sorted(postings.of_metadata(project.secret, query.metadata))
+    lists = [_posting(connection, statement, project.id, kid) for kid in pairs]
+    if postings.wants_kinds(query):
+        lists.append(kinds.Places(connection, statement, project.id, query))
+    if not lists and found is None:
+        rows = connection.execute(sql[f"project_{query.order}"], (project.id, low, high))
+        return (Seq(seq) for (seq,) in rows)
     descending = query.order == "desc"
-    cursors = [
-        _Cursor(_posting(connection, statement, project, kid), low, high, descending)
-        for kid in kids
-    ]
+    cursors = [_Cursor(opened, low, high, descending) for opened in lists]
     if found is not None:
         opened = search.opened(connection, found, query.order)
         cursors.append(_Cursor(opened, low, high, descending, search.STEPS_BEFORE_SEEK))

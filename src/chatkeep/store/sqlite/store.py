@@ -7,7 +7,7 @@ lists run on the reader pool.
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import apsw
@@ -16,6 +16,7 @@ import msgspec
 from chatkeep.core import ids, postings
 from chatkeep.core.ids import Name, Seq
 from chatkeep.core.model import (
+    Facts,
     Key,
     KeyId,
     Page,
@@ -29,8 +30,9 @@ from chatkeep.core.model import (
 from chatkeep.core.ports import Claim, ClaimState
 from chatkeep.core.record import Record, Request
 from chatkeep.core.said import said
+from chatkeep.core.usage import Account, StatsQuery, Summed, Sums, of_row
 from chatkeep.store import sql
-from chatkeep.store.sqlite import accounts, claims, rows, search
+from chatkeep.store.sqlite import accounts, claims, facets, kinds, rows, search, usage
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.failures import mapped
 from chatkeep.store.sqlite.reader import ReaderPool
@@ -124,6 +126,21 @@ class SqliteStore:
     async def page(self, project: Project, query: Query) -> Page:
         return await self._readers.run(
             lambda connection: _page(connection, project, query, self._texts)
+        )
+
+    async def look(self, project: Project, query: Query, read: Callable[[Iterable[Facts]], T]) -> T:
+        def looked(connection: apsw.Connection) -> T:
+            found = places(connection, SQL, project, query)
+            return read(facets.facts(connection, project, query, found, self._texts))
+
+        return await self._readers.run(looked)
+
+    async def add_usage(self, sums: Sequence[tuple[Account, Sums]]) -> None:
+        await self._writer.submit(lambda connection: usage.add(connection, sums))
+
+    async def usage(self, project: Project, query: StatsQuery, limit: int) -> list[Summed]:
+        return await self._readers.run(
+            lambda connection: usage.summed(connection, project, query, limit)
         )
 
     async def project(self, name: str) -> Project | None:
@@ -222,6 +239,8 @@ def _insert(
     connection.execute(SQL["insert_words"], rows.words(row))
     bindings = rows.bindings(project, row, added.basis, added.body)
     connection.execute(SQL["insert_completion"], bindings)
+    kinds.add(connection, project, row)
+    usage.add(connection, [of_row(project.id, row)])
     for kid in postings.of_row(project.secret, row):
         connection.execute(SQL["insert_posting"], (project.id, kid, row.seq))
     if project.full_text:
@@ -348,8 +367,7 @@ def _page(connection: apsw.Connection, project: Project, query: Query, texts: Te
     if query.limit == 0:
         return Page(items, has_more=False)
     bodies = Bodies(connection, project, texts)
-    kids = postings.wanted(project.secret, query)
-    for seq in places(connection, SQL, project.id, kids, query):
+    for seq in places(connection, SQL, project, query):
         for found in connection.execute(SQL["select_stored"], (seq, project.id)):
             item = rows.stored(Found(*found), project, bodies)
             if postings.matches(query, item.row):

@@ -1,10 +1,10 @@
 -- name: integrity
 -- What SQLite itself finds wrong with the file.
-PRAGMA integrity_check
+SELECT integrity_check FROM pragma_integrity_check
 
 -- name: foreign_keys
 -- References to what is not there.
-PRAGMA foreign_key_check
+SELECT "table", rowid, parent, fkid FROM pragma_foreign_key_check
 
 -- name: all_completions
 -- Every completion of a project by its place.

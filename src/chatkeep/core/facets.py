@@ -1,0 +1,75 @@
+"""Which values completions have, and how often: counted over the newest ones, never over all."""
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from chatkeep.core import metadata
+from chatkeep.core.filters import KEPT, Filter, Pairs, read, rows
+from chatkeep.core.model import Facts, Project, Query
+from chatkeep.core.ports import Store
+
+LOOKED_AT = 10_000  # completions at the most
+SHOWN = 100  # values of a facet, the most frequent ones
+
+_METADATA = msgspec.json.Decoder(metadata.Metadata)
+
+
+def _metadata_key(name: str, value: str) -> str:
+    metadata.check_characters(name, value, "a key")
+    return value
+
+
+FACETS: tuple[Filter, ...] = (
+    Filter(
+        "values_of",
+        _metadata_key,
+        {"type": "string"},
+        "Count the values of this metadata key as well.",
+    ),
+    *rows(KEPT, "model", "status", "finish_reason", "upstream", "key", "metadata"),
+    *rows(KEPT, "created_after", "created_before"),
+)
+
+
+async def facets(store: Store, project: Project, pairs: Pairs) -> bytes:
+    """Raises what the parameters are refused with."""
+    given = read(FACETS, pairs)
+    values_of = given.pop("values_of", None)
+    return await store.look(project, Query(**given), lambda newest: counted(newest, values_of))
+
+
+def counted(newest: Iterable[Facts], values_of: str | None) -> bytes:
+    """The answer: each facet's values with their counts, and how many completions that is of."""
+    left = iter(newest)
+    kinds: Counter[tuple[Any, ...]] = Counter()
+    keys: Counter[str] = Counter()
+    values: Counter[str] = Counter()
+    for facts in islice(left, LOOKED_AT):
+        kinds[facts[:-1]] += 1
+        pairs = _METADATA.decode(facts.metadata)
+        keys.update(pairs.keys())
+        if values_of is not None and values_of in pairs:
+            values[pairs[values_of]] += 1
+    shown = {name: _facet(_column(kinds, at)) for at, name in enumerate(Facts._fields[:-1])}
+    shown["metadata_keys"] = _facet(keys)
+    if values_of is not None:
+        shown["values"] = _facet(values)
+    complete = next(left, None) is None
+    answer = {"looked_at": kinds.total(), "complete": complete, "facets": shown}
+    return msgspec.json.encode(answer)
+
+
+def _column(kinds: Counter[tuple[Any, ...]], at: int) -> Counter[Any]:
+    found: Counter[Any] = Counter()
+    for kind, count in kinds.items():
+        found[kind[at]] += count
+    return found
+
+
+def _facet(counts: Counter[Any]) -> dict[str, Any]:
+    shown = [{"value": value, "count": count} for value, count in counts.most_common(SHOWN)]
+    return {"values": shown, "more": len(counts) > SHOWN}

@@ -1,0 +1,196 @@
+"""Calls, tokens, cost and time, summed by the hour (DESIGN.md §4).
+
+Completions that are kept are counted by the store in the commit that keeps them. All other calls
+are summed here and written once a second: a crash loses at most the last second of them.
+"""
+
+import json
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from chatkeep.core.answer import cost_micro_of, scrubbed, usage_of
+from chatkeep.core.ids import second_of
+from chatkeep.core.model import Key, KeyId, ProjectId, Row, Usage
+from chatkeep.core.prices import Prices
+from chatkeep.errors import StoreBusy, StoreFailed
+
+# How a call ended: kept; answered and not to be kept; to be kept and not; not answered well.
+Outcome = Literal["stored", "passed", "unkept", "failed"]
+OUTCOMES: tuple[Outcome, ...] = ("stored", "passed", "unkept", "failed")
+HOUR_S = 3600
+
+# The last milliseconds of each bucket of durations; the last bucket has no end.
+BUCKETS_MS = (100, 300, 1000, 3000, 10_000, 30_000, 100_000)
+FIGURES = (
+    "calls",
+    "prompt_tokens",
+    "completion_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "priced",
+    "cost_micro",
+    "duration_ms",
+    *(f"up_to_{bound}" for bound in BUCKETS_MS),
+    "longer",
+)
+_NO_BUCKET = (0,) * (len(BUCKETS_MS) + 1)
+Sums = list[int]  # one for each of FIGURES
+
+Group = Literal["hour", "day", "model", "upstream", "key", "outcome"]
+GROUPS: tuple[Group, ...] = ("hour", "day", "model", "upstream", "key", "outcome")
+PERIOD_HOURS: dict[str, int] = {"hour": 1, "day": 24}
+
+TAIL = 2048  # of an answer's last bytes, where the usage stands
+_MOST = 1000  # sums in memory; callers choose the models' names, so there is an end to it
+_NAME = 256
+_LARGEST = (1 << 32) - 1  # figure of one call: no hour's sum leaves what a database holds
+_USAGE = re.compile(rb'"usage"\s*:\s*(?=\{)')
+_JSON = json.JSONDecoder()
+_OF_RESPONSES = {
+    "input_tokens": "prompt_tokens",
+    "output_tokens": "completion_tokens",
+    "input_tokens_details": "prompt_tokens_details",
+    "output_tokens_details": "completion_tokens_details",
+}
+
+
+class Account(NamedTuple):
+    """What a sum is of. `hour` counts hours since 1970."""
+
+    project: ProjectId
+    hour: int
+    model: str
+    upstream: str
+    key: KeyId | None
+    outcome: Outcome
+
+
+class StatsQuery(Struct, frozen=True):
+    """Which sums are added up, and what by. The hours are both inclusive."""
+
+    first_hour: int
+    last_hour: int
+    group: tuple[Group, ...] = ()
+    model: str | None = None
+    upstream: str | None = None
+    key: KeyId | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def period_hours(self) -> int:
+        """How many hours are added up to one sum; 0 for all of them."""
+        return next((PERIOD_HOURS[group] for group in self.group if group in PERIOD_HOURS), 0)
+
+
+class Summed(NamedTuple):
+    """A sum; None stands for what it was not grouped by. `period` is an hour, the first of it."""
+
+    period: int | None
+    model: str | None
+    upstream: str | None
+    key: KeyId | None
+    outcome: Outcome | None
+    figures: Sums
+
+
+class Ledger(Protocol):
+    """Where sums are kept."""
+
+    async def add_usage(self, sums: Sequence[tuple[Account, Sums]]) -> None: ...
+
+
+def of_row(project: ProjectId, row: Row) -> tuple[Account, Sums]:
+    hour = second_of(row.seq) // HOUR_S
+    account = Account(project, hour, row.model, row.upstream, row.key, "stored")
+    return account, sums_of(row.usage, row.cost_micro, row.duration_ms)
+
+
+def sums_of(usage: Usage, cost_micro: int | None, duration_ms: int) -> Sums:
+    """The figures of one call."""
+    figures = [
+        1,
+        usage.prompt_tokens or 0,
+        usage.completion_tokens or 0,
+        usage.cached_tokens or 0,
+        usage.reasoning_tokens or 0,
+        0 if cost_micro is None else 1,
+        cost_micro or 0,
+        duration_ms,
+        *_NO_BUCKET,
+    ]
+    figures[bisect_left(BUCKETS_MS, duration_ms) - len(_NO_BUCKET)] = 1
+    if max(figures) > _LARGEST:
+        return [min(figure, _LARGEST) for figure in figures]
+    return figures
+
+
+class Meter:
+    """Sums up the calls that are not kept."""
+
+    def __init__(
+        self, unix: Callable[[], float], monotonic: Callable[[], float], prices: Prices
+    ) -> None:
+        self._unix = unix
+        self.now = monotonic
+        self._prices = prices
+        self._sums: dict[Account, Sums] = {}
+
+    def count(
+        self,
+        key: Key,
+        model: str,
+        upstream: str,
+        outcome: Outcome,
+        started: float,
+        tail: bytes = b"",
+    ) -> None:
+        """One call that ended now; `tail` are the last bytes of its answer."""
+        model = scrubbed(model)[:_NAME]
+        given = _usage_in(tail)
+        usage, cost = usage_of(given), cost_micro_of(given)
+        if cost is None:
+            cost = self._prices.cost_micro(upstream, model, usage)
+        duration_ms = round((self.now() - started) * 1000)
+        hour = int(self._unix()) // HOUR_S
+        account = Account(key.project.id, hour, model, upstream, key.id, outcome)
+        self._add(account, sums_of(usage, cost, duration_ms))
+
+    async def flush(self, ledger: Ledger) -> None:
+        """Writes the sums; what cannot be written now waits for the next time."""
+        if not self._sums:
+            return
+        sums, self._sums = self._sums, {}
+        try:
+            await ledger.add_usage(list(sums.items()))
+        except (StoreBusy, StoreFailed):
+            for account, figures in sums.items():
+                self._add(account, figures)
+
+    def _add(self, account: Account, figures: Sums) -> None:
+        if account not in self._sums and len(self._sums) >= _MOST:
+            account = account._replace(model="")
+        before = self._sums.get(account)
+        self._sums[account] = figures if before is None else added(before, figures)
+
+
+def added(one: Sums, other: Sums) -> Sums:
+    return [a + b for a, b in zip(one, other, strict=True)]
+
+
+def _usage_in(tail: bytes) -> dict[str, Any]:
+    """The last usage object in the end of an answer, of whatever kind; empty when there is none."""
+    at = len(tail)
+    while (at := tail.rfind(b'"usage"', 0, at)) >= 0:
+        found = _USAGE.match(tail, at)
+        if found is None:
+            continue
+        try:
+            usage, _ = _JSON.raw_decode(tail[found.end() :].decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            continue
+        return {_OF_RESPONSES.get(name, name): value for name, value in usage.items()}
+    return {}

@@ -1,0 +1,35 @@
+"""Sums of usage in SQLite."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import apsw
+
+from chatkeep.core.model import Project
+from chatkeep.core.usage import Account, StatsQuery, Summed, Sums
+from chatkeep.store import sql
+
+SQL = sql.blocks("chatkeep.store.sqlite", "usage.sql")
+_NOBODY = -1  # a primary key takes no NULL
+
+
+def add(connection: apsw.Connection, sums: Iterable[tuple[Account, Sums]]) -> None:
+    for account, figures in sums:
+        key = _NOBODY if account.key is None else account.key
+        named = (account.project, account.hour, account.model, account.upstream, key)
+        connection.execute(SQL["add_usage"], (*named, account.outcome, *figures))
+
+
+def summed(
+    connection: apsw.Connection, project: Project, query: StatsQuery, limit: int
+) -> list[Summed]:
+    by = [name in query.group for name in ("model", "upstream", "key", "outcome")]
+    equal = (query.model, query.upstream, query.key, query.outcome)
+    hours = (query.first_hour, query.last_hour, query.period_hours)
+    found = connection.execute(SQL["select_usage"], (project.id, *hours, *by, *equal, limit))
+    return [_summed(row) for row in found]
+
+
+def _summed(found: tuple[Any, ...]) -> Summed:
+    period, model, upstream, key, outcome, *figures = found
+    return Summed(period, model, upstream, None if key == _NOBODY else key, outcome, figures)

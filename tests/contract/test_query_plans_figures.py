@@ -1,0 +1,64 @@
+"""Each query of kinds, usage and facets finds its rows by an index: SQLite's own plans."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import pytest
+
+from chatkeep.store import sql
+from chatkeep.store.sqlite.connection import connect, migrate
+
+FILES = ("facets.sql", "kinds.sql", "usage.sql")
+SQL = {
+    name: statement
+    for file in FILES
+    for name, statement in sql.blocks("chatkeep.store.sqlite", file).items()
+}
+
+ROWS = "SEARCH completion USING INDEX completion_of_project (project=? AND rowid>? AND rowid<?)"
+WORDS = ("model", "status", "upstream")
+WORDS_BY_TEXT = [
+    step
+    for number in range(1, 5)
+    for step in (
+        f"SCALAR SUBQUERY {number}",
+        "SEARCH word USING COVERING INDEX sqlite_autoindex_word_1 (text=?)",
+    )
+]
+PLANS: dict[str, list[str]] = {
+    "insert_kind": [],
+    "select_kinds": ["SEARCH kind USING PRIMARY KEY (project=?)"],
+    "of_kinds_desc": [ROWS, *WORDS_BY_TEXT],
+    "of_kinds_asc": [ROWS, *WORDS_BY_TEXT],
+    "select_facts": [
+        "SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)",
+        *(f"SEARCH {word} USING INTEGER PRIMARY KEY (rowid=?)" for word in WORDS),
+        "SEARCH finish_reason USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+        "SEARCH changed_metadata USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+    ],
+    "add_usage": [],
+    "select_usage": [
+        "SEARCH usage_hour USING PRIMARY KEY (project=? AND hour>? AND hour<?)",
+        "USE TEMP B-TREE FOR GROUP BY",
+        "USE TEMP B-TREE FOR ORDER BY",
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[apsw.Connection]:
+    path = Path(tmp_path_factory.mktemp("plans") / "chatkeep.db")
+    connection = connect(path)
+    migrate(connection, path)
+    yield connection
+    connection.close()
+
+
+@pytest.mark.parametrize("name", sorted(SQL))
+def test_a_query_is_planned_as_meant(database: apsw.Connection, name: str) -> None:
+    statement = SQL[name]
+    count = max((int(number) for number in re.findall(r"\?(\d+)", statement)), default=0)
+    rows = database.execute(f"EXPLAIN QUERY PLAN {statement}", (None,) * count)
+    assert [str(row[3]) for row in rows] == PLANS[name]
