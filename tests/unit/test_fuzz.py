@@ -17,7 +17,7 @@ from support.mutation import mutants
 from support.refusals import UNKNOWN, create
 
 from chatkeep.core import answer, answerid, etag, filters, ids, jsonspan, metadata, request
-from chatkeep.core.model import CompletionId
+from chatkeep.core.ids import CompletionId
 from chatkeep.core.recording import Recording
 from chatkeep.errors import Refusal
 from chatkeep.upstream.coding import Undecodable, decoder

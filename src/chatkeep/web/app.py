@@ -49,6 +49,7 @@ async def running(
     *,
     instance: str,
     open_to: Project | None = None,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> AsyncIterator[ASGIApp]:
     """The application, with what it does beside requests; on leaving, nothing is left unwritten.
 
@@ -56,8 +57,8 @@ async def running(
     """
     sequencer = Sequencer(store.node, await store.high_water(), secrets.randbelow)
     metrics = Metrics()
-    keeper = Keeper(store, sequencer, SYSTEM_CLOCK, secrets.token_bytes, metrics)
-    idempotency = Idempotency(store, SYSTEM_CLOCK.unix, secrets.token_bytes)
+    keeper = Keeper(store, sequencer, clock, secrets.token_bytes, metrics)
+    idempotency = Idempotency(store, clock.unix, secrets.token_bytes)
     caller = Caller(settings.on_disconnect)
     capture = Capture(caller, upstreams, keeper, idempotency, settings.max_answer_bytes)
     door = Keyring(store) if open_to is None else OpenDoor(open_to)
@@ -68,7 +69,7 @@ async def running(
         Keep(library, catalogue),
         Operations(store, metrics, settings.root_path),
     )
-    guard = Guard(door, SYSTEM_CLOCK, secrets.token_bytes, metrics, instance)
+    guard = Guard(door, clock, secrets.token_bytes, metrics, instance)
     watching = asyncio.create_task(_forget_on_change(store, door))
     try:
         app: ASGIApp = _router(guard, endpoints)
