@@ -4,8 +4,9 @@
     ├── Refusal                      answered to a client in OpenAI's envelope
     │   ├── 400  NotJson, MissingModel, MissingParameter, UnknownParameter, DuplicateParameter,
     │   │        InvalidType, InvalidValue, InvalidCharacter, NestedTooDeep, EmptyArray,
-    │   │        IntegerBelowMin, IntegerAboveMax, TooManyProperties, PropertyNameTooLong,
-    │   │        StringTooLong, InvalidHeader, MalformedRequest, UnusableValue, WrongHost, SearchOff
+    │   │        ArrayTooLong, IntegerBelowMin, IntegerAboveMax, TooManyProperties,
+    │   │        PropertyNameTooLong, StringTooLong, InvalidHeader, MalformedRequest, UnusableValue,
+    │   │        WrongHost, SearchOff
     │   ├── 401  MissingKey, WrongKey            403  ScopeMissing
     │   ├── 404  CompletionNotFound, ModelNotFound, KeyNotFound, ProjectNotFound, UnknownUrl
     │   ├── 405  MethodNotSupported              408  RequestTimeout
@@ -113,6 +114,14 @@ class EmptyArray(Refusal):
     text = (
         "Invalid '{param}': empty array. Expected an array with minimum length 1, but got an empty"
         " array instead."
+    )
+
+
+class ArrayTooLong(Refusal):
+    code = "array_above_max_length"
+    text = (
+        "Invalid '{param}': array too long. Expected an array with maximum length {bound}, but got"
+        " an array with length {got} instead."
     )
 
 

@@ -199,6 +199,25 @@ async def test_a_create_request_is_checked_in_openais_order(
     assert provider.requests == []
 
 
+async def test_the_parts_of_a_request_are_limited_in_number(chatkeep: Chatkeep) -> None:
+    messages = b'{"model":"m","messages":[%b{}]}' % (b"{}," * 100_000)
+    text = (
+        "Invalid 'messages': array too long. Expected an array with maximum length 100000, but got"
+        " an array with length 100001 instead."
+    )
+    wanted = Refusal("ArrayTooLong", text, "messages")
+    await refused(chatkeep.url, post(PATH, messages, chatkeep.key), wanted)
+    repeated = create(store=True)[:-1] + b',"x":1' * 10_000 + b"}"
+    different = create(store=True, **{f"x{number}": 1 for number in range(9_998)})
+    for body in (repeated, different):
+        text = (
+            "Invalid 'body': too many properties. Expected an object with at most 10000"
+            " properties, but got an object with 10001 properties instead."
+        )
+        wanted = Refusal("TooManyProperties", text, "body")
+        await refused(chatkeep.url, post(PATH, body, chatkeep.key), wanted)
+
+
 @pytest.mark.parametrize(
     ("body", "wanted"),
     [(b"{}", NO_MODEL), (b'{"model":"m"}', NO_MESSAGES)],

@@ -11,6 +11,7 @@ from support.rawhttp import PATH, asked, connected, get, head_of, post
 from support.refusals import create
 
 from chatkeep.core.calling import Call
+from chatkeep.upstream.client import HttpAnswer
 from chatkeep.web.request import Request
 
 EVENT = b'data: {"id":"x","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
@@ -73,6 +74,24 @@ async def test_a_call_its_client_left_is_let_go_of(
     await stream.ended.wait()
     await asked(chatkeep.url, get("/healthz", None))
     assert left(circles) == []
+
+
+async def test_answers_that_clients_left_are_not_gathered(
+    chatkeep: Chatkeep, provider: Provider
+) -> None:
+    for _ in range(3):
+        stream = provider.answer(Stream([EVENT] * 3, stepped=True))
+        async with connected(chatkeep.url) as wire:
+            wire.send(post(PATH, create(stream=True, store=True), chatkeep.key))
+            stream.step()
+            await wire.head()
+            await wire.until(b"Hi")
+            wire.leave()
+        await stream.ended.wait()
+    await asked(chatkeep.url, get("/healthz", None))
+    gc.collect()
+    held = [found for found in gc.get_objects() if isinstance(found, HttpAnswer)]
+    assert len(held) <= 1  # of the last one, a grace period may still run
 
 
 async def test_a_body_that_could_not_be_read_is_let_go_of(

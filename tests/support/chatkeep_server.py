@@ -12,13 +12,14 @@ import httpx2
 import openai
 
 from chatkeep.core import keys
+from chatkeep.core.keeping import Clock
 from chatkeep.core.model import SCOPES, Scope
 from chatkeep.core.ports import Store
 from chatkeep.settings import Settings, UpstreamSetting, upstreams
 from chatkeep.store.sqlite import open_sqlite
 from chatkeep.upstream.client import HttpUpstream
 from chatkeep.upstream.router import Router
-from chatkeep.web.app import running
+from chatkeep.web.app import SYSTEM_CLOCK, running
 from chatkeep.web.server import Server, address, listen
 
 KEY = "sk-ck-test-key-of-the-default-project"
@@ -71,6 +72,7 @@ async def chatkeep_before(
     vfs: str | None = None,
     listening: socket.socket | None = None,
     open_to: str | None = None,
+    clock: Clock = SYSTEM_CLOCK,
     **settings: Any,
 ) -> AsyncIterator[Chatkeep]:
     """The same in front of several upstreams; `listening` when its address must be known before,
@@ -82,7 +84,9 @@ async def chatkeep_before(
     usable = upstreams(given, {})
     router = Router([(HttpUpstream(setting, "test-instance"), setting) for setting in usable])
     try:
-        async with running(given, store, router, instance="test-instance", open_to=open_to) as app:
+        async with running(
+            given, store, router, instance="test-instance", open_to=open_to, clock=clock
+        ) as app:
             sock = listening or listen("127.0.0.1", 0)
             server = Server(app, given, signals=False)
             task = asyncio.create_task(server.serve(sockets=[sock]))

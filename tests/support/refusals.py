@@ -22,6 +22,7 @@ KINDS: dict[str, tuple[int, str, str | None]] = {
     "InvalidValue": (400, "invalid_request_error", "invalid_value"),
     "InvalidCharacter": (400, "invalid_request_error", "invalid_value"),
     "EmptyArray": (400, "invalid_request_error", "empty_array"),
+    "ArrayTooLong": (400, "invalid_request_error", "array_above_max_length"),
     "IntegerBelowMin": (400, "invalid_request_error", "integer_below_min_value"),
     "IntegerAboveMax": (400, "invalid_request_error", "integer_above_max_value"),
     "TooManyProperties": (400, "invalid_request_error", "object_above_max_properties"),

@@ -267,8 +267,8 @@ def test_thousands_of_members_are_cut_at_once() -> None:
 
 
 def test_thousands_of_repeated_members_beside_an_accent_are_found_at_once() -> None:
-    body = '{"é":1,'.encode() + b'"a":"0123456789",' * 10_000 + b'"n":1}'
-    assert len(jsonspan.members(body)) == 10_002
+    body = '{"é":1,'.encode() + b'"a":"0123456789",' * 9_998 + b'"n":1}'
+    assert len(jsonspan.members(body)) == jsonspan.MAX_MEMBERS
 
 
 def test_thousands_of_elements_beside_a_lone_surrogate_are_found_at_once() -> None:

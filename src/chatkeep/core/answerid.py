@@ -40,7 +40,10 @@ def id_span(text: bytes) -> IdSpan | None:
     first = _FIRST_ID.match(text)
     if first is not None and not _ANY_ID.search(text, first.end()):
         return IdSpan(first.start(1), first.end(1), b"", b"")
-    members = jsonspan.members(text)
+    try:
+        members = jsonspan.members(text)
+    except Refusal:
+        return None  # too many of them
     for member in reversed(members):
         if member.key == "id":
             return IdSpan(member.value, member.end, b"", b"")

@@ -6,6 +6,7 @@ allows (a lone surrogate escape) the standard library's scanner takes over.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterable
 from itertools import pairwise
@@ -13,7 +14,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from chatkeep.errors import NestedTooDeep, NotJson
+from chatkeep.errors import NestedTooDeep, NotJson, TooManyProperties
+
+MAX_MEMBERS = 10_000  # each costs some microseconds: a body of nothing else would stop all calls
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
@@ -40,7 +43,8 @@ Edit = tuple[int, int, bytes]  # replace the bytes from start to end
 def members(text: bytes) -> list[Member]:
     """The members of a JSON object in their order, duplicates included.
 
-    Raises NotJson when the text is not one JSON object, NestedTooDeep when it is too deep.
+    Raises NotJson when the text is not one JSON object, NestedTooDeep when it is too deep,
+    TooManyProperties.
     """
     check_utf8(text)
     try:
@@ -48,9 +52,11 @@ def members(text: bytes) -> list[Member]:
     except RecursionError as error:
         raise NestedTooDeep from error
     except msgspec.DecodeError:
-        return _Scanner(text).members()
+        return _Scanner(text).members(MAX_MEMBERS)
+    if len(values) > MAX_MEMBERS:
+        raise _too_many(len(values))
     found = _walk(text, values)
-    return _Scanner(text).members() if found is None else found
+    return _Scanner(text).members(MAX_MEMBERS) if found is None else found
 
 
 def fields(text: bytes) -> dict[str, bytes]:
@@ -170,6 +176,10 @@ def _named(raw: bytes, key: str) -> bool:
     return raw == key.encode() or b"\\" in raw
 
 
+def _too_many(got: int) -> TooManyProperties:
+    return TooManyProperties("body", bound=MAX_MEMBERS, got=got)
+
+
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
@@ -189,7 +199,7 @@ class _Scanner:
             raise NotJson from error
         self.ascii = text.isascii()
 
-    def members(self) -> list[Member]:
+    def members(self, most: float = math.inf) -> list[Member]:
         found: list[Member] = []
         at = self._open("{")
         while self._peek(at) != "}":
@@ -201,6 +211,8 @@ class _Scanner:
             value = at
             _, end = self._scan(at)
             found.append(Member(key, start, value, end))
+            if len(found) > most:
+                raise _too_many(len(found))
             at = self._separator(end, "}")
         self._close(at)
         return found if self.ascii else self._in_bytes(found)

@@ -13,6 +13,7 @@ from chatkeep.core import jsonspan, metadata
 from chatkeep.core.jsontype import expect, type_word
 from chatkeep.core.metadata import Metadata
 from chatkeep.errors import (
+    ArrayTooLong,
     EmptyArray,
     IntegerBelowMin,
     InvalidHeader,
@@ -104,6 +105,7 @@ def _read(body: bytes) -> _Body:
     return _Body(**raw, **values)
 
 
+_MAX_MESSAGES = 100_000
 _VALUES = ("model", "n", "store", "metadata", "stream", "stream_options")
 
 
@@ -189,6 +191,8 @@ def _messages(raw: bytes) -> list[bytes]:
     messages = jsonspan.elements(raw)
     if not messages:
         raise EmptyArray("messages")
+    if len(messages) > _MAX_MESSAGES:
+        raise ArrayTooLong("messages", bound=_MAX_MESSAGES, got=len(messages))
     for index, message in enumerate(messages):
         if message[:1] != b"{":
             got = type_word(jsonspan.loads(message))

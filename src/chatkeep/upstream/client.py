@@ -151,7 +151,9 @@ class HttpAnswer:
             data = await read
         except _CAUGHT as error:
             self._deadline.cancel()
-            raise mapped(error, self._upstream) from error
+            # Of closed answers aiohttp raises one and the same exception each time: it would gather
+            # the frames of all of them, and what these hold, for ever.
+            raise mapped(error, self._upstream) from error.with_traceback(None)
         if not data:
             self._deadline.cancel()
         return data

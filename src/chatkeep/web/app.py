@@ -52,6 +52,7 @@ async def running(
     *,
     instance: str,
     open_to: str | None = None,
+    clock: Clock = SYSTEM_CLOCK,
 ) -> AsyncIterator[ASGIApp]:
     """The application, with what it does beside requests; on leaving, nothing is left unwritten.
 
@@ -61,12 +62,12 @@ async def running(
     sequencer = Sequencer(store.node, await store.high_water(), secrets.randbelow)
     metrics = Metrics()
     prices = Prices(settings.price)
-    meter = Meter(SYSTEM_CLOCK.unix, SYSTEM_CLOCK.monotonic, prices)
-    keeper = Keeper(store, sequencer, SYSTEM_CLOCK, metrics, meter, prices)
-    idempotency = Idempotency(store, SYSTEM_CLOCK.unix, secrets.token_bytes)
+    meter = Meter(clock.unix, clock.monotonic, prices)
+    keeper = Keeper(store, sequencer, clock, metrics, meter, prices)
+    idempotency = Idempotency(store, clock.unix, secrets.token_bytes)
     caller = Caller(meter, settings.on_disconnect)
     capture = Capture(caller, upstreams, keeper, idempotency, settings.max_answer_bytes)
-    unix = SYSTEM_CLOCK.unix
+    unix = clock.unix
     door = Keyring(store, unix) if open_to is None else OpenDoor(store, open_to)
     library, catalogue = Library(store), Catalogue(upstreams)
     forward = Forward(caller, upstreams)
@@ -78,7 +79,7 @@ async def running(
         ),
         Operations(store, metrics, settings.root_path),
     )
-    guard = Guard(door, SYSTEM_CLOCK, secrets.token_bytes, metrics, instance)
+    guard = Guard(door, clock, secrets.token_bytes, metrics, instance)
     beside = [
         asyncio.create_task(_forget_on_change(store, door)),
         asyncio.create_task(_note_uses(door)),

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import httptools
 import uvicorn
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -92,12 +93,16 @@ class Protocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         try:
-            for start in range(0, len(data), _SLICE):
-                self._parse(data[start : start + _SLICE])
+            if len(data) <= _SLICE:
+                self._parse(data)
+            else:
+                for start in range(0, len(data), _SLICE):
+                    self._parse(data[start : start + _SLICE])
         except Refusal as error:
             self._refuse(error)
         else:
-            self._keep_time()
+            if self._stage != "between" or self._deadline is not None:
+                self._keep_time()
 
     def _parse(self, data: bytes) -> None:
         while data:
@@ -147,12 +152,18 @@ class Protocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._quiet = -self._slice
         self._received += len(body)
-        super().on_body(body)
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.body += body
+            if len(cycle.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         if not self._instead:
-            super().on_message_complete()
             self._stage = "between"
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
 
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -173,12 +184,12 @@ class Protocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version not in ("1.1", "1.0"):
             raise MalformedRequest(why=f"HTTP {version} is not spoken here")
-        hosts = 0
-        for name, value in self.headers:
-            if name == b"host":
-                hosts += 1
-            elif name == b"transfer-encoding" and (value.lower() != b"chunked" or version == "1.0"):
+        names = [name for name, _ in self.headers]
+        if b"transfer-encoding" in names:
+            coding = self.headers[names.index(b"transfer-encoding")][1]  # llhttp refuses a second
+            if coding.lower() != b"chunked" or version == "1.0":
                 raise MalformedRequest(why="its Transfer-Encoding is not supported")
+        hosts = names.count(b"host")
         if hosts > 1 or (hosts == 0 and version == "1.1"):
             raise MalformedRequest(why="it must have one Host header")
 
