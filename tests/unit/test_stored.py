@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
-from support.jsontexts import ObjectText, objects, standard, values
+from hypothesis import strategies as st
+from support.jsontexts import ObjectText, arrays, objects, standard, values
 from support.samples import SECOND, place, row
 
 from chatkeep.core import stored
 from chatkeep.core.model import Row
-from chatkeep.core.record import Record, Text
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "recordings" / "real-exchanges.json"
 ENTRIES = json.loads(RECORDINGS.read_text())["entries"]
@@ -71,16 +71,12 @@ def exchanges() -> list[Exchange]:
 EXCHANGES = exchanges()
 
 
-def record(request: bytes, answer: bytes) -> Record:
-    return Record(Text([request], []), Text([answer], []), None)
-
-
 def written(value: Any) -> bytes:
     return json.dumps(value).encode()
 
 
 def shown(request: bytes, answer: bytes, one: Row | None = None) -> bytes:
-    return stored.completion(one or row(place(1)), record(request, answer))
+    return stored.completion(one or row(place(1)), request, answer)
 
 
 def of(exchange: Exchange) -> dict[str, Any]:
@@ -238,6 +234,36 @@ def test_any_record_is_shown_with_every_field_of_its_answer(
     assert list(value)[19:] == list(unknown)
     assert all(text.count(unknown[key]) for key in unknown)
     assert {key: value[key] for key in unknown} == {key: standard(unknown[key]) for key in unknown}
+
+
+def named(*keys: str, of: st.SearchStrategy[str] = values) -> st.SearchStrategy[str]:
+    """Objects with some of these keys, in any order and any number of times."""
+    quoted = st.sampled_from([f'"{key}"' for key in keys])
+    return objects(keys=quoted, values=of).map(lambda shape: shape.text.decode())
+
+
+messages = named("role", "content", "refusal", "tool_calls", "function_call", "x")
+choices = named("index", "message", "finish_reason", "logprobs", "x", of=messages | values)
+lists = arrays(values=choices | values).map(lambda shape: shape.text.decode())
+others = named("id", "object", "usage", "model", "service_tier", "choices", "x")
+asked = named("top_p", "seed", "tools", "user", "temperature", "response_format", "x")
+
+
+def with_lone_surrogate(text: str) -> bytes:
+    inside = text.strip()[1:-1].strip()
+    return f'{{{inside}{"," if inside else ""}"~":"\\ud83d"}}'.encode()
+
+
+@given(asked, values, values, lists | values, others)
+def test_what_is_read_the_tolerant_way_is_shown_the_same(
+    request: str, model: str, created: str, listed: str, more: str
+) -> None:
+    usual = f'{{"model":{model},"created":{created},"choices":{listed}}}'
+    rest = more.strip()[1:-1].strip()
+    for answer in (usual, more, f"{usual[:-1]},{rest}}}" if rest else usual):
+        shown_usual = shown(request.encode(), answer.encode())
+        shown_tolerant = shown(with_lone_surrogate(request), with_lone_surrogate(answer))
+        assert shown_tolerant == shown_usual[:-1] + b',"~":"\\ud83d"}'
 
 
 @pytest.mark.parametrize(

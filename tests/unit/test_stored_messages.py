@@ -10,7 +10,6 @@ from support.jsontexts import ObjectText, objects, standard, values
 
 from chatkeep.core import stored
 from chatkeep.core.ids import CompletionId
-from chatkeep.core.record import Record, Text
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "recordings" / "real-exchanges.json"
 ID = CompletionId("chatcmpl-x")
@@ -19,8 +18,7 @@ PART_KEYS = ["type", "text", "image_url", "input_audio", "file"]
 
 
 def texts(request: bytes, id: str = ID) -> list[bytes]:
-    record = Record(Text([request], []), Text([b'{"choices":[]}'], []), None)
-    named = stored.message_items(CompletionId(id), record)
+    named = stored.message_items(CompletionId(id), request)
     assert [name for name, _ in named] == [f"{id}-{index}" for index in range(len(named))]
     assert [standard(text)["id"] for _, text in named] == [name for name, _ in named]
     return [text for _, text in named]

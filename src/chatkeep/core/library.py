@@ -49,8 +49,8 @@ class Library:
         """The list envelope with stored objects (CONTRACT.md §1.3)."""
         page = await self._store.page(project, await self._query(project, list_query(pairs)))
         items = [self._object(item) for item in page.items]
-        names = [item.row.id for item in page.items]
-        return stored.list_body(items, *_ends(names), page.has_more)
+        ends = [item.row.id for item in (*page.items[:1], *page.items[-1:])]
+        return stored.list_body(items, *_ends(ends), page.has_more)
 
     async def retrieve(self, project: Project, id: str) -> Shown:
         return self._shown(await self._get(project, id))
@@ -72,7 +72,8 @@ class Library:
         """The input messages, never the model's answer (CONTRACT.md §1.7)."""
         wanted = message_query(pairs)
         item = await self._get(project, id)
-        items = stored.message_items(item.row.id, self._codec.decode(item.body))
+        record = self._codec.decode(item.body)
+        items = stored.message_items(item.row.id, record.request.whole())
         if wanted.after is not None:
             at = _message_index(item.row.id, wanted.after)
             items = items[at + 1 :] if wanted.order == "asc" else items[:at]
@@ -127,7 +128,8 @@ class Library:
         return named.seq
 
     def _object(self, item: Stored) -> bytes:
-        return stored.completion(item.row, self._codec.decode(item.body))
+        record = self._codec.decode(item.body)
+        return stored.completion(item.row, record.request.whole(), record.answer.whole())
 
     def _shown(self, item: Stored) -> Shown:
         return Shown(self._object(item), etag_of(item.row.metadata))
