@@ -84,7 +84,6 @@ class Guard:
         task = asyncio.current_task()
         if task is not None:
             self._running.add(task)
-            task.add_done_callback(self._running.discard)
         request = Request(scope, receive, self._token_bytes(16))
         sender = Sender(
             send, request.request_id, lambda: round((self._clock.monotonic() - started) * 1000)
@@ -98,6 +97,8 @@ class Guard:
             if not request.departure.left or task is None or task.uncancel() > 0:
                 raise
         finally:
+            if task is not None:
+                self._running.discard(task)
             for clean in request.cleanup:
                 clean()
             seconds = self._clock.monotonic() - started
