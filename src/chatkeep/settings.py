@@ -91,6 +91,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     on_disconnect: OnDisconnect = "cancel"
     max_body_bytes: int = 32 << 20
     max_answer_bytes: int = 64 << 20
+    max_requests: int = 2000
     drain_s: float = 30.0
     cors_origins: tuple[str, ...] = ()
     root_path: str = ""
@@ -112,6 +113,8 @@ SAYS: dict[str, str] = {
     " or finish it and store the whole.",
     "max_body_bytes": "Largest request body accepted.",
     "max_answer_bytes": "Largest answer that is stored; larger ones pass without being kept.",
+    "max_requests": "Requests in progress at once, streams too; any more are answered 503"
+    " with retry-after.",
     "drain_s": "Seconds that requests in progress get to finish at shutdown.",
     "cors_origins": "Origins of web pages that may call the API; * for any.",
     "root_path": "Path under which a proxy serves chatkeep, like /chatkeep.",
@@ -185,7 +188,7 @@ def _checked(settings: Settings) -> Settings:
             f"no_auth with host {settings.host!r} would open the store to the network; use it only"
             " with 127.0.0.1, ::1 or localhost"
         )
-    for name in ("max_body_bytes", "max_answer_bytes"):
+    for name in ("max_body_bytes", "max_answer_bytes", "max_requests"):
         if getattr(settings, name) < 1:
             raise BadSetting(f"{name} is {getattr(settings, name)}; give at least 1")
     if not 0 <= settings.drain_s < 1e6:

@@ -28,6 +28,7 @@ BAD = [
     ("MAX_BODY_BYTES", "0", "max_body_bytes"),
     ("MAX_BODY_BYTES", "1.5", "max_body_bytes"),
     ("MAX_ANSWER_BYTES", "-5", "max_answer_bytes"),
+    ("MAX_REQUESTS", "0", "max_requests"),
     ("DRAIN_S", "soon", "drain_s"),
     ("DRAIN_S", "-1", "drain_s"),
     ("DRAIN_S", "inf", "drain_s"),

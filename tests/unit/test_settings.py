@@ -197,6 +197,7 @@ LEVELS: dict[str, tuple[str, str, Any, list[Any]]] = {
     "on_disconnect": ('"finish"', "cancel", "finish", ["cancel", "finish", "cancel", "finish"]),
     "max_body_bytes": ("1", "2", 3, [32 << 20, 1, 2, 3]),
     "max_answer_bytes": ("1", "2", 3, [64 << 20, 1, 2, 3]),
+    "max_requests": ("1", "2", 3, [2000, 1, 2, 3]),
     "drain_s": ("1.5", "2.5", 3.5, [30.0, 1.5, 2.5, 3.5]),
     "cors_origins": ('["a", "b"]', "c, d", ("e",), [(), ("a", "b"), ("c", "d"), ("e",)]),
     "root_path": ('"/file"', "/env", "/given", ["", "/file", "/env", "/given"]),

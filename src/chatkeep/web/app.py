@@ -67,7 +67,8 @@ async def running(
         Keep(library, catalogue),
         Operations(store, metrics, settings.root_path),
     )
-    guard = Guard(door, SYSTEM_CLOCK, secrets.token_bytes, metrics, instance)
+    limit = settings.max_requests
+    guard = Guard(door, SYSTEM_CLOCK, secrets.token_bytes, metrics, instance, limit)
     watching = asyncio.create_task(_forget_on_change(store, door))
     try:
         app: ASGIApp = _router(guard, endpoints)

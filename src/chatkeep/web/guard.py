@@ -17,6 +17,7 @@ from chatkeep.errors import (
     LoopDetected,
     MethodNotSupported,
     Refusal,
+    ServerBusy,
     ServerError,
     UnknownUrl,
 )
@@ -44,12 +45,14 @@ class Guard:
         token_bytes: Callable[[int], bytes],
         metrics: Metrics,
         instance: str,
+        max_requests: int,
     ) -> None:
         self._door = door
         self._clock = clock
         self._token_bytes = token_bytes
         self._metrics = metrics
         self._instance = instance
+        self._max_requests = max_requests
         self._running: set[asyncio.Task[Any]] = set()
 
     async def end(self) -> None:
@@ -126,6 +129,8 @@ class Guard:
     async def _admit(self, request: Request, operation: Operation | None) -> None:
         if operation is None or operation.scope is None:
             return
+        if len(self._running) > self._max_requests:
+            raise ServerBusy(limit=self._max_requests)
         if self._instance in request.headers.get(HOP, "").split(", "):
             raise LoopDetected(upstream=request.headers.get("host", ""))
         request.key = await self._door.verify(request.headers.get("authorization"))

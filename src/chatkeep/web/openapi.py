@@ -11,7 +11,7 @@ from chatkeep.web.routes import Operation
 from chatkeep.web.schemas import SCHEMAS, STRING, ref
 
 _PATH_PARAMETER = re.compile(r"\{(\w+)(?::path)?\}")
-_OF_KEYS = (401, 403, 508)
+_OF_KEYS = (401, 403, 503, 508)
 
 
 def document(operations: Sequence[Operation], root_path: str) -> dict[str, Any]:

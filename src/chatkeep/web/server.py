@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import signal
 import socket
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from chatkeep.errors import BadSetting
 from chatkeep.settings import Settings
 
 _BACKLOG = 2048
+_OPEN_FILES = 65_536
 
 
 class Server(uvicorn.Server):
@@ -48,6 +50,14 @@ class Server(uvicorn.Server):
         finally:
             for number in self._signals:
                 loop.remove_signal_handler(number)
+
+
+def allow_many_connections() -> None:
+    """Raises the soft limit on open files, which is often 1,024, as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def listen(host: str, port: int) -> socket.socket:
