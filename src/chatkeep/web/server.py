@@ -15,6 +15,8 @@ from chatkeep.settings import Settings
 
 _BACKLOG = 2048
 _OPEN_FILES = 65_536
+# Longer than clients and proxies keep theirs (60 s at nginx): else one is closed as it is used.
+_KEEP_ALIVE_S = 75
 
 
 class Server(uvicorn.Server):
@@ -36,6 +38,7 @@ class Server(uvicorn.Server):
                 server_header=False,
                 proxy_headers=bool(settings.trusted_proxies),
                 forwarded_allow_ips=list(settings.trusted_proxies),
+                timeout_keep_alive=_KEEP_ALIVE_S,
                 timeout_graceful_shutdown=round(settings.drain_s),
             )
         )
