@@ -11,6 +11,7 @@ Operation = Literal["request", "chunk"]
 Needs = Literal["records", "rows"]
 
 _MANY = 64
+_CROWD = 500
 _FEW = 8
 # The role before the content and the finish reason after it are chunks, too.
 _EVENTS = samples.STREAM_CHUNKS + 2
@@ -21,15 +22,15 @@ def _plain(connections: int) -> Requests:
     return Requests(connections, samples.plain(store=False))
 
 
-def _stream(model: str, events: int, *, store: bool) -> Streams:
-    return Streams(_MANY, samples.stream(model, store=store), events, stores=store)
+def _stream(model: str, events: int, *, store: bool, connections: int = _MANY) -> Streams:
+    return Streams(connections, samples.stream(model, store=store), events, stores=store)
 
 
 class Scenario(Struct, frozen=True):
     """`reference` is the load that the mock itself, the bare forwarder and peers are given.
 
     `figures` are names of figures.KINDS. Scenarios that need `rows` run on stores of a known size,
-    the others on one store, one after the other.
+    the others on one store, one after the other. `idle` connections are held open meanwhile.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Scenario(Struct, frozen=True):
     figures: tuple[str, ...]
     operation: Operation = "request"
     needs: Needs = "records"
+    idle: int = 0
 
 
 _FORWARDED = _plain(_MANY)
@@ -100,6 +102,15 @@ SCENARIOS = (
         _PACED,
         _OF_PACED,
         "chunk",
+    ),
+    Scenario(
+        "crowd",
+        "500 stored streams with pauses beside 1,000 idle connections",
+        _stream(samples.PACED, _PACED_EVENTS, store=True, connections=_CROWD),
+        _stream(samples.PACED, _PACED_EVENTS, store=False, connections=_CROWD),
+        _OF_PACED,
+        "chunk",
+        idle=1_000,
     ),
     Scenario(
         "retrieve",

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from bench.figures import Figure, Outcome, figures
 from bench.footprint import footprint
+from bench.idle import idle
 from bench.library import Check, Ledger, check, fill
 from bench.machine import cores, describe, folder_on_disk, work_ms
 from bench.measure import Driver, Load, Measured
@@ -101,7 +102,8 @@ class _Suite:
     def _measure(self, scenario: Scenario, ours: Target, ledger: Ledger, rows: int | None) -> None:
         self._say(scenario.name)
         self._work_ms.append(work_ms(self._stage.cores.server))
-        runs = {ours.name: self._driver.measure(ours, scenario.load, ledger)}
+        with idle(ours, scenario.idle):
+            runs = {ours.name: self._driver.measure(ours, scenario.load, ledger)}
         for target in self._references:
             runs[target.name] = self._reference(target, scenario.reference)
         title = scenario.title if rows is None else f"{scenario.title}, {rows:,} rows"

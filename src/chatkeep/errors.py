@@ -14,7 +14,8 @@
     │   ├── 412  MetadataChanged
     │   ├── 413  BodyTooLarge                    415  UnsupportedCoding
     │   ├── 429  RateLimitReached                431  HeadTooLarge
-    │   ├── 500  ServerError                     503  StoreBusy, StoreFailed, TooManyConnections
+    │   ├── 500  ServerError
+    │   ├── 503  ServerBusy, StoreBusy, StoreFailed, TooManyConnections
     │   ├── 502  UpstreamUnreachable, UpstreamFailed
     │   ├── 504  UpstreamTimeout                 508  LoopDetected
     ├── ClientLeft                   ends a request that nobody waits for any more
@@ -43,6 +44,7 @@ class Refusal(ChatkeepError):
     type: ClassVar[ErrorType] = "invalid_request_error"
     code: ClassVar[str | None] = None
     text: ClassVar[str]
+    retry_after_s: ClassVar[int | None] = None
 
     def __init__(
         self,
@@ -52,7 +54,8 @@ class Refusal(ChatkeepError):
         **facts: object,
     ) -> None:
         self.param = param
-        self.headers = headers
+        retry = self.retry_after_s
+        self.headers = headers if retry is None else (*headers, ("retry-after", str(retry)))
         self.message = self.text.format(param=param, **facts)
         super().__init__(self.message)
 
@@ -344,10 +347,19 @@ class LoopDetected(Refusal):
     text = "The upstream '{upstream}' is this server itself. Give --upstream another address."
 
 
+class ServerBusy(Refusal):
+    status = 503
+    type = "server_error"
+    code = "server_busy"
+    text = "The server is busy: {limit} requests are in progress. Try again."
+    retry_after_s = 1
+
+
 class StoreBusy(Refusal):
     status = 503
     type = "server_error"
     code = "store_busy"
+    retry_after_s = 1
     text = "The store is busy: {detail}. Try again."
 
 

@@ -96,6 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_answer_bytes: int = 64 << 20
     client_timeout_s: float = 60.0
     max_connections: int = 4096
+    max_requests: int = 2000
     drain_s: float = 30.0
     cors_origins: tuple[str, ...] = ()
     root_path: str = ""
@@ -121,6 +122,8 @@ SAYS: dict[str, str] = {
     "client_timeout_s": "Seconds a client may take for a request's head, and for each MiB of its"
     " body; ten times as long to read on in an answer.",
     "max_connections": "Connections served at a time, if open files allow; others get 503.",
+    "max_requests": "Requests in progress at once, streams too; any more are answered 503"
+    " with retry-after.",
     "drain_s": "Seconds that requests in progress get to finish at shutdown.",
     "cors_origins": "Origins of web pages that may call the API; * for any.",
     "root_path": "Path under which a proxy serves chatkeep, like /chatkeep.",
@@ -195,7 +198,7 @@ def _checked(settings: Settings) -> Settings:
             f"no_auth with host {settings.host!r} would open the store to the network; use it only"
             " with 127.0.0.1, ::1 or localhost"
         )
-    for name in ("max_body_bytes", "max_answer_bytes", "max_connections"):
+    for name in ("max_body_bytes", "max_answer_bytes", "max_connections", "max_requests"):
         if getattr(settings, name) < 1:
             raise BadSetting(f"{name} is {getattr(settings, name)}; give at least 1")
     if not 0 < settings.client_timeout_s < 1e6:

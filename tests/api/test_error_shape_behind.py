@@ -251,7 +251,8 @@ async def test_a_store_another_process_holds_is_busy(chatkeep: Chatkeep, tmp_pat
     try:
         other.execute("BEGIN IMMEDIATE")
         request = head_of("DELETE", path, chatkeep.key, {})
-        await refused(chatkeep.url, request, Refusal("StoreBusy", message))
+        reply = await refused(chatkeep.url, request, Refusal("StoreBusy", message))
+        assert reply.head["retry-after"] == "1"
         other.execute("ROLLBACK")
         assert (await asked(chatkeep.url, request)).head.status == 200
     finally:

@@ -31,6 +31,7 @@ BAD = [
     ("CLIENT_TIMEOUT_S", "0", "client_timeout_s"),
     ("CLIENT_TIMEOUT_S", "nan", "client_timeout_s"),
     ("MAX_CONNECTIONS", "0", "max_connections"),
+    ("MAX_REQUESTS", "0", "max_requests"),
     ("DRAIN_S", "soon", "drain_s"),
     ("DRAIN_S", "-1", "drain_s"),
     ("DRAIN_S", "inf", "drain_s"),

@@ -55,6 +55,7 @@ KINDS: dict[str, tuple[int, str, str | None]] = {
     "UpstreamFailed": (502, "server_error", "upstream_failed"),
     "UpstreamTimeout": (504, "server_error", "upstream_timeout"),
     "LoopDetected": (508, "server_error", "loop_detected"),
+    "ServerBusy": (503, "server_error", "server_busy"),
     "StoreBusy": (503, "server_error", "store_busy"),
     "StoreFailed": (503, "server_error", "store_failed"),
     "TooManyConnections": (503, "server_error", "too_many_connections"),

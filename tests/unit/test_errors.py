@@ -176,13 +176,13 @@ def test_every_fault_says_in_a_sentence_what_it_is(kind: type[Fault]) -> None:
 def test_every_refusal_can_be_raised_with_the_facts_its_text_names(kind: type[Refusal]) -> None:
     names = {name for _, name, _, _ in string.Formatter().parse(kind.text) if name is not None}
     facts = {name: f"<{name}>" for name in names - {"param"}}
-    error = kind("where", headers=(("retry-after", "1"),), **facts)
+    error = kind("where", headers=(("x-more", "1"),), **facts)
     assert 400 <= error.status < 600
     assert error.type == type_of(error.status)
     assert str(error) == error.message
     assert all(fact in error.message for fact in facts.values())
     assert "{" not in error.message
-    assert error.headers == (("retry-after", "1"),)
+    assert error.headers[0] == ("x-more", "1")
 
 
 def type_of(status: int) -> str:

@@ -199,6 +199,7 @@ LEVELS: dict[str, tuple[str, str, Any, list[Any]]] = {
     "max_answer_bytes": ("1", "2", 3, [64 << 20, 1, 2, 3]),
     "client_timeout_s": ("1.5", "2.5", 3.5, [60.0, 1.5, 2.5, 3.5]),
     "max_connections": ("10", "20", 30, [4096, 10, 20, 30]),
+    "max_requests": ("1", "2", 3, [2000, 1, 2, 3]),
     "drain_s": ("1.5", "2.5", 3.5, [30.0, 1.5, 2.5, 3.5]),
     "cors_origins": ('["a", "b"]', "c, d", ("e",), [(), ("a", "b"), ("c", "d"), ("e",)]),
     "root_path": ('"/file"', "/env", "/given", ["", "/file", "/env", "/given"]),

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
-from support.jsontexts import ObjectText, objects, standard, values
+from hypothesis import strategies as st
+from support.jsontexts import ObjectText, arrays, objects, standard, values
 from support.samples import SECOND, place, row
 
 from chatkeep.core import stored
@@ -233,6 +234,36 @@ def test_any_record_is_shown_with_every_field_of_its_answer(
     assert list(value)[19:] == list(unknown)
     assert all(text.count(unknown[key]) for key in unknown)
     assert {key: value[key] for key in unknown} == {key: standard(unknown[key]) for key in unknown}
+
+
+def named(*keys: str, of: st.SearchStrategy[str] = values) -> st.SearchStrategy[str]:
+    """Objects with some of these keys, in any order and any number of times."""
+    quoted = st.sampled_from([f'"{key}"' for key in keys])
+    return objects(keys=quoted, values=of).map(lambda shape: shape.text.decode())
+
+
+messages = named("role", "content", "refusal", "tool_calls", "function_call", "x")
+choices = named("index", "message", "finish_reason", "logprobs", "x", of=messages | values)
+lists = arrays(values=choices | values).map(lambda shape: shape.text.decode())
+others = named("id", "object", "usage", "model", "service_tier", "choices", "x")
+asked = named("top_p", "seed", "tools", "user", "temperature", "response_format", "x")
+
+
+def with_lone_surrogate(text: str) -> bytes:
+    inside = text.strip()[1:-1].strip()
+    return f'{{{inside}{"," if inside else ""}"~":"\\ud83d"}}'.encode()
+
+
+@given(asked, values, values, lists | values, others)
+def test_what_is_read_the_tolerant_way_is_shown_the_same(
+    request: str, model: str, created: str, listed: str, more: str
+) -> None:
+    usual = f'{{"model":{model},"created":{created},"choices":{listed}}}'
+    rest = more.strip()[1:-1].strip()
+    for answer in (usual, more, f"{usual[:-1]},{rest}}}" if rest else usual):
+        shown_usual = shown(request.encode(), answer.encode())
+        shown_tolerant = shown(with_lone_surrogate(request), with_lone_surrogate(answer))
+        assert shown_tolerant == shown_usual[:-1] + b',"~":"\\ud83d"}'
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from chatkeep.errors import BadSetting, Fault
 from chatkeep.settings import Settings
 from chatkeep.store import open_store
 from chatkeep.web.app import running
-from chatkeep.web.server import Server, address, listen, raise_open_files
+from chatkeep.web.server import Server, address, allow_many_connections, listen
 
 _PRESET_MIN = 16
 _FIRST_PROJECT = "default"
@@ -37,7 +37,7 @@ async def run(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, store: Store, chosen: Chosen, instance: str) -> None:
-    raise_open_files()
+    allow_many_connections()
     listening = listen(settings.host, settings.port)
     # Only now, when nothing can go wrong any more: it is shown once.
     root_key = await _first_key(settings, store)

@@ -47,7 +47,14 @@ class _Body(Struct):
     choices: list[_Choice] = []
 
 
+class _Said(Struct):
+    content: Any = None
+    refusal: Any = None
+    tool_calls: Any = None
+
+
 _BODY = msgspec.json.Decoder(_Body)
+_SAID = msgspec.json.Decoder(_Said)
 
 
 def read(text: bytes) -> Answer:
@@ -75,7 +82,7 @@ def scrubbed(text: str) -> str:
 def preview(text: str) -> str:
     """The beginning of a text as one line."""
     # Cut first: a preview needs no more of a text than this, however long it is.
-    return scrubbed(" ".join(text[: 4 * PREVIEW].split())[:PREVIEW])
+    return scrubbed(" ".join(text[: 2 * PREVIEW].split())[:PREVIEW])
 
 
 def _read(text: bytes) -> _Body:
@@ -158,13 +165,15 @@ def _count(value: Any) -> int | None:
 
 def _said(message: bytes) -> str:
     """What the model said: its content, else its refusal, else the tools it called."""
-    fields = _fields(message)
-    for key in ("content", "refusal"):
-        text = _value(fields.get(key))
+    try:
+        said = _SAID.decode(message)
+    except (msgspec.DecodeError, RecursionError):
+        fields = _fields(message)
+        said = _Said(*(_value(fields.get(key)) for key in ("content", "refusal", "tool_calls")))
+    for text in (said.content, said.refusal):
         if isinstance(text, str) and text:
             return text
-    calls = _value(fields.get("tool_calls"))
-    return " ".join(map(_called, calls)) if isinstance(calls, list) else ""
+    return " ".join(map(_called, said.tool_calls)) if isinstance(said.tool_calls, list) else ""
 
 
 def _called(call: Any) -> str:

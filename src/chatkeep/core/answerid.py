@@ -3,6 +3,9 @@
 import re
 from typing import NamedTuple
 
+import msgspec
+from msgspec import Raw, Struct
+
 from chatkeep.core import jsonspan
 from chatkeep.core.ids import CompletionId
 from chatkeep.errors import Refusal
@@ -10,6 +13,7 @@ from chatkeep.errors import Refusal
 # Nearly every answer begins with its id. A second one, which readers would take, or one that may
 # be nested, is looked at closer.
 _ANY_ID = re.compile(rb'"(?:i|\\u0069)(?:d|\\u0064)"')
+_NONE = Raw()
 _FIRST_ID = re.compile(rb'\s*\{\s*"id"\s*:\s*("[^"\\]*")')
 
 
@@ -27,18 +31,28 @@ class IdSpan(NamedTuple):
     after: bytes
 
 
+class _Kind(Struct):
+    """What tells a completion or a chunk from anything else."""
+
+    object: Raw = _NONE
+    choices: Raw = _NONE
+
+
+_KIND = msgspec.json.Decoder(_Kind)
+_KIND_KEYS = ("object", "choices")
+
+
 def id_span(text: bytes) -> IdSpan | None:
     """None for what is no completion and no chunk: an error object, an array, no JSON."""
     try:
-        fields = jsonspan.fields(text)
+        kind = _kind(text)
     except Refusal:
         return None
     # Audio streams have chunks without choices (CONTRACT.md D8).
-    kind = fields.get("object", b"")
-    if "choices" not in fields and not kind.startswith(b'"chat.completion'):
+    if kind.choices is _NONE and not bytes(kind.object).startswith(b'"chat.completion'):
         return None
     first = _FIRST_ID.match(text)
-    if first is not None and not _ANY_ID.search(text, first.end()):
+    if first is not None and not _may_have_id(text, first.end()):
         return IdSpan(first.start(1), first.end(1), b"", b"")
     try:
         members = jsonspan.members(text)
@@ -48,6 +62,21 @@ def id_span(text: bytes) -> IdSpan | None:
         if member.key == "id":
             return IdSpan(member.value, member.end, b"", b"")
     return IdSpan(members[0].start, members[0].start, b'"id":', b",")
+
+
+def _kind(text: bytes) -> _Kind:
+    jsonspan.check_utf8(text)
+    try:
+        return _KIND.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        fields = jsonspan.fields(text)
+        return _Kind(*(Raw(fields[key]) if key in fields else _NONE for key in _KIND_KEYS))
+
+
+def _may_have_id(text: bytes, start: int) -> bool:
+    if text.find(b'"id"', start) < 0 and text.find(b"\\u00", start) < 0:
+        return False
+    return _ANY_ID.search(text, start) is not None
 
 
 def renamed(text: bytes, id: CompletionId) -> Renamed | None:

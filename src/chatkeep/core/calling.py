@@ -164,7 +164,7 @@ def head(answered: Answered, stored: str | None, id: CompletionId | None = None)
     return passed
 
 
-def is_stream(answer: UpstreamAnswer) -> bool:
+def is_stream(answer: UpstreamAnswer | Flowing) -> bool:
     return wire.get(answer.headers, "content-type").lower().startswith("text/event-stream")
 
 

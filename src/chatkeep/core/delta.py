@@ -8,7 +8,7 @@ of another kind than what has come before is left out.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 Rule = Callable[[Any, Any], Any]  # (the node so far or None, the piece) → the node from now on
 
@@ -18,6 +18,27 @@ _FLOWING = ("text", "thinking")
 
 def merge(into: dict[str, Any], delta: dict[str, Any]) -> None:
     _merge_by(RULES, into, delta)
+
+
+class Flow(NamedTuple):
+    """Where a text goes: the key it stands under in a delta, and the node it is added to."""
+
+    key: str
+    node: "Text"
+
+
+def flow(merged: dict[str, Any], delta: dict[str, Any]) -> Flow | None:
+    """The only text of a delta that was merged last, when the rest of it may be merged again."""
+    growing = [key for key, piece in delta.items() if piece and key != "role"]
+    if len(growing) != 1:
+        return None
+    (key,) = growing
+    node, piece = merged.get(key), delta[key]
+    if type(node) is Calls:
+        return node.flow(piece)
+    if type(node) is Text and type(piece) is str and key != "name":
+        return Flow(key, node)
+    return None
 
 
 def plain(node: Any) -> Any:
@@ -104,6 +125,17 @@ class Calls:
                 self._last = call
                 if id := _id_of(call):
                     self._by_id[id] = call
+
+    def flow(self, items: Any) -> Flow | None:
+        """The text of the only call in a list that was merged last, as `flow` of a delta."""
+        if not isinstance(items, list) or len(items) != 1 or not isinstance(items[0], dict):
+            return None
+        item = items[0]
+        growing = [key for key, piece in item.items() if piece and key not in ("index", "type")]
+        if growing != ["function"] or not is_index(item.get("index")):
+            return None
+        merged, piece = self._by_index[item["index"]].get("function"), item["function"]
+        return flow(merged, piece) if type(merged) is dict and type(piece) is dict else None
 
     def plain(self) -> list[Any]:
         in_order = sorted(self._calls, key=lambda numbered: numbered[0])

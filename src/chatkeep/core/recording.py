@@ -3,6 +3,8 @@
 import re
 
 from chatkeep.core.answerid import IdSpan, id_span, put
+from chatkeep.core.chunkshape import Shape, shape_of
+from chatkeep.core.delta import Text
 from chatkeep.core.ids import CompletionId
 from chatkeep.core.jsonspan import loads
 from chatkeep.core.sse import EventSplitter, EventTooLong, event_data, replace_span
@@ -11,6 +13,20 @@ from chatkeep.errors import Refusal
 
 _DONE = b"[DONE]"
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+
+
+_TRIES = 4
+
+
+class _Alike:
+    """What the next chunk is expected to be like, and where its text goes."""
+
+    __slots__ = ("node", "shape", "used")
+
+    def __init__(self, shape: Shape, node: Text) -> None:
+        self.shape = shape
+        self.node = node
+        self.used = False
 
 
 class Recording:
@@ -33,6 +49,8 @@ class Recording:
         self._line_end_cut = False
         self._prefix = b""
         self._replacement = b""
+        self._alike: _Alike | None = None
+        self._in_vain = 0
 
     def take(self, data: bytes) -> bytes:
         if self.assembly.done:
@@ -70,12 +88,26 @@ class Recording:
         if self._line_end_cut:  # the rest of the CRLF that ended a hidden event
             self._line_end_cut = False
             event = event.removeprefix(b"\n")
+        alike = self._alike
+        if alike is not None:
+            text = alike.shape.text(event)
+            if text is not None:
+                alike.used = True
+                if text and not self.overflow:
+                    alike.node.append(text)
+                return self._replacement + event[len(self._prefix) :]
+            self._in_vain += not alike.used
+            self._alike = None
+        return self._other(event)
+
+    def _other(self, event: bytes) -> bytes:
         data = event_data(event)
         if data is None:
             return event
         # Chunks of one stream begin alike up to the end of the id: one comparison finds it again.
         if self._prefix and event.startswith(self._prefix):
             self._add(data)
+            self._look_for_alike(event)
             out = self._replacement + event[len(self._prefix) :]
         else:
             out = self._first_of_its_kind(event, data)
@@ -83,6 +115,13 @@ class Recording:
             self._line_end_cut = event.endswith(b"\r")
             return b"\n" if event.startswith(b"\n") else b""  # it ends the line before
         return out
+
+    def _look_for_alike(self, event: bytes) -> None:
+        """Learns the shape of this chunk, unless that was in vain too often."""
+        flow = self.assembly.flow if self._in_vain < _TRIES and not self.overflow else None
+        if flow is not None:
+            shape = shape_of(event, flow.key, obfuscated=self.assembly.obfuscated)
+            self._alike = None if shape is None else _Alike(shape, flow.node)
 
     def _first_of_its_kind(self, event: bytes, data: bytes) -> bytes:
         span = id_span(data)

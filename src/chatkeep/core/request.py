@@ -3,11 +3,12 @@
 Only what chatkeep acts on is checked; the rest is the upstream's business.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import Raw, Struct
 
 from chatkeep.core import jsonspan, metadata
 from chatkeep.core.jsontype import expect, type_word
@@ -24,7 +25,12 @@ from chatkeep.errors import (
 )
 
 _NULL = Raw(b"null")
-_NOT_FORWARDED = frozenset({"store", "metadata"})
+_UNSAID = Raw()
+_OWN = ("store", "metadata")
+_NOT_FORWARDED = frozenset(_OWN)
+_COLON = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
+_COMMA = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*")
+_SPACE = b" \t\n\r"
 
 
 class StoreHeaders(Struct, frozen=True):
@@ -37,8 +43,8 @@ class StoreHeaders(Struct, frozen=True):
 class CreateRequest(Struct, frozen=True):
     """The body as received with the values chatkeep acts on. `store` is None when not said.
 
-    `messages` and `tools` are their bytes, `tools` empty when there are none. `own_fields` says
-    whether the body has fields that are for us and not for the upstream.
+    `messages` and `tools` are their bytes, `tools` empty when there are none. `own` are the fields
+    of the body that are for us and not for the upstream, with their raw values.
     """
 
     body: bytes
@@ -50,7 +56,7 @@ class CreateRequest(Struct, frozen=True):
     n: int
     store: bool | None
     metadata: Metadata
-    own_fields: bool
+    own: dict[str, bytes]
 
 
 class _Body(Struct):
@@ -58,8 +64,8 @@ class _Body(Struct):
     messages: Raw = _NULL
     tools: Raw = _NULL
     n: Any = None
-    store: Any = UNSET
-    metadata: Any = UNSET
+    store: Raw = _UNSAID
+    metadata: Raw = _UNSAID
     stream: Any = None
     stream_options: Any = None
 
@@ -76,9 +82,9 @@ def parsed(body: bytes, extra: StoreHeaders) -> CreateRequest:
     n = _n(given.n)
     stream = _boolean("stream", given.stream) is True
     include_usage = _include_usage(given.stream_options)
-    own_fields = given.store is not UNSET or given.metadata is not UNSET
-    store = _boolean("store", None if given.store is UNSET else given.store)
-    own = metadata.checked(None if given.metadata is UNSET else given.metadata)
+    own = {key: bytes(raw) for key in _OWN if (raw := getattr(given, key)) is not _UNSAID}
+    store = _boolean("store", _value(own, "store"))
+    pairs = metadata.checked(_value(own, "metadata"))
     return CreateRequest(
         body=body,
         messages=messages,
@@ -88,8 +94,8 @@ def parsed(body: bytes, extra: StoreHeaders) -> CreateRequest:
         include_usage=include_usage,
         n=n,
         store=extra.store if store is None else store,
-        metadata=metadata.checked({**extra.metadata, **own}) if extra.metadata else own,
-        own_fields=own_fields,
+        metadata=metadata.checked({**extra.metadata, **pairs}) if extra.metadata else pairs,
+        own=own,
     )
 
 
@@ -100,13 +106,17 @@ def _read(body: bytes) -> _Body:
     except (msgspec.DecodeError, RecursionError):
         pass  # what msgspec refuses may still be JSON, and if not, this says why
     fields = jsonspan.fields(body)
-    raw = {key: Raw(fields[key]) for key in ("messages", "tools") if key in fields}
+    raw = {key: Raw(fields[key]) for key in ("messages", "tools", *_OWN) if key in fields}
     values = {key: jsonspan.loads(fields[key]) for key in _VALUES if key in fields}
     return _Body(**raw, **values)
 
 
+def _value(own: dict[str, bytes], key: str) -> Any:
+    return jsonspan.loads(own[key]) if key in own else None
+
+
 _MAX_MESSAGES = 100_000
-_VALUES = ("model", "n", "store", "metadata", "stream", "stream_options")
+_VALUES = ("model", "n", "stream", "stream_options")
 
 
 def upstream_body(
@@ -117,8 +127,11 @@ def upstream_body(
     `store` and `metadata` go unless `keep_store`; `add_usage` asks for the usage of a stream;
     `model` is the name the upstream knows the model by, None to leave it.
     """
-    if not (add_usage or model is not None or (request.own_fields and not keep_store)):
-        return request.body
+    own = {} if keep_store else request.own
+    if not add_usage and model is None:
+        cut = _without(request.body, own)
+        if cut is not None:
+            return cut
     members = jsonspan.members(request.body)
     edits: list[jsonspan.Edit] = []
     if not keep_store:
@@ -129,6 +142,30 @@ def upstream_body(
     if add_usage:
         edits += _usage_edits(request.body, members)
     return jsonspan.edited(request.body, edits)
+
+
+def _without(body: bytes, own: dict[str, bytes]) -> bytes | None:
+    """The body without its own fields, None when they cannot be found surely at first sight.
+
+    A quoted name that stands once, where no letter can be escaped, is the field's key.
+    """
+    if own and b"\\u00" in body:
+        return None
+    spans = []
+    for name, raw in own.items():
+        quoted = b'"%b"' % name.encode()
+        start = body.find(quoted)
+        colon = _COLON.match(body, start + len(quoted))
+        if colon is None or body.find(quoted, colon.end()) >= 0:
+            return None
+        spans.append((start, colon.end() + len(raw)))
+    for start, end in sorted(spans, reverse=True):
+        comma = _COMMA.match(body, end)
+        if comma is not None:
+            body = body[:start] + body[comma.end() :]
+        else:  # the last field goes with the comma before it
+            body = body[:start].rstrip(_SPACE).removesuffix(b",").rstrip(_SPACE) + body[end:]
+    return body
 
 
 def _usage_edits(body: bytes, members: list[jsonspan.Member]) -> list[jsonspan.Edit]:

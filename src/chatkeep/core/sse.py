@@ -77,6 +77,11 @@ def event_data(event: bytes) -> bytes | None:
     return b"\n".join(values) if values else None
 
 
+def is_one_line(event: bytes) -> bool:
+    """Whether the event is one `data` line and nothing else."""
+    return _plain_data(event) is not None
+
+
 def replace_span(event: bytes, start: int, end: int, new: bytes) -> bytes:
     """The event with `new` instead of `event_data(event)[start:end]`, all other bytes as they were.
 

@@ -5,17 +5,24 @@ answer. Values are carried as the bytes that were stored.
 """
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Iterable, Mapping
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Raw, Struct
 
 from chatkeep.core import jsonspan
 from chatkeep.core.ids import second_of
 from chatkeep.core.jsonspan import dumps, loads
-from chatkeep.core.model import Stored
+from chatkeep.core.model import Row, Stored
 from chatkeep.errors import Refusal
 
 Fields = dict[str, bytes]  # raw JSON by key, the last of a repeated key
+# The same without a copy: a Raw goes into a template like the bytes it stands for.
+_Members = dict[str, Raw]
 
-_NULL = b"null"
+_NULL = Raw(b"null")
+_NONE = Raw(b"[]")
 _NO_FIELDS: Fields = {}
 # The recorded keys in their order; the last place is for everything else.
 _STORED = (
@@ -28,17 +35,60 @@ _CHOICE = b'{"index":%b,"message":%b,"finish_reason":%b,"logprobs":%b%b}'
 _MESSAGE = b'{"content":%b,"role":%b,"tool_calls":%b,"function_call":%b%b}'
 _ITEM = b'{"id":%b,"role":%b,"content":%b,"content_parts":%b,"name":%b%b}'
 _PART = b'{"type":%b,"text":%b,"image_url":%b,"input_audio":%b,"file":%b%b}'
+_IMAGE = b'{"url":%b,"detail":%b%b}'
 
 
-def _keys(template: bytes) -> tuple[str, ...]:
-    return tuple(re.findall(r'"(\w+)":', template.decode()))
+def _keys(template: bytes) -> frozenset[str]:
+    return frozenset(re.findall(r'"(\w+)":', template.decode()))
 
 
-_STORED_KEYS = frozenset(_keys(_STORED))
+_STORED_KEYS = _keys(_STORED)
 _CHOICE_KEYS = _keys(_CHOICE)
 _MESSAGE_KEYS = _keys(_MESSAGE)
 _ITEM_KEYS = _keys(_ITEM)
 _PART_KEYS = _keys(_PART)
+_IMAGE_KEYS = _keys(_IMAGE)
+
+
+class _Asked(Struct):
+    """What the stored object shows of its request."""
+
+    tool_choice: Raw = _NULL
+    seed: Raw = _NULL
+    top_p: Raw = _NULL
+    temperature: Raw = _NULL
+    presence_penalty: Raw = _NULL
+    frequency_penalty: Raw = _NULL
+    user: Raw = _NULL
+    tools: Raw = _NULL
+    response_format: Raw = _NULL
+
+
+class _Choice(Struct, forbid_unknown_fields=True):
+    message: Annotated[_Members, Meta(min_length=1)]
+    index: Raw = _NULL
+    finish_reason: Raw = _NULL
+    logprobs: Raw = _NULL
+
+
+class _Given(Struct, forbid_unknown_fields=True):
+    """An answer that has nothing else, as most are: it is read in one go."""
+
+    model: Raw
+    created: Raw
+    choices: list[_Choice]
+    id: Raw = _NULL
+    object: Raw = _NULL
+    usage: Raw = _NULL
+    service_tier: Raw = _NULL
+    system_fingerprint: Raw = _NULL
+
+
+_ASKED = msgspec.json.Decoder(_Asked)
+_GIVEN = msgspec.json.Decoder(_Given)
+_OBJECT = msgspec.json.Decoder(_Members)
+_ARRAY = msgspec.json.Decoder(list[Raw])
+_REFUSED = (msgspec.DecodeError, RecursionError)
 
 
 def fields(text: bytes) -> Fields:
@@ -51,27 +101,28 @@ def fields(text: bytes) -> Fields:
 
 def completion(item: Stored, ours: Fields = _NO_FIELDS) -> bytes:
     """The stored object: what list, retrieve and update answer. `ours` come behind its keys."""
-    row, request, answer = item.row, fields(item.request), fields(item.answer)
+    row, asked = item.row, _asked(item.request)
+    given, choices, others = _given(row, item.answer)
     return _STORED % (
         dumps(row.id),
-        answer.get("model") or dumps(row.model),
-        answer.get("created") or b"%d" % second_of(row.seq),
+        given.model,
+        given.created,
         row.request_id.hex().encode(),
-        request.get("tool_choice", _NULL),
-        answer.get("usage", _NULL),
-        request.get("seed", _NULL),
-        _given(request, "top_p", b"1.0"),
-        _given(request, "temperature", b"1.0"),
-        _given(request, "presence_penalty", b"0.0"),
-        _given(request, "frequency_penalty", b"0.0"),
-        answer.get("system_fingerprint", _NULL),
-        request.get("user", _NULL),
-        answer.get("service_tier", _NULL),
-        request.get("tools", _NULL),
+        asked.tool_choice,
+        given.usage,
+        asked.seed,
+        b"1.0" if asked.top_p == _NULL else asked.top_p,
+        b"1.0" if asked.temperature == _NULL else asked.temperature,
+        b"0.0" if asked.presence_penalty == _NULL else asked.presence_penalty,
+        b"0.0" if asked.frequency_penalty == _NULL else asked.frequency_penalty,
+        given.system_fingerprint,
+        asked.user,
+        given.service_tier,
+        asked.tools,
         row.metadata,
-        _choices(answer.get("choices", b"[]")),
-        request.get("response_format", _NULL),
-        _rest({**answer, **ours}, _STORED_KEYS),
+        choices,
+        asked.response_format,
+        _rest({**others, **ours}, _STORED_KEYS),
     )
 
 
@@ -93,7 +144,7 @@ def kept(item: Stored) -> bytes:
 def message_items(id: str, messages: Iterable[bytes]) -> list[tuple[str, bytes]]:
     """The input messages in request order, each with its id `<completion_id>-<index>`."""
     names = ((f"{id}-{index}", message) for index, message in enumerate(messages))
-    return [(name, _message_item(name, fields(message))) for name, message in names]
+    return [(name, _message_item(name, _members(message))) for name, message in names]
 
 
 def list_body(items: Iterable[bytes], first: str | None, last: str | None, more: bool) -> bytes:
@@ -106,36 +157,107 @@ def list_body(items: Iterable[bytes], first: str | None, last: str | None, more:
     )
 
 
-def _given(request: Fields, key: str, default: bytes) -> bytes:
-    """A sampling parameter: what the request said, else the recorded default."""
-    value = request.get(key, _NULL)
-    return default if value == _NULL else value
-
-
-def _choices(raw: bytes) -> bytes:
+def _asked(request: bytes) -> _Asked:
     try:
-        return b"[%s]" % b",".join(map(_choice, jsonspan.elements(raw)))
+        jsonspan.check_utf8(request)
+        return _ASKED.decode(request)
+    except (Refusal, *_REFUSED):
+        given = _tolerated(request)
+        return _Asked(**{key: given[key] for key in _Asked.__struct_fields__ if key in given})
+
+
+def _given(row: Row, answer: bytes) -> tuple[_Given, bytes | Raw, _Members]:
+    """The answer's fields, its choices as they are shown, and its other members."""
+    try:
+        jsonspan.check_utf8(answer)
+        given = _GIVEN.decode(answer)
+    except (Refusal, *_REFUSED):
+        return _odd(row, answer)
+    return given, b"[%b]" % b",".join([_plain_choice(choice) for choice in given.choices]), {}
+
+
+def _plain_choice(choice: _Choice) -> bytes:
+    message = _message(choice.message)
+    return _CHOICE % (choice.index, message, choice.finish_reason, choice.logprobs, b"")
+
+
+def _odd(row: Row, answer: bytes) -> tuple[_Given, bytes | Raw, _Members]:
+    """The same of any other answer, member by member."""
+    members = _whole(answer)
+    given = _Given(
+        members.get("model") or Raw(dumps(row.model)),
+        members.get("created") or Raw(b"%d" % second_of(row.seq)),
+        [],
+        usage=members.get("usage", _NULL),
+        service_tier=members.get("service_tier", _NULL),
+        system_fingerprint=members.get("system_fingerprint", _NULL),
+    )
+    return given, _choices(members.get("choices", _NONE)), members
+
+
+def _whole(text: bytes) -> _Members:
+    """The members of a text of which nothing is known; none when it is no JSON object."""
+    try:
+        jsonspan.check_utf8(text)
+    except Refusal:
+        return {}
+    return _members(text)
+
+
+def _members(text: bytes | Raw) -> _Members:
+    """The members of an object in valid UTF-8; none of anything else."""
+    try:
+        return _OBJECT.decode(text)
+    except _REFUSED:
+        return _tolerated(bytes(text))
+
+
+def _tolerated(text: bytes) -> _Members:
+    """The same of what msgspec refuses: lone surrogates."""
+    return {key: Raw(value) for key, value in fields(text).items()}
+
+
+def _elements(array: Raw) -> list[Raw]:
+    """Raises NotJson when it is no array."""
+    try:
+        return _ARRAY.decode(array)
+    except _REFUSED:
+        return [Raw(element) for element in jsonspan.elements(bytes(array))]
+
+
+def _choices(raw: Raw) -> bytes | Raw:
+    try:
+        return b"[%b]" % b",".join(map(_choice, _elements(raw)))
     except Refusal:
         return raw
 
 
-def _choice(raw: bytes) -> bytes:
-    choice = fields(raw)
+def _choice(raw: Raw) -> bytes | Raw:
+    choice = _members(raw)
     if not choice:
         return raw
-    index, message, reason, logprobs = (choice.get(key, _NULL) for key in _CHOICE_KEYS)
-    return _CHOICE % (index, _message(message), reason, logprobs, _rest(choice, _CHOICE_KEYS))
+    message = choice.get("message", _NULL)
+    members = _members(message)
+    return _CHOICE % (
+        choice.get("index", _NULL),
+        _message(members) if members else message,
+        choice.get("finish_reason", _NULL),
+        choice.get("logprobs", _NULL),
+        _rest(choice, _CHOICE_KEYS),
+    )
 
 
-def _message(raw: bytes) -> bytes:
-    message = fields(raw)
-    if not message:
-        return raw
-    shown = (message.get(key, _NULL) for key in _MESSAGE_KEYS)
-    return _MESSAGE % (*shown, _rest(message, _MESSAGE_KEYS))
+def _message(message: _Members) -> bytes:
+    return _MESSAGE % (
+        message.get("content", _NULL),
+        message.get("role", _NULL),
+        message.get("tool_calls", _NULL),
+        message.get("function_call", _NULL),
+        _rest(message, _MESSAGE_KEYS),
+    )
 
 
-def _message_item(name: str, message: Fields) -> bytes:
+def _message_item(name: str, message: _Members) -> bytes:
     content = message.get("content", _NULL)
     parts = _parts(content)
     return _ITEM % (
@@ -148,38 +270,45 @@ def _message_item(name: str, message: Fields) -> bytes:
     )
 
 
-def _parts(content: bytes) -> list[bytes] | None:
-    if content[:1] != b"[":
-        return None
-    return jsonspan.elements(content)
+def _parts(content: Raw) -> list[Raw] | None:
+    return _elements(content) if bytes(content)[:1] == b"[" else None
 
 
-def _part(raw: bytes) -> bytes:
+def _part(raw: Raw) -> bytes | Raw:
     """A content part with all five keys, and `detail` in an image URL (CONTRACT.md D5)."""
-    part = fields(raw)
+    part = _members(raw)
     if not part:
         return raw
-    shown = {key: part.get(key, _NULL) for key in _PART_KEYS}
-    if fields(shown["image_url"]):
-        shown["image_url"] = _image_url(fields(shown["image_url"]))
-    return _PART % (*shown.values(), _rest(part, _PART_KEYS))
+    return _PART % (
+        part.get("type", _NULL),
+        part.get("text", _NULL),
+        _image_url(part.get("image_url", _NULL)),
+        part.get("input_audio", _NULL),
+        part.get("file", _NULL),
+        _rest(part, _PART_KEYS),
+    )
 
 
-def _image_url(image: Fields) -> bytes:
+def _image_url(raw: Raw) -> bytes | Raw:
+    image = _members(raw)
+    if not image:
+        return raw
     url, detail = image.get("url", _NULL), image.get("detail", _NULL)
-    return b'{"url":%b,"detail":%b%b}' % (url, detail, _rest(image, ("url", "detail")))
+    return _IMAGE % (url, detail, _rest(image, _IMAGE_KEYS))
 
 
-def _part_text(raw: bytes) -> str:
+def _part_text(raw: Raw) -> str:
     """What a part adds to the joined `content`; other kinds of part add an empty string."""
-    part = loads(raw)
+    part = loads(bytes(raw))
     if isinstance(part, str):
         return part
     text = part.get("text") if isinstance(part, dict) else None
     return text if isinstance(text, str) else ""
 
 
-def _rest(given: Fields, shown: Container[str]) -> bytes:
+def _rest(given: Mapping[str, bytes | Raw], shown: frozenset[str]) -> bytes:
     """What else there is, each member with the comma before it."""
+    if given.keys() <= shown:
+        return b""
     rest = [b",%b:%b" % (dumps(key), value) for key, value in given.items() if key not in shown]
     return b"".join(rest)

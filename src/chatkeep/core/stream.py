@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chatkeep.core import exactjson
-from chatkeep.core.delta import is_index, merge, plain
+from chatkeep.core.delta import Flow, flow, is_index, merge, plain
 
 _BASE64 = re.compile(r"[^=]*=*")
 
@@ -23,21 +23,36 @@ class Assembly:
     def __init__(self, n: int = 1) -> None:
         self.done = False
         self.unparsed = 0
+        self.obfuscated = False  # the chunk that came last
         self._n = n
         self._top: dict[str, Any] = {}
         self._latest: dict[str, Any] = {}
         self._choices: dict[int, _Choice] = {}
+        self._items: Any = None
 
     def add(self, data: bytes) -> None:
         """Takes the data of one event: a chunk or `[DONE]`."""
+        self._items = None
         chunk = exactjson.loads(data)
         if chunk is not None:
-            self._take_choices(chunk.pop("choices", None))
+            self._items = chunk.pop("choices", None)
+            self._take_choices(self._items)
             self._take_others(chunk)
         elif data.strip() == b"[DONE]":
             self.done = True
         else:
             self.unparsed += 1
+
+    @property
+    def flow(self) -> Flow | None:
+        """The only text of the chunk that came last, when the rest of it may come again unheeded.
+
+        What a chunk adds that differs from it in this text alone is that text.
+        """
+        items = self._items
+        if not isinstance(items, list) or len(items) != 1 or not isinstance(items[0], dict):
+            return None
+        return self._flow_of(items[0])
 
     @property
     def upstream_id(self) -> str | None:
@@ -109,8 +124,16 @@ class Assembly:
                 choice = self._choices[index] = _Choice(index)
             choice.take(item)
 
+    def _flow_of(self, item: dict[str, Any]) -> Flow | None:
+        index, delta = item.get("index"), item.get("delta")
+        choice = self._choices.get(index or 0) if index is None or is_index(index) else None
+        others = (value for key, value in item.items() if key != "delta")
+        if choice is None or not isinstance(delta, dict) or "message" in item:
+            return None
+        return None if any(map(_grows, others)) else flow(choice.message, delta)
+
     def _take_others(self, others: dict[str, Any]) -> None:
-        others.pop("obfuscation", None)
+        self.obfuscated = isinstance(others.pop("obfuscation", None), str)
         if others == self._latest:  # as in nearly every chunk
             return
         self._latest = others
@@ -211,6 +234,12 @@ def _grow(others: dict[str, Any], key: str, value: Any) -> None:
                 old[name] = member
     elif not (isinstance(old, list | dict) and old):
         others[key] = value
+
+
+def _grows(value: Any) -> bool:
+    """Whether a member of a choice may grow when it comes again."""
+    inside = value.values() if isinstance(value, dict) else (value,)
+    return any(isinstance(member, list) for member in inside)
 
 
 def _one_base64(data: str) -> str:

@@ -18,6 +18,7 @@ from chatkeep.errors import (
     LoopDetected,
     MethodNotSupported,
     Refusal,
+    ServerBusy,
     ServerError,
     UnknownUrl,
     WrongHost,
@@ -46,6 +47,7 @@ class Guard:
         token_bytes: Callable[[int], bytes],
         metrics: Metrics,
         instance: str,
+        max_requests: int,
     ) -> None:
         self._door = door
         self._limits = Limits(clock.monotonic)
@@ -53,6 +55,7 @@ class Guard:
         self._token_bytes = token_bytes
         self._metrics = metrics
         self._instance = instance
+        self._max_requests = max_requests
         self._running: set[asyncio.Task[Any]] = set()
 
     async def end(self) -> None:
@@ -106,7 +109,6 @@ class Guard:
         task = asyncio.current_task()
         if task is not None:
             self._running.add(task)
-            task.add_done_callback(self._running.discard)
         request = Request(scope, receive, self._token_bytes(16))
         sender = Sender(
             send, request.request_id, lambda: round((self._clock.monotonic() - started) * 1000)
@@ -118,6 +120,8 @@ class Guard:
             if not request.departure.left or task is None or task.uncancel() > 0:
                 raise
         finally:
+            if task is not None:
+                self._running.discard(task)
             while request.cleanup:
                 request.cleanup.pop()()  # none left, or it would keep the whole request in a circle
             seconds = self._clock.monotonic() - started
@@ -149,6 +153,8 @@ class Guard:
     async def _admit(self, request: Request, operation: Operation | None) -> None:
         if operation is None or operation.scope is None:
             return
+        if len(self._running) > self._max_requests:
+            raise ServerBusy(limit=self._max_requests)
         if self._instance in request.headers.get(HOP, "").split(", "):
             raise LoopDetected(upstream=request.headers.get("host", ""))
         request.key = await self._door.verify(request.headers.get("authorization"))

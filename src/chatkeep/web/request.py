@@ -15,7 +15,7 @@ from chatkeep.errors import BodyTooLarge, ClientLeft, MalformedRequest, Unsuppor
 
 _MAX_PARAMETERS = 200
 REFUSED = "refused"  # in a scope's state: why the request, or the rest of it, could not be read
-_WATCHED_AFTER_S = 0.01
+_WATCHED_AFTER_S = 0.25
 
 
 class Request:
@@ -35,6 +35,7 @@ class Request:
         self.cleanup: list[Callable[[], object]] = []
         self.rate: Headers = ()
         self.headers = _headers(scope)
+        self._watched = False
 
     @property
     def method(self) -> str:
@@ -74,15 +75,18 @@ class Request:
     def expect_departure(self) -> None:
         """From soon on, says when the client leaves. Only after the body was read.
 
-        Not at once: most calls that are quick spare themselves a task that way.
+        Not at once: calls that are quick spare themselves a task that way. What takes its time
+        asks for `watch_departure` when it knows.
         """
         loop = asyncio.get_running_loop()
-        soon = loop.call_later(_WATCHED_AFTER_S, self._begin_watching)
+        soon = loop.call_later(_WATCHED_AFTER_S, self.watch_departure)
         self.cleanup.append(soon.cancel)
 
-    def _begin_watching(self) -> None:
-        watching = asyncio.get_running_loop().create_task(self._watch_departure())
-        self.cleanup.append(watching.cancel)
+    def watch_departure(self) -> None:
+        if not self._watched:
+            self._watched = True
+            watching = asyncio.get_running_loop().create_task(self._watch_departure())
+            self.cleanup.append(watching.cancel)
 
     async def _watch_departure(self) -> None:
         while True:

@@ -17,6 +17,8 @@ from chatkeep.web.protocol import Config, Protocol
 _BACKLOG = 2048
 _OPEN_FILES = 1 << 16
 _OTHER_FILES = 64  # the store's, the log's, the listening one
+# Longer than clients and proxies keep theirs (60 s at nginx): else one is closed as it is used.
+_KEEP_ALIVE_S = 75
 
 
 class Server(uvicorn.Server):
@@ -37,6 +39,7 @@ class Server(uvicorn.Server):
             server_header=False,
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=list(settings.trusted_proxies),
+            timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=round(settings.drain_s),
         )
         config.client_timeout_s = settings.client_timeout_s
@@ -55,14 +58,14 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-def raise_open_files() -> None:
+def allow_many_connections() -> None:
     """As many open files as this process may have: each connection is one, its upstream's another.
 
     Systems start a process with few, of which it may itself ask for more.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
-    if soft < wanted:
+    if soft != resource.RLIM_INFINITY and soft < wanted:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 

@@ -1,0 +1,206 @@
+"""Chunks that are like the one before are read by their text alone: nothing else may differ."""
+
+import json
+from itertools import pairwise, product, starmap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.assembly import read
+from support.jsontexts import strings
+
+from chatkeep.core.chunkshape import shape_of
+from chatkeep.core.ids import CompletionId
+from chatkeep.core.recording import Recording
+from chatkeep.core.stream import Assembly
+
+STREAMS = Path(__file__).parents[1] / "data" / "sse"
+ID = CompletionId("chatcmpl-0abcdefghijklmnopqrstuvwxyzAB")
+TEXT = "@text@"
+
+deltas: list[Any] = [
+    {"content": TEXT},
+    {"role": "assistant", "content": TEXT, "refusal": None, "tool_calls": []},
+    {"content": None, "reasoning_content": TEXT},
+    {"content": TEXT, "reasoning": "always"},
+    {"content": TEXT, "x": {"content": TEXT}},
+    {"content": [{"type": "text", "text": TEXT}]},
+    {"name": TEXT},
+    {"role": TEXT},
+    {"a.b": TEXT},
+    {'"': TEXT},
+    {"function_call": {"arguments": TEXT}},
+    {"function_call": {"name": "f", "arguments": TEXT}},
+    {"tool_calls": [{"index": 0, "function": {"arguments": TEXT}}]},
+    {"tool_calls": [{"index": 1, "type": "function", "function": {"arguments": TEXT}}]},
+    {"tool_calls": [{"index": 0, "id": "b", "function": {"name": "g", "arguments": TEXT}}]},
+    {"tool_calls": [{"index": 0, "id": TEXT, "function": {"arguments": "{"}}]},
+    {"tool_calls": [{"function": {"arguments": TEXT}}]},
+    {"tool_calls": [{"index": 0, "custom": {"input": "x"}, "function": {"arguments": TEXT}}]},
+    {"tool_calls": [{"index": 0, "custom": {"input": TEXT}}]},
+]
+of_choice: list[Any] = [
+    {},
+    {"logprobs": None, "finish_reason": None},
+    {"logprobs": {"content": [{"token": "t"}], "refusal": None}},
+    {"finish_reason": "stop"},
+    {"content_filter_results": {"hate": {"filtered": False}}},
+    {"message": {"role": "tool", "tool_calls": [{"id": "x"}]}},
+    {"obfuscation": "xY"},
+    {"index": 1},
+    {"index": "0"},
+    {"stop_reason": TEXT},
+]
+of_chunk: list[Any] = [
+    {},
+    {"usage": None, "obfuscation": "aB3"},
+    {"usage": {"total_tokens": 1}},
+    {"created": 7},
+    {"obfuscation": "-"},
+    {"obfuscation": ""},
+    {"x": {"obfuscation": "xY"}},
+    {"error": TEXT},
+    {"id": "other"},
+    {"\u00e9": -0.0},
+]
+
+
+SEPARATORS = ((",", ":"), (", ", ": "))
+FRAMES = ("data: %s\n\n", "data:%s\r\n\r\n", "id: 1\ndata: %s\n\n")
+PLAIN = [
+    '"a"',
+    '"a"',
+    '"b"',
+    '"\\\\"',
+    '"\\ud83d"',
+    '"\\ude00"',
+    '"\\ud83d\\ude00"',
+    '""',
+    '"}}]}"',
+]
+
+
+def form(delta: Any, choice: Any, top: Any) -> dict[str, Any]:
+    return {"id": "up", "choices": [{"index": 0, "delta": delta, **choice}], **top}
+
+
+FORMS = list(starmap(form, product(deltas, of_choice, of_chunk)))
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[bytes]:
+    """Events of a few forms, often several of one form after each other."""
+    known = draw(st.lists(st.sampled_from(FORMS), min_size=1, max_size=3))
+    separators, frame = draw(st.sampled_from(SEPARATORS)), draw(st.sampled_from(FRAMES))
+    events = []
+    for form in draw(st.lists(st.sampled_from(known), min_size=2, max_size=8)):
+        data = json.dumps(form, separators=separators)
+        text, disguise = draw(st.sampled_from(PLAIN) | strings), draw(st.sampled_from(["x", "aB3"]))
+        event = frame % data.replace(f'"{TEXT}"', text).replace("aB3", disguise)
+        events.append(event.encode())
+    return events
+
+
+def taken(events: list[bytes]) -> Recording:
+    recording = Recording(ID, 1, hide_usage=True, max_bytes=1 << 24)
+    for event in events:
+        recording.take(event)
+    return recording
+
+
+def sent(events: list[bytes]) -> bytes:
+    recording = Recording(ID, 1, hide_usage=True, max_bytes=1 << 24)
+    return b"".join(map(recording.take, events))
+
+
+def test_every_form_is_kept_as_when_every_chunk_is_read_whole() -> None:
+    different = []
+    for number, one in enumerate(FORMS):
+        other = FORMS[(7 * number + 3) % len(FORMS)]
+        said = [(one, text) for text in PLAIN] + [(other, '"a"'), (one, '"a"'), (one, '"a"')]
+        events = [
+            f"data: {json.dumps(form)}\n\n".replace(f'"{TEXT}"', text).encode()
+            for form, text in said
+        ]
+        if taken(events).assembly.completion() != read(events).completion():
+            different.append(one)
+    assert different == []
+
+
+@given(streams())
+def test_what_is_kept_and_sent_is_the_same_as_when_every_chunk_is_read_whole(
+    events: list[bytes],
+) -> None:
+    recording = taken(events)
+    assert recording.assembly.completion() == read(events).completion()
+    assert recording.assembly.complete == read(events).complete
+    assert sent(events) == b"".join(sent([event]) for event in events)
+
+
+@pytest.mark.parametrize(
+    ("file", "wanted"),
+    [("sse-d61558011839", 150), ("sse-a247c49c5fcd", 6), ("sse-173417d55340", 6)],
+)
+def test_most_chunks_of_real_streams_are_like_the_one_before(file: str, wanted: int) -> None:
+    events = [event + b"\n\n" for event in (STREAMS / f"{file}.bin").read_bytes().split(b"\n\n")]
+    assembly, alike = Assembly(), 0
+    for event, after in pairwise(events):
+        assembly.add(event.removeprefix(b"data: "))
+        flow = assembly.flow
+        shape = flow and shape_of(event, flow.key, obfuscated=assembly.obfuscated)
+        alike += shape is not None and shape.text(after) is not None
+    assert alike >= wanted
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (b'{"a":1,"content":"b"}\n\n', "b"),
+        (b'{"a":1,"content":""}\n\n', ""),
+        (b'{"a":1,"content":"\xc3\xa9\\ud83d\\ude00\\"}"}\n\n', '\u00e9\U0001f600"}'),
+        (b'{"a":1,"content":"\\ud83d"}\n\n', None),
+        (b'{"a":1,"content":"\xff"}\n\n', None),
+        (b'{"a":1,"content":"b\\"}\n\n', None),
+        (b'{"a":1,"content":"b\n"}\n\n', None),
+        (b'{"a":1,"content":"b","content":"c"}\n\n', None),
+        (b'{"a":1,"content":"b"}\n\n\n', None),
+        (b'{"a":1,"content":"b"}\r\n\r\n', None),
+        (b'{"a":1,"content":"b"}', None),
+        (b'{"a":2,"content":"b"}\n\n', None),
+        (b'{"a":1,"content":null}\n\n', None),
+        (b'{"a":1,"content":"}\n\n', None),
+    ],
+)
+def test_an_event_has_the_shape_when_only_its_text_differs(event: bytes, text: str | None) -> None:
+    shape = shape_of(b'data: {"a":1,"content":"a"}\n\n', "content", obfuscated=False)
+    assert shape is not None
+    assert shape.text(b"data: " + event) == text
+
+
+@pytest.mark.parametrize(
+    ("disguise", "text"),
+    [(b"x", "b"), (b"aB3", "b"), (b"", "b"), (b"-", None), (b'"', None), (b'a","x":"b', None)],
+)
+def test_only_letters_and_digits_pass_for_obfuscation(disguise: bytes, text: str | None) -> None:
+    event = b'data: {"content":"%b","obfuscation":"%b"}\n\n'
+    shape = shape_of(event % (b"a", b"xY"), "content", obfuscated=True)
+    assert shape is not None
+    assert shape.text(event % (b"b", disguise)) == text
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'data: {"content":"a","x":{"content":"b"}}\n\n',
+        b'data: {"content":"a","\\u0063ontent":"b"}\n\n',
+        b'data: {"content":"a","x":"\\""}\n\n',
+        b'data: {"content":null}\n\n',
+        b'data: {"content":\ndata: "a"}\n\n',
+        b'event: x\ndata: {"content":"a"}\n\n',
+        b': {"content":"a"}\n\n',
+    ],
+)
+def test_an_event_that_is_not_sure_has_no_shape(event: bytes) -> None:
+    assert shape_of(event, "content", obfuscated=False) is None
