@@ -42,7 +42,7 @@ class Shape(NamedTuple):
 
 def shape_of(event: bytes, key: str, *, obfuscated: bool) -> Shape | None:
     """The shape of an event whose chunk has its text under this key; None when it is not sure."""
-    if not is_one_line(event):
+    if not is_one_line(event) or not key.isascii():
         return None
     # A key stands nowhere inside a string: that would take a quote that is not escaped.
     head, tail = _around(event, re.compile(_MEMBER % re.escape(key).encode()))
