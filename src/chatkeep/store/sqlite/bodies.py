@@ -24,8 +24,8 @@ _REMEMBERED = 256
 class Texts:
     """The codec, and the shared texts read last; for all connections and threads."""
 
-    def __init__(self) -> None:
-        self.codec = Codec()
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
         self._known: dict[int, bytes] = {}
 
     def get(self, key: int) -> bytes | None:

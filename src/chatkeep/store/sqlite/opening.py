@@ -4,6 +4,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from chatkeep.core.packed import LEVEL, Codec
 from chatkeep.errors import StoreLocked, StoreUnreadable
 from chatkeep.store.sqlite.connection import connect, migrate
 from chatkeep.store.sqlite.store import SqliteStore
@@ -11,8 +12,13 @@ from chatkeep.store.sqlite.store import SqliteStore
 READERS = 2  # lists and other long reads at a time
 
 
-async def open_sqlite(path: Path, *, serving: bool = False, vfs: str | None = None) -> SqliteStore:
-    """Raises StoreLocked when `serving` and another process serves it, StoreUnreadable."""
+async def open_sqlite(
+    path: Path, *, serving: bool = False, vfs: str | None = None, level: int = LEVEL
+) -> SqliteStore:
+    """Compresses at zstd's `level`.
+
+    Raises StoreLocked when `serving` and another process serves it, StoreUnreadable.
+    """
     lock = _claim(path) if serving else None
     try:
         writing = connect(path, vfs)
@@ -22,7 +28,7 @@ async def open_sqlite(path: Path, *, serving: bool = False, vfs: str | None = No
         if lock is not None:
             os.close(lock)
         raise
-    return SqliteStore(writing, reading, readers, lock)
+    return SqliteStore(writing, reading, readers, lock, Codec(level))
 
 
 def _claim(path: Path) -> int:
