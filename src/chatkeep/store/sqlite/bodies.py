@@ -73,16 +73,17 @@ class Bodies:
         known = heads(self._project.secret, messages)
         try:
             place = self._place(seq, known, messages)
+            basis = self._basis(place)
         except RecordCorrupt:
-            place = _Place()  # what is damaged is not built on, and keeps nothing from being kept
-        basis = place.basis
+            # What is damaged is not built on, and keeps nothing from being kept.
+            place, basis = _Place(), None
         folded = fold.fold(
             self._codec,
             self._project.secret,
             record,
             metadata,
             known[0][1] if known else 0,
-            basis and Basis(basis.packed.count, self._quotable(place.quotes), self._outline(basis)),
+            basis,
             place.turn,
             place.follows,
         )
@@ -92,7 +93,7 @@ class Bodies:
             self._connection.execute(
                 SQL["insert_head"], (self._project.id, known[0][1] & INDEXED, seq)
             )
-        return basis and basis.seq, folded.body
+        return place.basis and place.basis.seq, folded.body
 
     def outside(self, body: bytes, id: str) -> fold.Outside:
         """Raises RecordCorrupt."""
@@ -153,6 +154,12 @@ class Bodies:
         if basis.seq == before.seq:
             return _Place(basis, before, turn)
         return _Place(basis, None, turn, before.seq)
+
+    def _basis(self, place: _Place) -> Basis | None:
+        link = place.basis
+        if link is None:
+            return None
+        return Basis(link.packed.count, self._quotable(place.quotes), self._outline(link))
 
     def _repeating(self, before: Link) -> _Place:
         """The same request once more: it has no new messages, and nobody builds on a repetition."""
