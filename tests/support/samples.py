@@ -52,14 +52,16 @@ def other_tag(name: Name) -> Name:
     return Name(name.seq, bytes(byte ^ 255 for byte in name.tag))
 
 
-def said(text: str = "hello") -> Record:
-    """One question and its answer, as a call keeps them."""
-    asked = request(text)
-    return Record(cut(asked, [message(text)]), answer(text), "chatcmpl-Ours", "chatcmpl-Upstream")
+def said(*texts: str) -> Record:
+    """Questions and the last one's answer, as a call keeps them."""
+    texts = texts or ("hello",)
+    asked = cut(request(*texts), [message(text) for text in texts])
+    return Record(asked, answer(texts[-1]), "chatcmpl-Ours", "chatcmpl-Upstream")
 
 
-def request(text: str) -> bytes:
-    return b'{"model":"gpt-4o-mini","messages":[%b],"store":true}' % message(text)
+def request(*texts: str) -> bytes:
+    messages = b",".join(map(message, texts))
+    return b'{"model":"gpt-4o-mini","messages":[%b],"store":true}' % messages
 
 
 def message(text: str) -> bytes:
