@@ -10,8 +10,10 @@ from support.conversations import SYSTEM, Talks, call, message
 from support.samples import name, place, row, said
 
 from chatkeep.core.model import Project
+from chatkeep.core.packed import Codec
 from chatkeep.core.ports import Store
 from chatkeep.errors import RecordCorrupt, StoreFailed
+from chatkeep.store.sqlite.bodies import Texts
 
 SOUND = message("assistant", None, audio={"data": b64encode(Random(1).randbytes(9000)).decode()})
 
@@ -33,6 +35,13 @@ async def test_the_place_of_a_deleted_completion_that_is_built_on_is_not_given_a
     await store.delete(project, name(two))
     await store.insert(project, one, said())
     assert backend.faults() == []
+
+
+def test_images_are_not_remembered() -> None:
+    texts = Texts(Codec())
+    texts.remember(1, b"tools")
+    texts.remember(2, bytes(1_000_000))
+    assert (texts.get(1), texts.get(2)) == (b"tools", None)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from chatkeep.store import sql
 
 SQL = sql.blocks("chatkeep.store.sqlite", "bodies.sql")
 _REMEMBERED = 256
+_LONGEST_REMEMBERED = 1 << 16  # tools and prompts, not images: in all 16 MiB at the most
 
 
 class Texts:
@@ -32,6 +33,8 @@ class Texts:
         return self._known.get(key)
 
     def remember(self, key: int, text: bytes) -> None:
+        if len(text) > _LONGEST_REMEMBERED:
+            return
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
         self._known[key] = text
