@@ -83,7 +83,10 @@ async def state_of(store: Store, id: str) -> State:
     if found is None:
         return None
     assert found.row.id == id
-    assert await asked(store, project, named(id)) == request(id)
+    body = await asked(store, project, named(id))
+    texts = [message["content"] for message in json.loads(body)["messages"]]
+    assert body == request(*texts)
+    assert texts[-1] == id
     return pairs_of(found.row)
 
 

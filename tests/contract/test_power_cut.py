@@ -14,7 +14,7 @@ from support.backends import SqliteBackend
 from support.powercut import Cut, Recorder, Write
 from support.samples import as_json, asked, listed, name, place, replacing, request, row, said
 
-from chatkeep.core.ids import Name
+from chatkeep.core.ids import Name, Seq, counter_of
 from chatkeep.core.model import Project, Query, Row, Scope
 from chatkeep.core.ports import Store
 from chatkeep.errors import StoreUnreadable
@@ -82,7 +82,7 @@ class History:
         await asyncio.gather(*(self.change(one, {"run": "again"}) for one in rows[:3]))
 
     async def insert(self, row: Row) -> None:
-        write = self.store.insert(self.project, row, said(text_of(name(row))))
+        write = self.store.insert(self.project, row, said(*texts_of(row.seq)))
         await self.ledger.note(name(row), row.metadata, write)
 
     async def change(self, row: Row, pairs: dict[str, str]) -> None:
@@ -93,10 +93,16 @@ class History:
         await self.ledger.note(name(row), None, self.store.delete(self.project, name(row)))
 
 
-def text_of(named: Name) -> str:
+def texts_of(seq: Seq) -> list[str]:
+    """A conversation has ten turns: deletes fall on what others build on."""
+    turn = counter_of(seq) % 10
+    return [text_of(Seq(seq - turn + n)) for n in range(turn + 1)]
+
+
+def text_of(seq: Seq) -> str:
     """Every fourth is large enough for pages of its own, and cannot be compressed."""
-    size = 20_000 if named.seq % 4 == 0 else 50
-    return Random(named.seq).randbytes(size).hex()
+    size = 20_000 if seq % 4 == 0 else 50
+    return Random(seq).randbytes(size).hex()
 
 
 async def losses(cut: Cut, ledger: Ledger) -> list[str]:
@@ -137,7 +143,7 @@ async def found_state(store: Store, project: Project, named: Name) -> State:
     found = await store.get(project, named)
     if found is None:
         return None
-    assert await asked(store, project, named) == request(text_of(named))
+    assert await asked(store, project, named) == request(*texts_of(named.seq))
     return found.row.metadata
 
 

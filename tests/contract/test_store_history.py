@@ -70,6 +70,7 @@ class History(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory(prefix="chatkeep-history-")
         self.backend: Backend = BACKENDS[self.kind](Path(self.folder.name))
         self.rows: dict[str, dict[Seq, Row]] = {"ours": {}, "theirs": {}}
+        self.deleted: set[Seq] = set()
         self.highest: Seq | None = None
         self.walk: Walk | None = None
         self.store: Store = self.run(self.backend.open())
@@ -86,6 +87,8 @@ class History(RuleBasedStateMachine):
 
     @rule(owner=PROJECTS, seq=PLACES, pairs=PAIRS, model=MODELS)
     def insert(self, owner: str, seq: Seq, pairs: dict[str, str], model: str) -> None:
+        if seq in self.deleted:
+            return  # no place is given twice
         new = row(seq, pairs, model=model)
         insert = self.store.insert(self.projects[owner], new, said())
         if self.owner_of(seq):
@@ -112,6 +115,7 @@ class History(RuleBasedStateMachine):
         deleted = self.run(self.store.delete(self.projects[owner], _named(seq)))
         assert deleted == (self.rows[owner].pop(seq, None) is not None)
         if deleted:
+            self.deleted.add(seq)
             self.touched(seq)
 
     def touched(self, seq: Seq) -> None:

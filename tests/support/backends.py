@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import apsw
 
 from chatkeep.core.ids import Seq
 from chatkeep.core.model import Project
+from chatkeep.core.packed import LEVEL
 from chatkeep.core.ports import Store
 from chatkeep.store.sqlite import open_sqlite
 from chatkeep.store.sqlite.verify import Verifier
@@ -22,24 +23,38 @@ class Backend(Protocol):
         """An index entry that no row asked for, as a collision of hashes would make."""
         ...
 
+    def size(self) -> int:
+        """Bytes of all bodies and of what they share."""
+        ...
+
     def faults(self) -> list[str]:
         """What is wrong with the data as they lie there: the contract is that nothing is."""
         ...
 
 
 class SqliteBackend:
-    """The path of a database; `vfs` is how stores open it."""
+    """The path of a database; `vfs` and `level` are how stores open it."""
 
-    def __init__(self, folder: Path, vfs: str | None = None) -> None:
+    def __init__(self, folder: Path, vfs: str | None = None, level: int = LEVEL) -> None:
         self.path = folder / "chatkeep.db"
         self.vfs = vfs
+        self.level = level
 
     async def open(self, *, serving: bool = False) -> Store:
-        return await open_sqlite(self.path, serving=serving, vfs=self.vfs)
+        return await open_sqlite(self.path, serving=serving, vfs=self.vfs, level=self.level)
 
     def add_posting(self, project: Project, kid: int, seq: Seq) -> None:
         with apsw.Connection(str(self.path), vfs=self.vfs) as connection:
             connection.execute("INSERT INTO posting VALUES (?, ?, ?)", (project.id, kid, seq))
+
+    def size(self) -> int:
+        with apsw.Connection(str(self.path), vfs=self.vfs) as connection:
+            found: Any = connection.execute(
+                "SELECT (SELECT total(length(body)) FROM completion)"
+                " + (SELECT total(length(body)) FROM ghost)"
+                " + (SELECT total(length(data)) FROM shared)"
+            ).fetchall()
+        return int(found[0][0])
 
     def faults(self) -> list[str]:
         connection = apsw.Connection(str(self.path), vfs=self.vfs)

@@ -24,6 +24,7 @@ from chatkeep.core.ports import Store
 from chatkeep.store.sqlite import open_sqlite
 
 WORKERS = 8
+TURNS = 20  # of a conversation; each says the ids of its turns
 MANY = 10_000  # more than anybody waits for
 READ: frozenset[Scope] = frozenset({"read"})
 
@@ -42,9 +43,11 @@ def _say(id: str, pairs: Pairs, *, done: bool) -> None:
 
 
 async def keep_writing(store: Store, project: Project, sequencer: Sequencer) -> None:
+    conversation: list[str] = []
     for number in range(MANY):
         new = row(sequencer.next(int(time.time())), {"step": "new"})
-        await write(new.id, {"step": "new"}, store.insert(project, new, said(new.id)))
+        conversation = [*conversation, new.id] if number % TURNS else [new.id]
+        await write(new.id, {"step": "new"}, store.insert(project, new, said(*conversation)))
         changed = {"step": "changed", "number": str(number)}
         change = store.change_metadata(project, name(new), replacing(changed))
         await write(new.id, changed, change)

@@ -52,10 +52,11 @@ def other_tag(name: Name) -> Name:
     return Name(name.seq, bytes(byte ^ 255 for byte in name.tag))
 
 
-def said(text: str = "hello") -> Record:
-    """One question and its answer, as a call keeps them."""
-    asked = request(text)
-    return Record(cut(asked, [message(text)]), answer(text), "chatcmpl-Ours", "chatcmpl-Upstream")
+def said(*texts: str) -> Record:
+    """Questions and the last one's answer, as a call keeps them."""
+    texts = texts or ("hello",)
+    asked = cut(request(*texts), [message(text) for text in texts])
+    return Record(asked, answer(texts[-1]), "chatcmpl-Ours", "chatcmpl-Upstream")
 
 
 def spoken(*messages: Any, answer: str = "ok") -> Record:
@@ -70,8 +71,9 @@ def spoken(*messages: Any, answer: str = "ok") -> Record:
     return Record(asked, msgspec.json.encode({"choices": choices}), "", None)
 
 
-def request(text: str) -> bytes:
-    return b'{"model":"gpt-4o-mini","messages":[%b],"store":true}' % message(text)
+def request(*texts: str) -> bytes:
+    messages = b",".join(map(message, texts))
+    return b'{"model":"gpt-4o-mini","messages":[%b],"store":true}' % messages
 
 
 def message(text: str) -> bytes:

@@ -8,7 +8,7 @@ but every 16th turn builds on the turn 16 before, every 256th on the one 256 bef
 
     0 <- 1 <- 2 ... <- 15    16 -> 0    16 <- 17 ... <- 31    32 -> 16    256 -> 0
 
-So turn 1,000 is put together from 28 records and not from 1,000, and each message is kept two or
+So turn 1,000 is put together from 26 records and not from 1,001, and each message is kept two or
 three times at the most.
 """
 

@@ -31,7 +31,7 @@ _WITH_ID, _WITH_SECOND = 0x10, 0x20
 _CHECKED = 1 + 8
 _PREFIX = "chatcmpl-"
 _ID_BYTES = 22  # 29 characters of base 62
-_LEVEL = 5
+LEVEL = 5
 _WINDOW = 1 << 17
 _FORMAT = zstandard.FORMAT_ZSTD1_MAGICLESS
 # MemoryError: a damaged frame may claim any size.
@@ -87,12 +87,13 @@ class Ghost(Struct, array_like=True):
 class Codec:
     """Writes and reads bodies; for any number of threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, level: int = LEVEL) -> None:
+        self._level = level
         self._local = threading.local()
         self._dictionary = zstandard.ZstdCompressionDict(
             DICTIONARY, dict_type=zstandard.DICT_TYPE_RAWCONTENT
         )
-        self._dictionary.precompute_compress(_LEVEL)
+        self._dictionary.precompute_compress(level)
 
     def body(self, packed: Packed | Ghost, second: bytes = b"") -> bytes:
         kind, head, id = _GHOST, 0, None
@@ -130,7 +131,7 @@ class Codec:
 
     def second(self, messages: list[Message], before: Sequence[bytes]) -> bytes:
         """The frame of long messages, which stand behind others in their request."""
-        compressor = _compressor(_window(before)) if before else self._compressor
+        compressor = _compressor(_window(before), self._level) if before else self._compressor
         return compressor.compress(_ENCODER.encode(messages))
 
     def messages(self, second: bytes, before: Sequence[bytes]) -> list[Message]:
@@ -167,7 +168,7 @@ class Codec:
         try:
             found: zstandard.ZstdCompressor = self._local.compressor
         except AttributeError:
-            found = self._local.compressor = _compressor(self._dictionary)
+            found = self._local.compressor = _compressor(self._dictionary, self._level)
         return found
 
     @property
@@ -222,9 +223,9 @@ def _window(before: Sequence[bytes]) -> zstandard.ZstdCompressionDict:
     return zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
 
 
-def _compressor(dictionary: zstandard.ZstdCompressionDict) -> zstandard.ZstdCompressor:
+def _compressor(dictionary: zstandard.ZstdCompressionDict, level: int) -> zstandard.ZstdCompressor:
     parameters = zstandard.ZstdCompressionParameters.from_level(
-        _LEVEL, format=_FORMAT, write_content_size=True, write_checksum=False, write_dict_id=False
+        level, format=_FORMAT, write_content_size=True, write_checksum=False, write_dict_id=False
     )
     return zstandard.ZstdCompressor(compression_params=parameters, dict_data=dictionary)
 

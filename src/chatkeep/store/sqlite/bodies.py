@@ -19,19 +19,22 @@ from chatkeep.store import sql
 
 SQL = sql.blocks("chatkeep.store.sqlite", "bodies.sql")
 _REMEMBERED = 256
+_LONGEST_REMEMBERED = 1 << 16  # tools and prompts, not images: in all 16 MiB at the most
 
 
 class Texts:
     """The codec, and the shared texts read last; for all connections and threads."""
 
-    def __init__(self) -> None:
-        self.codec = Codec()
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
         self._known: dict[int, bytes] = {}
 
     def get(self, key: int) -> bytes | None:
         return self._known.get(key)
 
     def remember(self, key: int, text: bytes) -> None:
+        if len(text) > _LONGEST_REMEMBERED:
+            return
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
         self._known[key] = text
@@ -81,16 +84,17 @@ class Bodies:
         known = heads(self._project.secret, messages)
         try:
             place = self._place(seq, known, messages)
+            basis = self._basis(place)
         except RecordCorrupt:
-            place = _Place()  # what is damaged is not built on, and keeps nothing from being kept
-        basis = place.basis
+            # What is damaged is not built on, and keeps nothing from being kept.
+            place, basis = _Place(), None
         folded = fold.fold(
             self._codec,
             self._project.secret,
             record,
             metadata,
             known[0][1] if known else 0,
-            basis and Basis(basis.packed.count, self._quotable(place.quotes), self._outline(basis)),
+            basis,
             place.turn,
             place.follows,
         )
@@ -100,9 +104,10 @@ class Bodies:
             self._connection.execute(
                 SQL["insert_head"], (self._project.id, known[0][1] & INDEXED, seq)
             )
-        repeats = basis is not None and basis.packed.count == len(messages)
-        new = self.new(basis.seq) if basis and repeats else folded.new
-        return Added(basis and basis.seq, folded.body, new)
+        link = place.basis
+        repeats = link is not None and link.packed.count == len(messages)
+        new = self.new(link.seq) if link and repeats else folded.new
+        return Added(link and link.seq, folded.body, new)
 
     def outside(self, body: bytes, id: str) -> fold.Outside:
         """Raises RecordCorrupt."""
@@ -187,6 +192,12 @@ class Bodies:
         if basis.seq == before.seq:
             return _Place(basis, before, turn)
         return _Place(basis, None, turn, before.seq)
+
+    def _basis(self, place: _Place) -> Basis | None:
+        link = place.basis
+        if link is None:
+            return None
+        return Basis(link.packed.count, self._quotable(place.quotes), self._outline(link))
 
     def _repeating(self, before: Link) -> _Place:
         """The same request once more: it has no new messages, and nobody builds on a repetition."""

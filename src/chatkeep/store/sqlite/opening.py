@@ -6,6 +6,7 @@ from pathlib import Path
 
 import apsw
 
+from chatkeep.core.packed import LEVEL, Codec
 from chatkeep.errors import StoreLocked, StoreUnreadable
 from chatkeep.store.sqlite.connection import connect, migrate
 from chatkeep.store.sqlite.store import SqliteStore
@@ -14,8 +15,13 @@ _HEAP_BYTES = 48 << 20  # of the whole process: the page caches of all connectio
 READERS = 2  # lists and other long reads at a time
 
 
-async def open_sqlite(path: Path, *, serving: bool = False, vfs: str | None = None) -> SqliteStore:
-    """Raises StoreLocked when `serving` and another process serves it, StoreUnreadable."""
+async def open_sqlite(
+    path: Path, *, serving: bool = False, vfs: str | None = None, level: int = LEVEL
+) -> SqliteStore:
+    """Compresses at zstd's `level`.
+
+    Raises StoreLocked when `serving` and another process serves it, StoreUnreadable.
+    """
     lock = _claim(path) if serving else None
     try:
         apsw.soft_heap_limit(_HEAP_BYTES)
@@ -26,7 +32,7 @@ async def open_sqlite(path: Path, *, serving: bool = False, vfs: str | None = No
         if lock is not None:
             os.close(lock)
         raise
-    return SqliteStore(writing, reading, readers, lock)
+    return SqliteStore(writing, reading, readers, lock, Codec(level))
 
 
 def _claim(path: Path) -> int:

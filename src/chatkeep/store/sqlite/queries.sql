@@ -3,13 +3,13 @@
 INSERT OR IGNORE INTO word (text) VALUES (?1), (?2), (?3), (?4)
 
 -- name: insert_completion
--- A completion's row.
+-- A completion's row; not where something deleted is still built on.
 INSERT INTO completion (
     seq, project, tag, request_id, model, status, finish_reason, prompt_tokens, completion_tokens,
     total_tokens, duration_ms, first_token_ms, upstream, api_key, alias, cached_tokens,
     reasoning_tokens, cost_micro, basis, body
 ) VALUES (
-    ?1, ?2, ?3, ?4, (SELECT id FROM word WHERE text = ?5), (SELECT id FROM word WHERE text = ?6),
+    ?1, iif(EXISTS (SELECT 1 FROM ghost WHERE seq = ?1), NULL, ?2), ?3, ?4, (SELECT id FROM word WHERE text = ?5), (SELECT id FROM word WHERE text = ?6),
     (SELECT id FROM word WHERE text = ?7), ?8, ?9, ?10, ?11, ?12,
     (SELECT id FROM word WHERE text = ?13), ?14, ?15, ?16, ?17, ?18, ?19, ?20
 )

@@ -27,6 +27,7 @@ from chatkeep.core.model import (
     Scope,
     Stored,
 )
+from chatkeep.core.packed import Codec
 from chatkeep.core.ports import Claim, ClaimState
 from chatkeep.core.record import Record, Request
 from chatkeep.core.said import said
@@ -56,9 +57,10 @@ class SqliteStore:
         reading: apsw.Connection,
         readers: Sequence[apsw.Connection],
         lock: int | None,
+        codec: Codec,
     ) -> None:
         self._writer = Writer(writing)
-        self._texts = Texts()
+        self._texts = Texts(codec)
         self._reading = reading
         self._readers = ReaderPool(readers)
         self._lock = lock

@@ -10,7 +10,7 @@ from chatkeep.core import fold, postings
 from chatkeep.core.chain import INDEXED
 from chatkeep.core.ids import Seq
 from chatkeep.core.model import Project
-from chatkeep.core.packed import Packed
+from chatkeep.core.packed import Codec, Packed
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.sqlite import accounts, rows
@@ -28,7 +28,7 @@ class Verifier:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
-        self._texts = Texts()
+        self._texts = Texts(Codec())
         self._uses: Counter[int] = Counter()
         self.checked = 0
 

@@ -1,0 +1,75 @@
+"""Heads find the conversation a request goes on from; a record's turn, what it builds on."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatkeep.core.chain import REACH, STRIDE, builds_on, heads
+
+SECRET, OTHER = b"s" * 32, b"t" * 32
+messages = st.lists(st.binary(max_size=6), max_size=REACH + 8)
+
+
+@given(messages, messages)
+def test_the_last_head_of_a_beginning_is_among_the_heads_of_what_goes_on_from_it(
+    said: list[bytes], more: list[bytes]
+) -> None:
+    known = heads(SECRET, said)
+    assert [count for count, _ in known] == list(range(len(said), 0, -1))[:REACH]
+    if said:
+        assert (known[0] in heads(SECRET, said + more)) == (len(more) < REACH)
+
+
+@given(messages, messages)
+def test_other_messages_have_another_head(one: list[bytes], other: list[bytes]) -> None:
+    assert (heads(SECRET, one) == heads(SECRET, other)) == (one == other)
+
+
+@pytest.mark.parametrize("other", [[b"ab", b"c"], [b"abc"], [b"a", b"bc", b""], [b"", b"a", b"bc"]])
+def test_a_head_says_where_its_messages_end(other: list[bytes]) -> None:
+    assert heads(SECRET, [b"a", b"bc"])[0] != heads(SECRET, other)[0]
+
+
+def test_equal_messages_of_two_projects_have_nothing_in_common() -> None:
+    said = [b"%d" % n for n in range(40)]
+    assert not {*heads(SECRET, said)} & {*heads(OTHER, said)}
+
+
+def test_a_head_is_a_number_that_a_database_takes() -> None:
+    found = [head for n in range(50) for _, head in heads(SECRET, [b"%d" % n])]
+    assert all(0 <= head < 1 << 63 for head in found)
+    assert max(found) >= 1 << 62
+
+
+def path(turn: int) -> list[int]:
+    turns = [turn]
+    while turns[-1]:
+        turns.append(builds_on(turns[-1]))
+    return turns
+
+
+@pytest.mark.parametrize(
+    ("turn", "basis"),
+    [(1, 0), (2, 1), (15, 14), (16, 0), (17, 16), (32, 16), (255, 254), (256, 0), (272, 256)],
+)
+def test_what_a_turn_builds_on(turn: int, basis: int) -> None:
+    assert builds_on(turn) == basis
+
+
+@given(st.integers(1, STRIDE**6))
+def test_every_turn_reaches_the_first_in_few_steps(turn: int) -> None:
+    digits = 1
+    while STRIDE**digits <= turn:
+        digits += 1
+    steps = len(path(turn)) - 1
+    assert steps <= (STRIDE - 1) * digits
+    assert path(turn) == sorted(set(path(turn)), reverse=True)
+
+
+def test_turn_1000_is_put_together_from_26_records() -> None:
+    assert len(path(1000)) == 26
+
+
+@given(st.integers(1, STRIDE**4))
+def test_what_a_turn_builds_on_is_on_the_path_of_the_turn_before(turn: int) -> None:
+    assert builds_on(turn) in path(turn - 1)

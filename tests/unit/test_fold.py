@@ -1,0 +1,194 @@
+"""Folding a record and unfolding it again is identity, whatever it builds on."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatkeep.core import fold
+from chatkeep.core.chain import heads
+from chatkeep.core.fold import Basis, Folded, Outside, Unfolded
+from chatkeep.core.ids import Seq
+from chatkeep.core.packed import Codec, Ghost, Packed
+from chatkeep.core.record import Record, Request
+from chatkeep.errors import RecordCorrupt
+
+CODEC = Codec()
+SECRET = b"s" * 32
+ID = "chatcmpl-Ours"
+IMAGE = b64encode(Random(1).randbytes(5000))
+METADATA = b'{"env":"prod"}'
+TOOLS = b'[{"type":"function","function":{"name":"%b"}}]' % (b"look_up_" * 20)
+SYSTEM = b'{"role":"system","content":"%b"}' % (b"Be brief. " * 20)
+ANSWERED = (
+    b'{"id":"chatcmpl-Ours","choices":[{"message":{"role":"assistant","content":"A long answer"}}]}'
+)
+
+
+def record(messages: Sequence[bytes], **given: bytes) -> Record:
+    said = {"before": b'{"messages":[', "after": b"]}", "tools": b"", "answer": ANSWERED} | given
+    request = Request(said["before"], messages, b",", said["after"], said["tools"])
+    return Record(request, said["answer"], ID, "chatcmpl-Upstream")
+
+
+class Kept:
+    """Records as they are kept, one building on the other."""
+
+    def __init__(self) -> None:
+        self.texts: dict[int, bytes] = {}
+        self.before = fold.NOTHING
+        self.packed: Packed | None = None
+
+    def fold(self, record: Record, metadata: bytes = METADATA) -> Folded:
+        basis = None
+        if self.packed is not None:
+            answer = fold.quotable(self.packed, self.load)
+            basis = Basis(self.packed.count, answer, self.packed.outline)
+        head = heads(SECRET, record.request.messages)[0][1] if record.request.messages else 0
+        folded = fold.fold(CODEC, SECRET, record, metadata, head, basis, 1, Seq(5))
+        self.texts |= folded.shared
+        return folded
+
+    def load(self, key: int) -> bytes:
+        return self.texts[key]
+
+    def unfold(self, body: bytes, id: str = ID) -> tuple[Outside, Request]:
+        found, second = CODEC.open(body)
+        assert isinstance(found, Packed)
+        unfolded = fold.unfold(CODEC, found, second, self.load, self.before)
+        request = fold.request_of(found, SECRET, self.load, unfolded.messages)
+        said = fold.outside(found, self.load, id)
+        self.packed, self.before = found, unfolded
+        return said, request
+
+    def there_and_back(self, record: Record, metadata: bytes = METADATA) -> Folded:
+        folded = self.fold(record, metadata)
+        said, request = self.unfold(folded.body)
+        assert request.whole() == record.request.whole()
+        assert list(request.messages) == list(record.request.messages)
+        assert (said.answer, said.metadata) == (record.answer, metadata)
+        assert said.request == record.request.before + record.request.after
+        assert said.upstream_id == record.upstream_id
+        shared = set(folded.shared)
+        assert self.packed is not None
+        assert fold.shared_of(self.packed, self.load) == shared
+        return folded
+
+
+def test_a_first_request_comes_back() -> None:
+    Kept().there_and_back(record([SYSTEM, b'{"role":"user"}']))
+
+
+def test_a_request_without_messages_comes_back() -> None:
+    whole = Request(b'{"messages":[]}', (), b"", b"", TOOLS)
+    Kept().there_and_back(Record(whole, ANSWERED, ID, None))
+
+
+def test_of_the_next_turn_only_what_is_new_is_kept() -> None:
+    kept = Kept()
+    one = [SYSTEM, b'{"role":"user","content":"%b"}' % Random(2).randbytes(400).hex().encode()]
+    kept.there_and_back(record(one))
+    quoted = b'{"role":"assistant","content":"A long answer"}'
+    folded = kept.there_and_back(record([*one, quoted, b'{"role":"user","content":"Go on"}']))
+    assert len(folded.body) < 200
+    found, _ = CODEC.open(folded.body)
+    assert fold.copied_by(found) != set()
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+def test_tools_are_put_aside_wherever_they_stand(where: str) -> None:
+    around = {"before": b'{"messages":[', "after": b"]}"}
+    around[where] += b' "tools":%b ' % TOOLS
+    kept = Kept()
+    folded = kept.there_and_back(record([b"{}"], tools=TOOLS, **around))
+    assert TOOLS in folded.shared.values()
+
+
+def test_an_outline_is_put_aside_from_the_second_time_on() -> None:
+    kept = Kept()
+    around = {"before": b'{"model":"%b","messages":[' % Random(3).randbytes(200)}
+    sizes = [
+        len(kept.there_and_back(record([b'{"n":%d}' % n for n in range(turn)], **around)).shared)
+        for turn in range(1, 5)
+    ]
+    assert sizes == [0, 1, 1, 1]
+
+
+def test_images_in_messages_and_answers_are_put_aside_once() -> None:
+    kept = Kept()
+    message = b'{"url":"data:image/png;base64,%b"}' % IMAGE
+    folded = kept.there_and_back(
+        record([message, b"{}"], answer=b'{"id":"chatcmpl-Ours","data":"%b"}' % IMAGE)
+    )
+    assert len(folded.shared) == 1
+    assert len(folded.body) < 300
+
+
+def test_our_id_is_not_kept_but_put_in() -> None:
+    kept = Kept()
+    folded = kept.fold(record([b"{}"]))
+    said, _ = kept.unfold(folded.body, "chatcmpl-Another")
+    assert said.answer == ANSWERED.replace(b"Ours", b"Another")
+
+
+def test_messages_that_are_not_the_ones_that_were_sent_are_refused() -> None:
+    kept = Kept()
+    kept.there_and_back(record([b'{"n":1}']))
+    folded = kept.fold(record([b'{"n":1}', b'{"n":2}']))
+    for others in ((b'{"n":3}',), (), (b'{"n":1}', b"{}")):
+        kept.before = Unfolded(others, b"")
+        with pytest.raises(RecordCorrupt):
+            kept.unfold(folded.body)
+
+
+def test_a_shared_text_that_is_gone_or_no_outline_is_refused() -> None:
+    kept = Kept()
+    folded = kept.fold(record([SYSTEM, b"{}"]))
+    kept.texts.clear()
+    with pytest.raises(RecordCorrupt):
+        kept.unfold(folded.body)
+
+
+def test_a_ghost_gives_what_was_quoted_and_no_more() -> None:
+    kept = Kept()
+    one = [b'{"role":"user","content":"What?"}']
+    kept.there_and_back(record(one))
+    assert kept.packed is not None
+    quoting = [*one, b'{"role":"assistant","content":"A long answer"}']
+    folded = kept.fold(record(quoting))
+    child, second = CODEC.open(folded.body)
+    answer = fold.quoted(kept.packed, kept.load, fold.copied_by(child))
+    assert list(answer.values()) == [b'"A long answer"']
+    ghost, _ = CODEC.open(CODEC.body(fold.ghost_of(kept.packed, answer)))
+    assert isinstance(ghost, Ghost)
+    before = fold.unfold(CODEC, ghost, b"", kept.load, fold.NOTHING)
+    assert list(fold.unfold(CODEC, child, second, kept.load, before).messages) == quoting
+    assert fold.quoted(ghost, kept.load, fold.copied_by(child)) == answer
+    with pytest.raises(LookupError):
+        before.copy(0, 5)
+
+
+pieces = st.sampled_from(
+    [b'"A long answer"', b'"a text nobody said"', b"x" * 1500, IMAGE, b'"system"', b"\0\xff", b""]
+)
+texts = st.lists(pieces | st.binary(max_size=5), max_size=4).map(b"".join)
+answers = texts | texts.map(lambda text: b'{"id":"chatcmpl-Ours","x":' + text)
+
+
+@given(
+    st.lists(st.tuples(st.lists(texts, max_size=3), answers, texts, texts), min_size=1, max_size=4),
+    st.booleans(),
+)
+def test_any_conversation_comes_back(
+    turns: list[tuple[list[bytes], bytes, bytes, bytes]], uniform: bool
+) -> None:
+    kept = Kept()
+    said: list[bytes] = []
+    for more, answer, around, metadata in turns:
+        said = [*said, *more]
+        gaps = [b"," * (n % 3) for n in range(len(said) - 1)]
+        request = Request(around, tuple(said), b"," if uniform else gaps, around, around[:200])
+        kept.there_and_back(Record(request, answer, ID, None), metadata)

@@ -1,0 +1,190 @@
+"""The form a record is kept in: every field comes back, or an error; never another answer."""
+
+import itertools
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatkeep.core.ids import LENGTH
+from chatkeep.core.packed import Codec, Ghost, Message, Outline, Packed
+from chatkeep.core.parts import BASE64, COPY, MESSAGES, OUR_ID, SHARED
+from chatkeep.errors import RecordCorrupt
+
+CODEC = Codec()
+OPENAI_ID = "chatcmpl-" + "AbcdefghijklmnopqrstuvwxyZ019"
+NOISE = Random(7).randbytes(300)
+MESSAGES_BEFORE = [b'{"role":"user","content":"the quick brown fox"}', NOISE]
+LONG: list[Message] = [b"the quick brown fox " * 80, [b"x", [COPY, 3, 9], b"y"], NOISE]
+
+
+def packed(
+    answer: bytes = b'{"choices":[]}', upstream_id: str | None = None, head: int = 77
+) -> Packed:
+    outline = Outline([b'{"messages":[', MESSAGES, b"]}"], b",", b'{"env":"prod"}')
+    messages: list[Message] = [b'{"role":"user"}', [b"a", [SHARED, 5], [BASE64, 1 << 62], b""]]
+    return Packed(3, 9, outline, messages, [b'{"id":"', OUR_ID, b'"', answer], upstream_id, head)
+
+
+BODIES: dict[str, tuple[Packed | Ghost, bytes]] = {
+    "small": (packed(), b""),
+    "of OpenAI": (packed(upstream_id=OPENAI_ID), b""),
+    "of others": (packed(NOISE, "é" * 40), b""),
+    "compressible": (packed(bytes(40_000)), b""),
+    "in two frames": (
+        Packed(1, 2, 1 << 60, None, [b""], None, 1, [5, 6], [(3, 9)], [b", ", b","], 4),
+        CODEC.second(LONG, MESSAGES_BEFORE),
+    ),
+    "a ghost": (Ghost(3, 9, [b"x", [b"", [SHARED, 5], b""]], [], [(1, 2)], {5: NOISE}), b""),
+    "a ghost in two": (Ghost(3, 9, None, [7], [], {}), CODEC.second(LONG, [])),
+}
+
+
+def body(name: str) -> bytes:
+    return CODEC.body(*BODIES[name])
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_body_comes_back_as_it_was(name: str) -> None:
+    assert CODEC.open(body(name)) == BODIES[name]
+
+
+@pytest.mark.parametrize("before", [[], MESSAGES_BEFORE, [bytes(200_000), b"end"]])
+def test_long_messages_come_back_behind_those_they_were_written_behind(before: list[bytes]) -> None:
+    assert CODEC.messages(CODEC.second(LONG, before), before) == LONG
+
+
+def test_what_stands_before_is_not_written_again() -> None:
+    file: Message = Random(8).randbytes(3000).hex().encode()
+    assert isinstance(file, bytes)
+    assert len(CODEC.second([file], [b"read: " + file])) < 100 < len(CODEC.second([file], [b""]))
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_body_with_any_bit_flipped_is_refused(name: str) -> None:
+    whole = body(name)
+    for at, bit in itertools.product(range(len(whole)), range(8)):
+        flipped = bytearray(whole)
+        flipped[at] ^= 1 << bit
+        with pytest.raises(RecordCorrupt):
+            CODEC.open(bytes(flipped))
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_body_cut_short_anywhere_is_refused(name: str) -> None:
+    whole = body(name)
+    for length in range(len(whole)):
+        with pytest.raises(RecordCorrupt):
+            CODEC.open(whole[:length])
+
+
+@given(st.sampled_from(sorted(BODIES)), st.integers(0), st.binary(min_size=1, max_size=12))
+def test_a_body_with_bytes_overwritten_is_refused(name: str, at: int, other: bytes) -> None:
+    whole = body(name)
+    changed = bytearray(whole)
+    at %= len(changed)
+    changed[at : at + len(other)] = other
+    if changed == whole:
+        return
+    with pytest.raises(RecordCorrupt):
+        CODEC.open(bytes(changed))
+
+
+@given(st.binary(max_size=60))
+def test_what_is_no_body_is_refused(body: bytes) -> None:
+    with pytest.raises(RecordCorrupt):
+        CODEC.open(body)
+
+
+@pytest.mark.parametrize("kind", [0x00, 0x03, 0x0F, 0x28])
+def test_a_body_of_an_unknown_kind_is_refused_with_its_number(kind: int) -> None:
+    with pytest.raises(RecordCorrupt, match=f"{kind:02x}"):
+        CODEC.open(bytes([kind]) + body("small")[1:])
+
+
+@pytest.mark.parametrize("kind", [0x02, 0x11, 0x21, 0x41, 0x81])
+def test_a_body_is_not_taken_for_one_of_another_kind(kind: int) -> None:
+    with pytest.raises(RecordCorrupt):
+        CODEC.open(bytes([kind]) + body("small")[1:])
+
+
+def test_an_empty_body_is_refused() -> None:
+    with pytest.raises(RecordCorrupt, match="empty"):
+        CODEC.open(b"")
+
+
+@pytest.mark.parametrize("size", [1 << 46, 1 << 62, (1 << 64) - 1])
+def test_a_text_that_claims_to_be_gigantic_is_refused(size: int) -> None:
+    text = bytearray(CODEC.shared(Random(7).randbytes(70_000)))
+    # zstd's frame header: one segment, its size in the next eight bytes.
+    text[0] |= 0b1110_0000
+    text[1:9] = size.to_bytes(8, "little")
+    with pytest.raises(RecordCorrupt):
+        CODEC.text(bytes(text))
+
+
+def test_a_second_frame_that_is_damaged_or_stands_behind_other_messages_gives_no_others() -> None:
+    second = CODEC.second(LONG, MESSAGES_BEFORE)
+    for damaged, before in [(second[:-1], MESSAGES_BEFORE), (b"", MESSAGES_BEFORE)]:
+        with pytest.raises(RecordCorrupt):
+            CODEC.messages(damaged, before)
+
+
+@given(st.binary(max_size=3000))
+def test_any_shared_text_comes_back(text: bytes) -> None:
+    assert CODEC.text(CODEC.shared(text)) == text
+
+
+digits = st.text("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+openai_ids = digits.map(lambda text: "chatcmpl-" + text[:LENGTH].rjust(LENGTH, "0"))
+other_ids = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+@given(st.none() | openai_ids | other_ids | digits.map("chatcmpl-".__add__))
+def test_any_id_of_the_upstream_comes_back(id: str | None) -> None:
+    found, _ = CODEC.open(CODEC.body(packed(upstream_id=id)))
+    assert isinstance(found, Packed)
+    assert found.upstream_id == id
+
+
+@pytest.mark.parametrize(
+    "id",
+    [
+        "chatcmpl-" + "0" * LENGTH,
+        "chatcmpl-" + "z" * LENGTH,
+        "chatcmpl-" + "0" * (LENGTH - 1),
+        "chatcmpl-" + "0" * (LENGTH + 1),
+        "chatcmpl-" + "0" * (LENGTH - 1) + "-",
+        "chatcmpl-" + "0" * (LENGTH - 1) + "٣",
+        "CHATCMPL-" + "0" * LENGTH,
+        "chatcmpl-",
+        "",
+    ],
+)
+def test_ids_that_are_nearly_of_openais_form_come_back(id: str) -> None:
+    found, _ = CODEC.open(CODEC.body(packed(upstream_id=id)))
+    assert isinstance(found, Packed)
+    assert found.upstream_id == id
+
+
+def test_an_id_of_openais_form_costs_22_bytes() -> None:
+    with_id, without = CODEC.body(packed(upstream_id=OPENAI_ID)), CODEC.body(packed())
+    assert len(with_id) - len(without) == 22
+
+
+@given(st.integers(0, (1 << 63) - 1))
+def test_any_head_comes_back(head: int) -> None:
+    found, _ = CODEC.open(CODEC.body(packed(head=head)))
+    assert isinstance(found, Packed)
+    assert found.head == head
+
+
+def test_one_codec_writes_and_reads_many_bodies() -> None:
+    many = [packed(bytes([n]) * n * 50, str(n), n) for n in range(50)]
+    bodies = [CODEC.body(one) for one in many]
+    assert [CODEC.open(body)[0] for body in bodies] == many
+
+
+def test_a_body_is_smaller_than_what_it_holds() -> None:
+    assert len(CODEC.body(packed(b"the quick brown fox " * 200))) < 400
