@@ -5,7 +5,7 @@ import click
 from chatkeep import errors
 from chatkeep.cli import main
 from chatkeep.core.facets import FACETS
-from chatkeep.core.filters import KEPT, KEYS, LIST, MESSAGES, Filter
+from chatkeep.core.filters import CONVERSATION, KEPT, KEYS, LIST, MESSAGES, Filter
 from chatkeep.core.prices import PRICE_SAYS
 from chatkeep.core.projects import SETTINGS
 from chatkeep.core.stats import STATS
@@ -73,6 +73,10 @@ def stats_filters() -> str:
 
 def message_filters() -> str:
     return _filters(MESSAGES)
+
+
+def conversation_filters() -> str:
+    return _filters(CONVERSATION)
 
 
 def key_filters() -> str:

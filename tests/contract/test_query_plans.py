@@ -59,6 +59,8 @@ SCANS = {
     "select_projects": "shows them all",
     "keys_version": "the table has one row",
     "insert_words": "four words",
+    "conversation_asc": "what has been found of one conversation",
+    "conversation_desc": "what has been found of one conversation",
     "ghosts_of_project": "verify reads everything",
     "built_on_at_all": "one row of an answer",
     "search_neighbours": "one row of an answer",
@@ -69,7 +71,11 @@ SCANS = {
 }
 
 # What may sort what it finds, and why.
-SORTS = {"select_usage": "sums of hours are few"}
+SORTS = {
+    "select_usage": "sums of hours are few",
+    "conversation_asc": "one conversation",
+    "conversation_desc": "one conversation",
+}
 
 
 @pytest.fixture(scope="module")

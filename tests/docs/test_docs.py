@@ -192,6 +192,7 @@ def test_the_generated_tables_are_current_however_wide_the_terminal(columns: str
         ("api", "list_filters"),
         ("api", "kept_filters"),
         ("api", "message_filters"),
+        ("api", "conversation_filters"),
         ("api", "key_filters"),
         ("api", "facets_filters"),
         ("api", "stats_filters"),

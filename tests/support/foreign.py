@@ -130,7 +130,9 @@ class World:
             "upstream": [Pair(THEIR_UPSTREAM, "other-upstream")],
             "key": [Pair(str(their_key.id), str(free))],
             # Any id of our form is a place, told by the id itself: nobody's has the same one.
-            **dict.fromkeys(("after of list_completions", "after of list_kept"), places),
+            **dict.fromkeys(
+                ("after of list_completions", "after of list_kept", "after of conversation"), places
+            ),
             "after of list_messages": [
                 Pair(f"{pair.theirs}-0", f"{pair.nobodys}-0") for pair in completions
             ],

@@ -208,6 +208,17 @@ KEYS: tuple[Filter, ...] = (
 )
 
 
+CONVERSATION: tuple[Filter, ...] = (
+    *(entry for entry in LIST if entry.name in ("after", "limit")),
+    Filter(
+        "order",
+        _order,
+        {"type": "string", "enum": ["asc", "desc"], "default": "asc"},
+        "Oldest first (asc) or newest first (desc).",
+    ),
+)
+
+
 class ListQuery(Struct, frozen=True):
     """A list's parameters; `after` is still the id that was sent."""
 
@@ -238,6 +249,10 @@ class KeyQuery(Struct, frozen=True):
 def list_query(pairs: Pairs, table: Sequence[Filter] = LIST) -> ListQuery:
     """Raises UnknownParameter, DuplicateParameter and what the values are refused with."""
     return ListQuery(**read(table, pairs))
+
+
+def conversation_query(pairs: Pairs) -> MessageQuery:
+    return MessageQuery(**read(CONVERSATION, pairs))
 
 
 def message_query(pairs: Pairs) -> MessageQuery:

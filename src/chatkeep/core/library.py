@@ -12,6 +12,7 @@ from chatkeep.core.filters import (
     KEPT,
     ListQuery,
     Pairs,
+    conversation_query,
     did_you_mean,
     list_query,
     message_query,
@@ -91,6 +92,18 @@ class Library:
         more = 0 < wanted.limit < len(items)
         ends = _ends([name for name, _ in shown])
         return stored.list_body((body for _, body in shown), *ends, more)
+
+    async def conversation(self, project: Project, id: str, pairs: Pairs) -> bytes:
+        """The completions of its conversation, in every branch, each with the one it follows."""
+        asked = conversation_query(pairs)
+        after = None if asked.after is None else await self._position(project, asked.after)
+        found = await self._named(
+            project,
+            id,
+            lambda name: self._store.conversation(project, name, after, asked.order, asked.limit),
+        )
+        names = [turn.item.row.id for turn in found.turns]
+        return stored.list_body(map(stored.turn, found.turns), *_ends(names), found.has_more)
 
     async def raw_request(self, project: Project, id: str) -> bytes:
         """The request's bytes as the client sent them."""

@@ -113,6 +113,18 @@ class Stored(Struct, frozen=True):
     upstream_id: str | None = None
 
 
+class Turn(Struct, frozen=True):
+    """A completion in its conversation; `follows` is the one before it, None when there is none."""
+
+    item: Stored
+    follows: CompletionId | None
+
+
+class Conversation(Struct, frozen=True):
+    turns: list[Turn]
+    has_more: bool
+
+
 class Query(Struct, frozen=True):
     """Which completions a list shows: equality filters (AND), a time range and a place to go on.
 

@@ -8,9 +8,11 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from chatkeep.core.ids import Name, Seq
 from chatkeep.core.model import (
+    Conversation,
     Facts,
     Key,
     KeyId,
+    Order,
     Page,
     Project,
     ProjectId,
@@ -221,6 +223,12 @@ class Store(AccountStore, Protocol):
 
     async def request(self, project: Project, name: Name) -> Request | None:
         """The request of a completion, put together with what its conversation said before."""
+        ...
+
+    async def conversation(
+        self, project: Project, name: Name, after: Seq | None, order: Order, limit: int
+    ) -> Conversation | None:
+        """The completions of its conversation, in every branch; `after` is exclusive."""
         ...
 
     async def change_metadata(

@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, Struct
 from chatkeep.core import jsonspan
 from chatkeep.core.ids import second_of
 from chatkeep.core.jsonspan import dumps, loads
-from chatkeep.core.model import Row, Stored
+from chatkeep.core.model import Row, Stored, Turn
 from chatkeep.errors import Refusal
 
 Fields = dict[str, bytes]  # raw JSON by key, the last of a repeated key
@@ -128,8 +128,11 @@ def completion(item: Stored, ours: Fields = _NO_FIELDS) -> bytes:
 
 def kept(item: Stored) -> bytes:
     """The stored object as /keep/v1 shows it: with what else is known of it."""
-    row = item.row
-    ours = {
+    return completion(item, _kept_fields(item.row))
+
+
+def _kept_fields(row: Row) -> Fields:
+    return {
         "received_at": b"%d" % second_of(row.seq),
         "status": dumps(row.status),
         "upstream": dumps(row.upstream),
@@ -138,7 +141,11 @@ def kept(item: Stored) -> bytes:
         "first_token_ms": dumps(row.first_token_ms),
         "cost_micro": dumps(row.cost_micro),
     }
-    return completion(item, ours)
+
+
+def turn(one: Turn) -> bytes:
+    """The same as part of a conversation."""
+    return completion(one.item, {**_kept_fields(one.item.row), "follows": dumps(one.follows)})
 
 
 def message_items(id: str, messages: Iterable[bytes]) -> list[tuple[str, bytes]]:

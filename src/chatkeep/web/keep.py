@@ -32,6 +32,10 @@ class Keep:
         if_match = request.headers.get("if-match")
         return shown(await self._library.merge(request.key.project, id, body, if_match))
 
+    async def conversation(self, request: Request) -> Whole:
+        id = request.parameter("completion_id")
+        return json(await self._library.conversation(request.key.project, id, request.query()))
+
     async def raw_request(self, request: Request) -> Whole:
         id = request.parameter("completion_id")
         return json(await self._library.raw_request(request.key.project, id))

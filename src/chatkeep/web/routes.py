@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from chatkeep.core.facets import FACETS
-from chatkeep.core.filters import KEPT, KEYS, LIST, MESSAGES, Filter
+from chatkeep.core.filters import CONVERSATION, KEPT, KEYS, LIST, MESSAGES, Filter
 from chatkeep.core.model import Scope
 from chatkeep.core.stats import STATS
 
@@ -177,6 +177,16 @@ OPERATIONS: tuple[Operation, ...] = (
         "Metadata",
         request="MetadataPatch",
         refusals=(400, 404, 412, 413, 415, 503),
+    ),
+    Operation(
+        "GET",
+        KEEP_COMPLETION + "/conversation",
+        "conversation",
+        "read",
+        "List the completions of its conversation in every branch, each with the one it follows.",
+        "Conversation",
+        query=CONVERSATION,
+        refusals=(400, 404, 503),
     ),
     Operation(
         "GET",

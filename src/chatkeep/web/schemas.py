@@ -177,6 +177,12 @@ SCHEMAS: dict[str, Schema] = {
         "description": "The stored object; received_at is the unix second it arrived in, key the"
         " number of the API key it was created with, cost_micro millionths of a US dollar.",
     },
+    "Conversation": _list("Turn"),
+    "Turn": {
+        "allOf": [ref("KeptCompletion"), _object({"follows": {"type": ["string", "null"]}})],
+        "description": "follows is the id of the completion it goes on from, null when it begins"
+        " the conversation or that one has been deleted.",
+    },
     "DeletedCompletion": _object(
         {
             "object": {"const": "chat.completion.deleted"},

@@ -126,6 +126,15 @@ class Bodies:
             raise RecordCorrupt("of a deleted completion there is no request")
         return fold.request_of(packed, self._project.secret, self.load, unfolded.messages)
 
+    def first(self, seq: Seq) -> Seq:
+        """Where the conversation begins that the body at a place is part of."""
+        *_, last = self._path(seq)
+        return last.seq
+
+    def follows(self, body: bytes, basis: Seq | None) -> Seq:
+        """The completion it goes on from, 0 for none."""
+        return fold.follows(self._completion(body), basis)
+
     def new(self, seq: Seq) -> Sequence[bytes]:
         """The messages that were new when it was added; none when that cannot be told any more.
 

@@ -32,6 +32,11 @@ class Found(NamedTuple):
     body: bytes
 
 
+def id_of(found: Found, project: Project) -> str:
+    """The id clients know it by."""
+    return found.alias or encode(found.seq, found.tag or tag_of(project.secret, found.request_id))
+
+
 def stored(found: Found, project: Project, bodies: Bodies) -> Stored:
     """Raises RecordCorrupt."""
     tag = found.tag or tag_of(project.secret, found.request_id)

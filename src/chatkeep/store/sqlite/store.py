@@ -16,9 +16,11 @@ import msgspec
 from chatkeep.core import ids, postings
 from chatkeep.core.ids import Name, Seq
 from chatkeep.core.model import (
+    Conversation,
     Facts,
     Key,
     KeyId,
+    Order,
     Page,
     Project,
     ProjectId,
@@ -35,6 +37,7 @@ from chatkeep.core.usage import Account, StatsQuery, Summed, Sums, of_row
 from chatkeep.store import sql
 from chatkeep.store.sqlite import accounts, claims, facets, kinds, rows, search, usage
 from chatkeep.store.sqlite.bodies import Bodies, Texts
+from chatkeep.store.sqlite.conversation import conversation
 from chatkeep.store.sqlite.failures import mapped
 from chatkeep.store.sqlite.reader import ReaderPool
 from chatkeep.store.sqlite.rows import Found
@@ -108,6 +111,17 @@ class SqliteStore:
         return await self._readers.run(
             lambda connection: _request(connection, project, name, self._texts)
         )
+
+    async def conversation(
+        self, project: Project, name: Name, after: Seq | None, order: Order, limit: int
+    ) -> Conversation | None:
+        def read(connection: apsw.Connection) -> Conversation | None:
+            if _find(connection, project, name) is None:
+                return None
+            bodies = Bodies(connection, project, self._texts)
+            return conversation(connection, project, bodies, name.seq, after, order, limit)
+
+        return await self._readers.run(read)
 
     async def alias(self, project: Project, id: str) -> Name | None:
         found = self._one("select_alias", (project.id, id))

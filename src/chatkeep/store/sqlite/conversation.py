@@ -1,0 +1,54 @@
+"""The completions of one conversation: all that goes on from its first, in every branch."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apsw
+
+from chatkeep.core.ids import MAX_SEQ, CompletionId, Seq
+from chatkeep.core.model import Conversation, Order, Project, Turn
+from chatkeep.store import sql
+from chatkeep.store.sqlite import rows
+from chatkeep.store.sqlite.bodies import Bodies
+from chatkeep.store.sqlite.rows import Found
+
+SQL = sql.blocks("chatkeep.store.sqlite", "conversation.sql") | sql.blocks(
+    "chatkeep.store.sqlite", "queries.sql"
+)
+
+
+def conversation(
+    connection: apsw.Connection,
+    project: Project,
+    bodies: Bodies,
+    seq: Seq,
+    after: Seq | None,
+    order: Order,
+    limit: int,
+) -> Conversation:
+    """A page of the conversation that the completion at `seq` is part of."""
+    if limit == 0:
+        return Conversation([], has_more=False)
+    begin = (-1 if order == "asc" else MAX_SEQ) if after is None else after
+    bindings = (bodies.first(seq), project.id, begin, limit + 1)
+    found: Any = connection.execute(SQL[f"conversation_{order}"], bindings).fetchall()
+    places = [Seq(place) for (place,) in found]
+    turns = list(_turns(connection, project, bodies, places[:limit]))
+    return Conversation(turns, has_more=len(places) > limit)
+
+
+def _turns(
+    connection: apsw.Connection, project: Project, bodies: Bodies, places: Sequence[Seq]
+) -> Iterator[Turn]:
+    for seq in places:
+        for result in connection.execute(SQL["select_stored"], (seq, project.id)):
+            found = Found(*result)
+            item = rows.stored(found, project, bodies)
+            before = bodies.follows(found.body, found.basis)
+            yield Turn(item, _id(connection, project, before))
+
+
+def _id(connection: apsw.Connection, project: Project, seq: Seq) -> CompletionId | None:
+    """What the completion at a place is known by; None when there is none any more."""
+    here: Any = connection.execute(SQL["select_stored"], (seq, project.id)).fetchall()
+    return CompletionId(rows.id_of(Found(*here[0]), project)) if here else None

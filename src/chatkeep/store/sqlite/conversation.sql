@@ -1,0 +1,25 @@
+-- name: conversation_asc
+-- The places of all that goes on from one completion, the oldest first.
+WITH RECURSIVE said (seq) AS (
+    VALUES (?1)
+    UNION
+    SELECT completion.seq FROM said JOIN completion ON basis = said.seq
+    UNION
+    SELECT ghost.seq FROM said JOIN ghost ON basis = said.seq
+)
+SELECT seq FROM said JOIN completion USING (seq)
+WHERE project = ?2 AND seq > ?3
+ORDER BY seq LIMIT ?4
+
+-- name: conversation_desc
+-- The same, the newest first.
+WITH RECURSIVE said (seq) AS (
+    VALUES (?1)
+    UNION
+    SELECT completion.seq FROM said JOIN completion ON basis = said.seq
+    UNION
+    SELECT ghost.seq FROM said JOIN ghost ON basis = said.seq
+)
+SELECT seq FROM said JOIN completion USING (seq)
+WHERE project = ?2 AND seq < ?3
+ORDER BY seq DESC LIMIT ?4
