@@ -8,7 +8,8 @@
     │   │        PropertyNameTooLong, StringTooLong, InvalidHeader, MalformedRequest, UnusableValue,
     │   │        WrongHost, SearchOff
     │   ├── 401  MissingKey, WrongKey            403  ScopeMissing
-    │   ├── 404  CompletionNotFound, ModelNotFound, KeyNotFound, ProjectNotFound, UnknownUrl
+    │   ├── 404  CompletionNotFound, AttachmentNotFound, ModelNotFound, KeyNotFound,
+    │   │        ProjectNotFound, UnknownUrl
     │   ├── 405  MethodNotSupported              408  RequestTimeout
     │   ├── 409  IdempotencyKeyReused, ProjectExists
     │   ├── 412  MetadataChanged
@@ -227,6 +228,12 @@ class ModelNotFound(Refusal):
     status = 404
     code = "model_not_found"
     text = "The model '{model}' does not exist"
+
+
+class AttachmentNotFound(Refusal):
+    status = 404
+    code = "not_found"
+    text = "Part {number} of completion {id} not found"
 
 
 class KeyNotFound(Refusal):

@@ -54,7 +54,11 @@ def brief(operation: Operation) -> str:
 
 
 def filled(operation: Operation, id: str = UNKNOWN) -> str:
-    path = operation.path.replace("{completion_id}", id).replace("{model:path}", "echo-1")
+    path = (
+        operation.path.replace("{completion_id}", id)
+        .replace("{part}", "0")
+        .replace("{model:path}", "echo-1")
+    )
     return path.replace("{key_id}", "999999").replace("{project}", "nobody")
 
 

@@ -27,7 +27,7 @@ THEIR_METADATA = {"owner": "theirs"}
 
 # What names nothing that anybody owns: numbers, switches, new values.
 PLAIN = {
-    *("status", "finish_reason", "group", "outcome"),
+    *("status", "finish_reason", "group", "outcome", "part"),
     *("limit", "order", "created_after", "created_before"),
     *("messages", "store", "metadata in the body", "stream", "stream_options", "n"),
     *("name", "scopes", "expires_at"),
@@ -108,6 +108,7 @@ class World:
         our_key = next(key for key in await store.keys() if key.project.name == "ours")
         self.own = {
             "completion_id": made[0],
+            "part": "0",
             "model": OUR_MODEL,
             "key_id": str(our_key.id),
             "project": "ours",

@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[int, str, str | None]] = {
     "ScopeMissing": (403, "invalid_request_error", "insufficient_permissions"),
     "CompletionNotFound": (404, "invalid_request_error", "not_found"),
     "ModelNotFound": (404, "invalid_request_error", "model_not_found"),
+    "AttachmentNotFound": (404, "invalid_request_error", "not_found"),
     "KeyNotFound": (404, "invalid_request_error", "not_found"),
     "ProjectNotFound": (404, "invalid_request_error", "not_found"),
     "UnknownUrl": (404, "invalid_request_error", None),

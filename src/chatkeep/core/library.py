@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core import ids, jsonspan, metadata, stored
+from chatkeep.core.attachments import Attachment, attachments
 from chatkeep.core.etag import etag_of, holds
 from chatkeep.core.filters import (
     KEPT,
@@ -22,6 +23,7 @@ from chatkeep.core.model import Project, Query, Stored
 from chatkeep.core.ports import Store
 from chatkeep.core.record import Request
 from chatkeep.errors import (
+    AttachmentNotFound,
     CompletionNotFound,
     InvalidValue,
     MetadataChanged,
@@ -104,6 +106,15 @@ class Library:
         )
         names = [turn.item.row.id for turn in found.turns]
         return stored.list_body(map(stored.turn, found.turns), *_ends(names), found.has_more)
+
+    async def attachment(self, project: Project, id: str, number: str) -> Attachment:
+        """The image, sound or file of this number, from 0, in its messages. AttachmentNotFound."""
+        messages = (await self._request(project, id)).messages
+        wanted = int(number) if number.isdecimal() and len(number) < 10 else -1
+        for index, found in enumerate(attachments(messages)):
+            if index == wanted:
+                return found
+        raise AttachmentNotFound("part", number=number, id=id)
 
     async def raw_request(self, project: Project, id: str) -> bytes:
         """The request's bytes as the client sent them."""

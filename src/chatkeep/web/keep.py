@@ -36,6 +36,18 @@ class Keep:
         id = request.parameter("completion_id")
         return json(await self._library.conversation(request.key.project, id, request.query()))
 
+    async def attachment(self, request: Request) -> Whole:
+        id, part = request.parameter("completion_id"), request.parameter("part")
+        found = await self._library.attachment(request.key.project, id, part)
+        # Whoever sent it may be anybody: no browser runs it, whatever it is.
+        headers = (
+            ("content-type", found.picture or "application/octet-stream"),
+            ("content-disposition", "inline" if found.picture else "attachment"),
+            ("content-security-policy", "sandbox"),
+            ("x-content-type-options", "nosniff"),
+        )
+        return Whole(200, headers, found.content)
+
     async def raw_request(self, request: Request) -> Whole:
         id = request.parameter("completion_id")
         return json(await self._library.raw_request(request.key.project, id))

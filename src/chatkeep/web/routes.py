@@ -190,6 +190,16 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "GET",
+        KEEP_COMPLETION + "/parts/{part}",
+        "attachment",
+        "read",
+        "An image, sound or file that was sent within the messages; they are numbered from 0.",
+        None,
+        refusals=(404, 503),
+        media="*/*",
+    ),
+    Operation(
+        "GET",
         KEEP_COMPLETION + "/raw/request",
         "raw_request",
         "read",
