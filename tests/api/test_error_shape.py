@@ -207,15 +207,15 @@ async def test_the_parts_of_a_request_are_limited_in_number(chatkeep: Chatkeep) 
     )
     wanted = Refusal("ArrayTooLong", text, "messages")
     await refused(chatkeep.url, post(PATH, messages, chatkeep.key), wanted)
-    repeated = create(store=True)[:-1] + b',"x":1' * 10_000 + b"}"
-    different = create(store=True, **{f"x{number}": 1 for number in range(9_998)})
+    repeated = b'{"metadata":{}' + b',"x":1' * 10_000 + b"}"
+    different = json.dumps({f"x{number}": 1 for number in range(10_001)}).encode()
     for body in (repeated, different):
         text = (
             "Invalid 'body': too many properties. Expected an object with at most 10000"
             " properties, but got an object with 10001 properties instead."
         )
         wanted = Refusal("TooManyProperties", text, "body")
-        await refused(chatkeep.url, post(PATH, body, chatkeep.key), wanted)
+        await refused(chatkeep.url, post(f"{PATH}/{UNKNOWN}", body, chatkeep.key), wanted)
 
 
 @pytest.mark.parametrize(

@@ -265,7 +265,7 @@ async def test_a_damaged_record_is_an_error_and_no_answer(
 ) -> None:
     path = await stored(chatkeep)
     other = apsw.Connection(str(tmp_path / "chatkeep.db"))
-    other.execute("UPDATE body SET data = zeroblob(length(data))")
+    other.execute("UPDATE completion SET body = zeroblob(length(body))")
     other.close()
     request = get(PATH + ending.format(id=path.rpartition("/")[2]), chatkeep.key)
     await refused(chatkeep.url, request, SORRY)

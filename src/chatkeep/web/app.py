@@ -134,10 +134,11 @@ def _router(guard: Guard, endpoints: tuple[object, ...]) -> ASGIApp:
     guarded = {path: guard.path(path, methods) for path, methods in paths.items()}
     routes = [Route(path, app) for path, app in guarded.items()]
     router = Router(routes, redirect_slashes=False, default=guard.unknown)
+    plain = {path: app for path, app in guarded.items() if "{" not in path}
 
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         # A path without parameters needs no search: 10 µs a call.
-        app = guarded.get(scope.get("path", "")) if scope["type"] == "http" else None
+        app = plain.get(scope.get("path", "")) if scope["type"] == "http" else None
         await (router if app is None else app)(scope, receive, send)
 
     return routed
