@@ -35,6 +35,7 @@ PLAIN = {
     *("max_concurrent", "requests_per_minute", "key_max_concurrent", "key_requests_per_minute"),
     "upstreams",  # only root sets it, who may use them all
 }
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlh"}}
 THEIR_UPSTREAM = "their-upstream"
 # A body for each kind of request, as it would be without the foreign name.
 BODIES: dict[str, dict[str, Any]] = {
@@ -164,11 +165,12 @@ class World:
     async def _create(self, key: str) -> str:
         theirs = key == THEIRS
         model = THEIR_MODEL if theirs else OUR_MODEL
+        text = {"type": "text", "text": "theirs" if theirs else "ours"}
         request = create(
             model=model,
             store=True,
             metadata=THEIR_METADATA if theirs else {},
-            messages=[{"role": "user", "content": "theirs" if theirs else "ours"}],
+            messages=[{"role": "user", "content": [text, IMAGE]}],
         )
         return (await asked(self.chatkeep.url, post(PATH, request, key))).head["x-chatkeep-id"]
 
