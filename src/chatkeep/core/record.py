@@ -9,6 +9,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 
+_USUAL = (b",", b", ")  # what most clients write between messages
+
+
 class Request(Struct, frozen=True):
     """A request's bytes: `before`, the messages with `separators` between them, `after`.
 
@@ -41,6 +44,11 @@ class Record(Struct, frozen=True):
 
 def cut(body: bytes, messages: Sequence[bytes], tools: bytes = b"") -> Request:
     """The request in parts. The messages are parts of its bytes, in their order."""
+    for separator in _USUAL:
+        inside = separator.join(messages)
+        at = body.find(messages[0]) if messages else -1
+        if at >= 0 and body.startswith(inside, at):
+            return Request(body[:at], messages, separator, body[at + len(inside) :], tools)
     starts = _starts(body, messages)
     if not starts:
         return Request(body, (), b"", b"", tools)
