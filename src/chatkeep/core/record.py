@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-
 _USUAL = (b",", b", ")  # what most clients write between messages
 
 

@@ -16,11 +16,12 @@ SQL = sql.blocks("chatkeep.store.sqlite", "kinds.sql")
 MOST = 64
 
 
-def add(connection: apsw.Connection, project: Project, row: Row) -> None:
-    """Lists the kind of a row that is being inserted."""
+def add(connection: apsw.Connection, project: Project, row: Row) -> bool:
+    """Lists the kind of a row that is being inserted; whether it is a new one, as are its words."""
     kid = postings.of_kind(project.secret, row)
     values = (row.model, row.status, row.finish_reason, row.upstream, row.key)
     connection.execute(SQL["insert_kind"], (project.id, kid, *values))
+    return connection.changes() > 0
 
 
 class Places:

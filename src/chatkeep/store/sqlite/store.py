@@ -252,13 +252,13 @@ def _insert(
     claim: Claim | None = None,
 ) -> None:
     added = Bodies(connection, project, texts).add(row.seq, record, row.metadata)
-    connection.execute(SQL["insert_words"], rows.words(row))
+    if kinds.add(connection, project, row):
+        connection.execute(SQL["insert_words"], rows.words(row))
     bindings = rows.bindings(project, row, added.basis, added.body)
     connection.execute(SQL["insert_completion"], bindings)
-    kinds.add(connection, project, row)
     usage.add(connection, [of_row(project.id, row)])
-    for kid in postings.of_row(project.secret, row):
-        connection.execute(SQL["insert_posting"], (project.id, kid, row.seq))
+    kids = postings.of_row(project.secret, row)
+    connection.executemany(SQL["insert_posting"], [(project.id, kid, row.seq) for kid in kids])
     if project.full_text:
         search.insert(connection, project.id, row.seq, said(added.new, record.answer))
     if claim is not None:
