@@ -121,9 +121,11 @@ class SqliteStore:
         )
 
     async def delete(self, project: Project, name: Name) -> bool:
-        return await self._writer.submit(
-            lambda connection: _delete(connection, project, name, self._texts)
-        )
+        def delete(connection: apsw.Connection) -> bool:
+            self._writer.erased()
+            return _delete(connection, project, name, self._texts)
+
+        return await self._writer.submit(delete)
 
     async def page(self, project: Project, query: Query) -> Page:
         return await self._readers.run(
