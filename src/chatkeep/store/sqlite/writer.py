@@ -78,6 +78,7 @@ class Writer:
             await self._running
         if self._emptying is not None:
             self._emptying.cancel()
+            self._connection.set_busy_timeout(BUSY_MS)  # nobody else may empty it for long
         self._thread.shutdown()
         # What cannot be folded in now (a reader, a full disk) stays in the WAL, as safe as before.
         with contextlib.suppress(apsw.Error):
