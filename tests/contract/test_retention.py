@@ -2,19 +2,23 @@
 
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import apsw
 import pytest
 from support.backends import SqliteBackend
+from support.conversations import Talks, call, message
 from support.samples import SECOND, keep, listed, place, row
 
 from chatkeep.core import bulk, retention
+from chatkeep.core.chain import MAX_AGE_S
 from chatkeep.core.ids import Seq
 from chatkeep.core.model import Project
 from chatkeep.core.ports import Store
 from chatkeep.core.projects import changed
 from chatkeep.core.retention import DAY_S, SWEEP_S
 
+SAID = message("assistant", "Once upon a time")
 NOW = SECOND + 40 * DAY_S
 
 
@@ -105,3 +109,39 @@ async def test_what_is_not_done_in_time_is_done_later(
         async for _, outcome in retention.sweep(store, NOW, lambda: float(next(ticks))):
             done.append((outcome.done, outcome.complete))
     assert done == [(bulk.BATCH, False), (bulk.BATCH, False), (39 - 2 * bulk.BATCH, True)]
+
+
+async def test_nobody_goes_on_any_more_from_what_is_a_day_old(
+    store: Store, project: Project, backend: SqliteBackend
+) -> None:
+    talks = Talks(store, project)
+    told = message("user", "A story, please")
+    old = [await talks.keep(call([told], seed=n), SAID, at=place(n)) for n in range(600)]
+    new = await talks.keep(call([told, told]), SAID, at=place(1, SECOND + MAX_AGE_S))
+    await retention.prune(store, SECOND + MAX_AGE_S)
+    assert heads_in(backend) == 601
+    await retention.prune(store, SECOND + MAX_AGE_S + 1)
+    assert heads_in(backend) == 1
+    assert backend.faults() == []
+    await talks.check(old[0], old[-1], new)
+    for said in (old[0], new):
+        await talks.delete(said)
+    assert backend.faults() == []
+
+
+async def test_a_head_that_is_missing_and_was_not_pruned_is_a_fault(
+    store: Store, project: Project, backend: SqliteBackend
+) -> None:
+    talks = Talks(store, project)
+    for n, second in enumerate((SECOND, SECOND + MAX_AGE_S)):
+        await talks.keep(call([message("user", str(n))]), SAID, at=place(n, second))
+    await retention.prune(store, SECOND + MAX_AGE_S + 1)
+    with apsw.Connection(str(backend.path)) as connection:
+        connection.execute("DELETE FROM head")
+    assert len(backend.faults()) == 1
+
+
+def heads_in(backend: SqliteBackend) -> int:
+    with apsw.Connection(str(backend.path)) as connection:
+        found: Any = connection.execute("SELECT count(*) FROM head").fetchall()
+    return int(found[0][0])

@@ -1,11 +1,13 @@
-"""Deletes what projects keep no longer, a few completions at a time."""
+"""Deletes what is kept no longer, a little at a time."""
 
 from collections.abc import AsyncIterator, Callable
 
 from chatkeep.core import bulk
 from chatkeep.core.bulk import Outcome
+from chatkeep.core.chain import MAX_AGE_S
+from chatkeep.core.ids import first_of
 from chatkeep.core.model import Project, Query
-from chatkeep.core.ports import Store
+from chatkeep.core.ports import HeadPlace, Store
 from chatkeep.errors import RecordCorrupt, Refusal
 
 DAY_S = 86_400
@@ -30,6 +32,15 @@ async def sweep(
             outcome = Outcome(complete=False, stopped_by=str(error))
         if outcome.matched or outcome.stopped_by:
             yield project, outcome
+
+
+async def prune(store: Store, now_unix: float) -> None:
+    """Drops what is kept to find completions by that no new one goes on from."""
+    below = first_of(int(now_unix) - MAX_AGE_S)
+    for project in await store.projects():
+        behind: HeadPlace | None = HeadPlace()
+        while behind is not None:
+            behind = await store.prune_heads(project, below, behind)
 
 
 def _expired(project: Project, now_unix: int) -> Query | None:

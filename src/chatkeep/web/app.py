@@ -40,6 +40,7 @@ KEYS_CHECKED_EVERY_S = 0.5
 USES_NOTED_EVERY_S = 60.0
 USAGE_WRITTEN_EVERY_S = 1.0
 EXPIRED_EVERY_S = 60.0
+PRUNED_EVERY_S = 3600.0
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 SYSTEM_CLOCK = Clock(unix=time.time, monotonic=time.monotonic)
 
@@ -88,6 +89,7 @@ async def running(
         asyncio.create_task(_note_uses(door)),
         asyncio.create_task(_write_usage(store, meter)),
         asyncio.create_task(_expire(store, clock, metrics)),
+        asyncio.create_task(_prune(store, clock)),
     ]
     try:
         app: ASGIApp = _router(guard, endpoints)
@@ -167,6 +169,15 @@ async def _expire(store: Store, clock: Clock, metrics: Metrics) -> None:
         except Refusal as error:
             _log.warning("projects could not be read", extra={"error": error.message})
         await asyncio.sleep(EXPIRED_EVERY_S)
+
+
+async def _prune(store: Store, clock: Clock) -> None:
+    while True:
+        try:
+            await retention.prune(store, clock.unix())
+        except Refusal as error:
+            _log.warning("old heads could not be pruned", extra={"error": error.message})
+        await asyncio.sleep(PRUNED_EVERY_S)
 
 
 async def _forget_on_change(store: Store, door: Keyring | OpenDoor) -> None:

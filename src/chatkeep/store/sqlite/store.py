@@ -28,12 +28,12 @@ from chatkeep.core.model import (
     Stored,
 )
 from chatkeep.core.packed import Codec
-from chatkeep.core.ports import Claim, ClaimState
+from chatkeep.core.ports import Claim, ClaimState, HeadPlace
 from chatkeep.core.record import Record, Request
 from chatkeep.core.said import said
 from chatkeep.core.usage import Account, StatsQuery, Summed, Sums, of_row
 from chatkeep.store import sql
-from chatkeep.store.sqlite import accounts, claims, facets, kinds, rows, search, usage
+from chatkeep.store.sqlite import accounts, claims, facets, kinds, pruning, rows, search, usage
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.failures import mapped
 from chatkeep.store.sqlite.reader import ReaderPool
@@ -126,6 +126,13 @@ class SqliteStore:
             return _delete(connection, project, name, self._texts)
 
         return await self._writer.submit(delete)
+
+    async def prune_heads(
+        self, project: Project, below: Seq, behind: HeadPlace
+    ) -> HeadPlace | None:
+        return await self._writer.submit(
+            lambda connection: pruning.prune(connection, project.id, below, behind)
+        )
 
     async def page(self, project: Project, query: Query) -> Page:
         return await self._readers.run(
