@@ -1,5 +1,6 @@
 """What was deleted is in no file any more; what others say again stays, and nothing else."""
 
+import asyncio
 import contextlib
 from base64 import b64encode
 from itertools import permutations
@@ -153,3 +154,42 @@ async def test_a_long_conversation_deleted_in_any_order_leaves_nothing(
             assert backend.faults() == []
     await talks.store.aclose()
     assert backend.size() == 0
+
+
+async def emptied(folder: Path, secrets: Secrets) -> None:
+    """Returns when nothing of the secrets is in the folder any more."""
+    async with asyncio.timeout(20):
+        while secrets.found_in(await asyncio.to_thread(whole, folder)):
+            pass
+
+
+async def test_what_was_deleted_leaves_the_wal_while_the_store_is_open(tmp_path: Path) -> None:
+    backend, secrets = SqliteBackend(tmp_path, level=PLAIN), Secrets()
+    talks = await opened(backend)
+    kept = await tell(talks, secrets)
+    assert secrets.found_in(whole(tmp_path)) == set(secrets.texts)
+    for said in kept:
+        await talks.delete(said)
+    await emptied(tmp_path, secrets)
+    await talks.store.aclose()
+
+
+async def test_the_wal_is_emptied_when_the_last_reader_that_needed_it_has_gone(
+    tmp_path: Path,
+) -> None:
+    backend, secrets = SqliteBackend(tmp_path, level=PLAIN), Secrets()
+    talks = await opened(backend)
+    kept = await tell(talks, secrets)
+    with contextlib.closing(apsw.Connection(str(backend.path))) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM completion").fetchall() == [(4,)]
+        before = backend.path.read_bytes()
+        for said in kept:
+            await talks.delete(said)
+        async with asyncio.timeout(20):
+            # What the reader leaves free is folded in: so it was tried.
+            while await asyncio.to_thread(backend.path.read_bytes) == before:
+                pass
+        assert secrets.found_in(whole(tmp_path))
+    await emptied(tmp_path, secrets)
+    await talks.store.aclose()

@@ -33,6 +33,7 @@ PLAIN = {
     *("name", "scopes", "expires_at"),
     *("store_by_default", "full_text", "retain_days", "retain_body_days"),
     *("max_concurrent", "requests_per_minute", "key_max_concurrent", "key_requests_per_minute"),
+    *("all", "delete", "dry_run"),
     "upstreams",  # only root sets it, who may use them all
 }
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlh"}}
@@ -41,6 +42,7 @@ THEIR_UPSTREAM = "their-upstream"
 BODIES: dict[str, dict[str, Any]] = {
     "CreateCompletion": json.loads(create(model=OUR_MODEL)),
     "UpdateCompletion": {"metadata": {"a": "b"}},
+    "Bulk": {"filter": {"model": "no-model"}, "delete": True},
     "MetadataPatch": {"metadata in the body": "b"},
     "CreateKey": {"scopes": ["read"]},
     "ChangeKey": {"name": "ours now", "expires_at": 1},
@@ -59,7 +61,7 @@ class Way(NamedTuple):
     """One place in the requests of an operation where something is named."""
 
     operation: Operation
-    place: str  # path, query or body
+    place: str  # path, query, body or filter, which is in the body
     name: str
 
     @property
@@ -76,11 +78,12 @@ def ways(operation: Operation) -> list[Way]:
     """All there are, as the route table tells."""
     paths = re.findall(r"\{(\w+)(?::path)?\}", operation.path)
     queries = [entry.name for entry in operation.query]
-    bodies: list[str] = []
+    bodies: dict[str, Any] = {}
     if operation.request is not None:
         schema = SCHEMAS[operation.request]
-        bodies = list(schema.get("properties", BODIES[operation.request]))
-    places = {"path": paths, "query": queries, "body": bodies}
+        bodies = dict(schema.get("properties", BODIES[operation.request]))
+    filters = bodies.pop("filter", {}).get("properties", {})
+    places = {"path": paths, "query": queries, "body": bodies, "filter": filters}
     return [Way(operation, place, name) for place in places for name in places[place]]
 
 
@@ -113,6 +116,7 @@ class World:
             "model": OUR_MODEL,
             "key_id": str(our_key.id),
             "project": "ours",
+            "after": made[0],
         }
         unknown = ids.encode(ids.compose(1_760_000_000, 0, 7), bytes(13))
         completions = [Pair(made[1], unknown), Pair(made[2], twin(made[2]))]
@@ -133,7 +137,13 @@ class World:
             "key": [Pair(str(their_key.id), str(free))],
             # Any id of our form is a place, told by the id itself: nobody's has the same one.
             **dict.fromkeys(
-                ("after of list_completions", "after of list_kept", "after of conversation"), places
+                (
+                    "after of list_completions",
+                    "after of list_kept",
+                    "after of conversation",
+                    "after of bulk_completions",
+                ),
+                places,
             ),
             "after of list_messages": [
                 Pair(f"{pair.theirs}-0", f"{pair.nobodys}-0") for pair in completions
@@ -150,6 +160,8 @@ class World:
         fields = dict(BODIES[operation.request]) if operation.request else {}
         if way.place == "body":
             fields[way.name] = value
+        if way.place == "filter":
+            fields["filter"] = {way.name: _filtered(way.name, value)}
         body = json.dumps(fields).encode() if operation.request else b""
         request = post(path, body, OURS, {"content-type": "application/json"})
         return request.replace(b"POST", (method or operation.method).encode(), 1)
@@ -173,6 +185,16 @@ class World:
             messages=[{"role": "user", "content": [text, IMAGE]}],
         )
         return (await asked(self.chatkeep.url, post(PATH, request, key))).head["x-chatkeep-id"]
+
+
+def _filtered(name: str, value: str) -> Any:
+    match name:
+        case "metadata":
+            return {"owner": value}
+        case "key":
+            return int(value)
+        case _:
+            return value
 
 
 def twin(id: str) -> str:

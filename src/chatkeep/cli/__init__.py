@@ -6,6 +6,7 @@ from chatkeep import __version__
 from chatkeep.cli.failures import Failing
 from chatkeep.cli.keys import keys
 from chatkeep.cli.projects import projects
+from chatkeep.cli.rm import rm
 from chatkeep.cli.serve import serve
 from chatkeep.cli.upstreams import upstreams
 
@@ -20,4 +21,5 @@ def main(debug: bool) -> None:
 main.add_command(serve)
 main.add_command(keys)
 main.add_command(projects)
+main.add_command(rm)
 main.add_command(upstreams)

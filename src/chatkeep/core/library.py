@@ -71,7 +71,7 @@ class Library:
     async def merge(self, project: Project, id: str, body: bytes, if_match: str | None) -> Shown:
         """Changes single pairs of the metadata and shows the whole map; the same errors."""
         patch = metadata.checked_patch(jsonspan.loads(body))
-        change = _merging(patch)
+        change = merging(patch)
         changed = (await self._change(project, id, change, if_match)).row.metadata
         return Shown(changed, etag_of(changed))
 
@@ -124,10 +124,30 @@ class Library:
         """The answer's bytes as the client got them; of a stream, the completion assembled."""
         return (await self._get(project, id)).answer
 
+    async def query(self, project: Project, asked: ListQuery) -> Query:
+        """What the store is asked for. Raises SearchOff, InvalidValue."""
+        if asked.q is not None and not project.full_text:
+            raise SearchOff("q")
+        after = None if asked.after is None else await self._position(project, asked.after)
+        return Query(
+            model=asked.model,
+            status=asked.status,
+            finish_reason=asked.finish_reason,
+            upstream=asked.upstream,
+            key=asked.key,
+            metadata=asked.metadata,
+            q=asked.q,
+            created_after=asked.created_after,
+            created_before=asked.created_before,
+            after=after,
+            order=asked.order,
+            limit=asked.limit,
+        )
+
     async def _page(
         self, project: Project, asked: ListQuery, show: Callable[[Stored], bytes]
     ) -> bytes:
-        page = await self._store.page(project, await self._query(project, asked))
+        page = await self._store.page(project, await self.query(project, asked))
         names = [item.row.id for item in page.items]
         return stored.list_body(map(show, page.items), *_ends(names), page.has_more)
 
@@ -158,25 +178,6 @@ class Library:
             raise CompletionNotFound("completion_id", id=id)
         return found
 
-    async def _query(self, project: Project, asked: ListQuery) -> Query:
-        if asked.q is not None and not project.full_text:
-            raise SearchOff("q")
-        after = None if asked.after is None else await self._position(project, asked.after)
-        return Query(
-            model=asked.model,
-            status=asked.status,
-            finish_reason=asked.finish_reason,
-            upstream=asked.upstream,
-            key=asked.key,
-            metadata=asked.metadata,
-            q=asked.q,
-            created_after=asked.created_after,
-            created_before=asked.created_before,
-            after=after,
-            order=asked.order,
-            limit=asked.limit,
-        )
-
     async def _position(self, project: Project, after: str) -> Seq:
         """Where a page goes on: any well-formed id is a place, deleted or not."""
         named = await self._store.alias(project, after) or ids.decode(after)
@@ -204,7 +205,7 @@ def _update_body(body: bytes) -> metadata.Metadata:
     return metadata.checked(jsonspan.loads(values["metadata"]))
 
 
-def _merging(patch: metadata.Patch) -> Change:
+def merging(patch: metadata.Patch) -> Change:
     return lambda current: jsonspan.dumps(metadata.merged(_METADATA.decode(current), patch))
 
 

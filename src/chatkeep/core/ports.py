@@ -112,6 +112,13 @@ class ClaimState(NamedTuple):
     answered: Name | None = None
 
 
+class HeadPlace(NamedTuple):
+    """Where a head stands among a project's: heads in their order, and of one the places."""
+
+    head: int = -1
+    seq: int = 0
+
+
 class AccountStore(Protocol):
     """Keeps projects and keys; the rules of `Store` hold. `change` may raise a Refusal."""
 
@@ -241,6 +248,15 @@ class Store(AccountStore, Protocol):
         ...
 
     async def delete(self, project: Project, name: Name) -> bool: ...
+
+    async def prune_heads(
+        self, project: Project, below: Seq, behind: HeadPlace
+    ) -> HeadPlace | None:
+        """Drops a few of the heads by which completions of places below are found.
+
+        It looks at those `behind`, and says where to go on, None at the end.
+        """
+        ...
 
     async def page(self, project: Project, query: Query) -> Page: ...
 

@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from chatkeep.core import retention
 from chatkeep.core.accounts import Accounts
 from chatkeep.core.calling import Caller
 from chatkeep.core.capture import Capture
@@ -38,6 +39,8 @@ from chatkeep.web.wire import EXPOSED_HEADERS
 KEYS_CHECKED_EVERY_S = 0.5
 USES_NOTED_EVERY_S = 60.0
 USAGE_WRITTEN_EVERY_S = 1.0
+EXPIRED_EVERY_S = 60.0
+PRUNED_EVERY_S = 3600.0
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 SYSTEM_CLOCK = Clock(unix=time.time, monotonic=time.monotonic)
 
@@ -85,6 +88,8 @@ async def running(
         asyncio.create_task(_forget_on_change(store, door)),
         asyncio.create_task(_note_uses(door)),
         asyncio.create_task(_write_usage(store, meter)),
+        asyncio.create_task(_expire(store, clock, metrics)),
+        asyncio.create_task(_prune(store, clock)),
     ]
     try:
         app: ASGIApp = _router(guard, endpoints)
@@ -154,6 +159,26 @@ async def _write_usage(store: Store, meter: Meter) -> None:
     while True:
         await asyncio.sleep(USAGE_WRITTEN_EVERY_S)
         await meter.flush(store)
+
+
+async def _expire(store: Store, clock: Clock, metrics: Metrics) -> None:
+    """Now and then, deletes what projects keep no longer."""
+    while True:
+        try:
+            async for project, outcome in retention.sweep(store, clock.unix(), clock.monotonic):
+                metrics.expired(project.name, outcome.done, outcome.stopped_by)
+        except Refusal as error:
+            _log.warning("projects could not be read", extra={"error": error.message})
+        await asyncio.sleep(EXPIRED_EVERY_S)
+
+
+async def _prune(store: Store, clock: Clock) -> None:
+    while True:
+        try:
+            await retention.prune(store, clock.unix())
+        except Refusal as error:
+            _log.warning("old heads could not be pruned", extra={"error": error.message})
+        await asyncio.sleep(PRUNED_EVERY_S)
 
 
 async def _forget_on_change(store: Store, door: Keyring | OpenDoor) -> None:

@@ -4,6 +4,7 @@ import time
 
 import msgspec
 
+from chatkeep.core.bulk import bulk
 from chatkeep.core.calling import Whole
 from chatkeep.core.catalogue import Catalogue
 from chatkeep.core.facets import facets
@@ -25,6 +26,11 @@ class Keep:
 
     async def list_kept(self, request: Request) -> Whole:
         return json(await self._library.kept(request.key.project, request.query()))
+
+    async def bulk_completions(self, request: Request) -> Whole:
+        body = await request.body(self._max_body)
+        project = request.key.project
+        return json(await bulk(self._store, self._library, project, body, time.monotonic))
 
     async def merge_metadata(self, request: Request) -> Whole:
         body = await request.body(self._max_body)

@@ -43,6 +43,11 @@ class Metrics:
             ("reason",),
             registry=self._registry,
         )
+        self._expired = Counter(
+            "chatkeep_completions_expired",
+            "Completions deleted because their project keeps them no longer.",
+            registry=self._registry,
+        )
 
         self._of_route: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -67,6 +72,14 @@ class Metrics:
             "a completion was not kept",
             extra={"reason": reason, "error": None if error is None else str(error)},
         )
+
+    def expired(self, project: str, completions: int, error: str | None) -> None:
+        self._expired.inc(completions)
+        extra = {"project": project, "completions": completions}
+        _log.info("completions were deleted for their age", extra=extra)
+        if error is not None:
+            extra = {"project": project, "error": error}
+            _log.warning("completions could not be deleted for their age", extra=extra)
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

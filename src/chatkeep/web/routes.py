@@ -169,6 +169,16 @@ OPERATIONS: tuple[Operation, ...] = (
         refusals=(400, 503),
     ),
     Operation(
+        "POST",
+        KEEP_COMPLETIONS + "/bulk",
+        "bulk_completions",
+        "write",
+        "Delete all completions that a filter finds, or change their metadata, or count them.",
+        "BulkOutcome",
+        request="Bulk",
+        refusals=(400, 413, 415, 503),
+    ),
+    Operation(
         "PATCH",
         KEEP_COMPLETION + "/metadata",
         "merge_metadata",

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from chatkeep.core import bulk
 from chatkeep.core.model import SCOPES, STATUSES, Facts
 from chatkeep.core.projects import SETTINGS
 from chatkeep.core.usage import FIGURES, OUTCOMES
@@ -157,6 +158,44 @@ SCHEMAS: dict[str, Schema] = {
         "type": "object",
         "description": "The pairs to set, and null for those to remove. All in all, at most 16.",
         "additionalProperties": {"type": ["string", "null"], "maxLength": 512},
+    },
+    "Bulk": {
+        **_object(
+            {},
+            {
+                "filter": _object(
+                    {},
+                    {
+                        entry.name: {**entry.schema, "description": entry.says}
+                        for entry in bulk.FILTERS
+                    },
+                    closed=True,
+                ),
+                "all": {"type": "boolean", "default": False},
+                "after": STRING_OR_NULL,
+                "delete": {"type": "boolean", "default": False},
+                "metadata": ref("MetadataPatch"),
+                "dry_run": {"type": "boolean", "default": False},
+            },
+            closed=True,
+        ),
+        "description": "A filter, or all: true; delete: true, or metadata to merge into what is"
+        " there. From the newest to the oldest, beginning behind the id after.",
+    },
+    "BulkOutcome": {
+        **_object(
+            {"matched": INTEGER, "complete": {"type": "boolean"}},
+            {
+                "deleted": INTEGER,
+                "changed": INTEGER,
+                "refused": INTEGER,
+                "last_id": STRING_OR_NULL,
+                "error": STRING_OR_NULL,
+            },
+            closed=True,
+        ),
+        "description": "Not complete: the rest is behind last_id; error says what was in the way,"
+        " if not the time. refused had no room for more pairs.",
     },
     "KeptList": _list("KeptCompletion"),
     "KeptCompletion": {

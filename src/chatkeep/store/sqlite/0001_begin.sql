@@ -198,3 +198,9 @@ CREATE TABLE usage_hour (
     longer INTEGER NOT NULL,
     PRIMARY KEY (project, hour, model, upstream, api_key, outcome)
 ) STRICT, WITHOUT ROWID;
+
+-- Below which place a project's heads may be gone, because nothing goes on from there any more.
+CREATE TABLE pruned (
+    project INTEGER PRIMARY KEY,
+    below INTEGER NOT NULL
+) STRICT;

@@ -30,12 +30,12 @@ from chatkeep.core.model import (
     Stored,
 )
 from chatkeep.core.packed import Codec
-from chatkeep.core.ports import Claim, ClaimState
+from chatkeep.core.ports import Claim, ClaimState, HeadPlace
 from chatkeep.core.record import Record, Request
 from chatkeep.core.said import said
 from chatkeep.core.usage import Account, StatsQuery, Summed, Sums, of_row
 from chatkeep.store import sql
-from chatkeep.store.sqlite import accounts, claims, facets, kinds, rows, search, usage
+from chatkeep.store.sqlite import accounts, claims, facets, kinds, pruning, rows, search, usage
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.conversation import conversation
 from chatkeep.store.sqlite.failures import mapped
@@ -135,8 +135,17 @@ class SqliteStore:
         )
 
     async def delete(self, project: Project, name: Name) -> bool:
+        def delete(connection: apsw.Connection) -> bool:
+            self._writer.erased()
+            return _delete(connection, project, name, self._texts)
+
+        return await self._writer.submit(delete)
+
+    async def prune_heads(
+        self, project: Project, below: Seq, behind: HeadPlace
+    ) -> HeadPlace | None:
         return await self._writer.submit(
-            lambda connection: _delete(connection, project, name, self._texts)
+            lambda connection: pruning.prune(connection, project.id, below, behind)
         )
 
     async def page(self, project: Project, query: Query) -> Page:

@@ -58,9 +58,15 @@ class Verifier:
                 yield f"completion {place}: {error}"
         found = set(self._all("postings_of_project", project.id))
         yield from _differences("posting", wanted, found)
-        yield from _differences("head", heads, set(self._all("heads_of_project", project.id)))
+        yield from self._heads(project, heads)
         for place, body in self._all("ghosts_of_project", project.id):
             yield from self._ghost(bodies, place, body)
+
+    def _heads(self, project: Project, wanted: set[Entry]) -> Iterator[str]:
+        found = set(self._all("heads_of_project", project.id))
+        below = max((place for (place,) in self._all("pruned_below", project.id)), default=0)
+        gone = {(head, seq) for head, seq in wanted - found if seq < below}
+        yield from _differences("head", wanted - gone, found)
 
     def _completion(
         self, project: Project, bodies: Bodies, seq: Seq, heads: set[Entry]

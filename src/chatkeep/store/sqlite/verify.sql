@@ -18,6 +18,10 @@ SELECT kid, seq FROM posting WHERE project = ?1
 -- By which completions of a project are found by what continues them.
 SELECT head, seq FROM head WHERE project = ?1
 
+-- name: pruned_below
+-- From which place on all heads of a project are to be there.
+SELECT below FROM pruned WHERE project = ?1
+
 -- name: ghosts_of_project
 -- What is left of a project's deleted completions.
 SELECT seq, body FROM ghost WHERE project = ?1

@@ -6,6 +6,9 @@
 The SQL runs on the event loop, where it needs no hand-over; only COMMIT, which waits for the disk,
 runs beside it, and the next writes gather meanwhile. Nobody is answered before COMMIT returned.
 A write that fails takes nobody with it: its batch is rolled back and run again one by one.
+
+What a write deletes is overwritten in the file, but stands in the WAL until that is emptied: soon
+after the delete, between two batches, and tried again every second while a reader needs the WAL.
 """
 
 import asyncio
@@ -31,6 +34,7 @@ _Waiting = tuple[Write[Any], "asyncio.Future[Any]", int]
 
 MAX_BATCH = 64
 MAX_WAITING = 4096
+EMPTIED_AFTER_S = 1.0
 
 
 class Writer:
@@ -42,6 +46,8 @@ class Writer:
         self._connection.set_busy_timeout(0)
         self._waiting: list[_Waiting] = []
         self._running: asyncio.Task[None] | None = None
+        self._emptying: asyncio.TimerHandle | None = None
+        self._to_empty = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="chatkeep-commit")
 
     def submit(self, write: Write[T], place: int = MAX_SEQ) -> "asyncio.Future[T]":
@@ -57,31 +63,62 @@ class Writer:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._waiting.append((write, future, place))
-        if self._running is None:
-            self._running = loop.create_task(self._run())
+        self._wake()
         return future
+
+    def erased(self) -> None:
+        """For a write that deletes to call while it runs: nothing of that is to stay in the WAL."""
+        if self._emptying is None:
+            loop = asyncio.get_running_loop()
+            self._emptying = loop.call_later(EMPTIED_AFTER_S, self._empty_now)
 
     async def aclose(self) -> None:
         """Writes what is waiting, then folds the WAL into the file."""
         if self._running is not None:
             await self._running
+        if self._emptying is not None:
+            self._emptying.cancel()
+            self._connection.set_busy_timeout(BUSY_MS)  # nobody else may empty it for long
         self._thread.shutdown()
         # What cannot be folded in now (a reader, a full disk) stays in the WAL, as safe as before.
         with contextlib.suppress(apsw.Error):
-            # Not by pragma: apsw would run it and change nothing.
-            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            self._checkpoint()
         with contextlib.suppress(apsw.Error):
             self._connection.close()
 
+    def _wake(self) -> None:
+        if self._running is None:
+            self._running = asyncio.get_running_loop().create_task(self._run())
+
     async def _run(self) -> None:
         try:
-            while self._waiting:
+            while self._waiting or self._to_empty:
+                if self._to_empty:
+                    await self._empty()
                 batch = self._waiting[:MAX_BATCH]
                 del self._waiting[:MAX_BATCH]
                 batch.sort(key=itemgetter(2))
-                await self._commit(batch)
+                if batch:
+                    await self._commit(batch)
         finally:
             self._running = None
+
+    def _empty_now(self) -> None:
+        self._emptying = None
+        self._to_empty = True
+        self._wake()
+
+    async def _empty(self) -> None:
+        self._to_empty = False
+        try:
+            await self._beside(self._checkpoint)
+        except apsw.Error:  # a reader needs the WAL still, or the disk refused
+            self.erased()
+
+    def _checkpoint(self) -> None:
+        # Not by pragma: apsw would run it and change nothing. With no time to wait for readers it
+        # folds in what it can, and holds up the next batch no longer than a COMMIT that does.
+        self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         try:

@@ -1,0 +1,207 @@
+"""Deletes or tags all completions a filter finds, a few at a time, from the newest to the oldest.
+
+What arrives meanwhile is left alone, so that a run ends.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from chatkeep.core import jsonspan, metadata
+from chatkeep.core.filters import KEPT, Filter, ListQuery, did_you_mean
+from chatkeep.core.ids import Name
+from chatkeep.core.jsonbody import fields_of, shown
+from chatkeep.core.jsontype import expect
+from chatkeep.core.library import Library, merging
+from chatkeep.core.model import Facts, Project, Query, Row, Stored
+from chatkeep.core.ports import Store
+from chatkeep.errors import (
+    MissingParameter,
+    RecordCorrupt,
+    StoreBusy,
+    StoreFailed,
+    TooManyProperties,
+    UnknownParameter,
+    UnusableValue,
+)
+
+BATCH = 16  # writes of a run that may share a commit: deletes of searchable text are slow
+DEADLINE_S = 20.0
+COUNT_S = 5.0  # a store's reads are given up after ten
+FILTERS: tuple[Filter, ...] = tuple(
+    entry for entry in KEPT if entry.name not in ("after", "limit", "order")
+)
+BODY = ("filter", "all", "after", "delete", "metadata", "dry_run")
+_METADATA = msgspec.json.Decoder(metadata.Metadata)
+
+Late = Callable[[], bool]
+Act = Callable[[Stored], Awaitable[bool]]
+
+
+class Outcome(Struct):
+    """`refused` would have had too many pairs; `stopped_by` says why a run ended in its middle."""
+
+    matched: int = 0
+    done: int = 0
+    refused: int = 0
+    last: Row | None = None
+    complete: bool = True
+    stopped_by: str | None = None
+
+
+class Asked(Struct, frozen=True):
+    """What a request asks for: the deletion of all that is found, or a patch of its metadata."""
+
+    query: ListQuery
+    patch: metadata.Patch | None
+    dry_run: bool
+
+
+async def bulk(
+    store: Store, library: Library, project: Project, body: bytes, monotonic: Callable[[], float]
+) -> bytes:
+    """The answer to a request; the errors of a list, and of what its body says."""
+    wanted = asked(body)
+    query = await library.query(project, wanted.query)
+    if wanted.dry_run:
+        outcome = await count(store, project, query, after(COUNT_S, monotonic))
+        return jsonspan.dumps({"matched": outcome.matched, "complete": outcome.complete})
+    patch = wanted.patch
+    act = deleting(store, project) if patch is None else _changing(store, project, patch)
+    outcome = await run(store, project, query, act, after(DEADLINE_S, monotonic))
+    done = {"deleted": outcome.done}
+    if patch is not None:
+        done = {"changed": outcome.done, "refused": outcome.refused}
+    return jsonspan.dumps({"matched": outcome.matched, **done, **_end(outcome)})
+
+
+async def count(store: Store, project: Project, query: Query, late: Late) -> Outcome:
+    """How many there are; not `complete` when it was too late to count them all."""
+
+    def counted(found: Iterable[Facts]) -> Outcome:
+        outcome = Outcome()
+        for _ in found:
+            outcome.matched += 1
+            if late():
+                outcome.complete = False
+                break
+        return outcome
+
+    return await store.look(project, query, counted)
+
+
+async def run(store: Store, project: Project, query: Query, act: Act, late: Late) -> Outcome:
+    """Acts on all there are, until it is too late. An error after the first batch is in the end."""
+    outcome = Outcome()
+    try:
+        while await _batch(store, project, query, act, outcome):
+            if late():
+                outcome.complete = False
+                break
+    except (StoreBusy, StoreFailed, RecordCorrupt) as error:
+        if outcome.matched == 0:
+            raise
+        outcome.complete = False
+        outcome.stopped_by = str(error)
+    return outcome
+
+
+def deleting(store: Store, project: Project) -> Act:
+    return lambda item: store.delete(project, _name(item))
+
+
+def asked(body: bytes) -> Asked:
+    """Raises UnknownParameter, InvalidType, UnusableValue, MissingParameter."""
+    given = fields_of(body, BODY)
+    every = expect("all", given.get("all", False), bool, "a boolean")
+    after = given.get("after")
+    found = _filter(given["filter"]) if "filter" in given else {}
+    if every is bool(found):
+        give = 'a filter, or "all": true for all completions, and not both'
+        raise UnusableValue("filter", got=shown(given.get("filter")), give=give)
+    if after is not None:
+        found["after"] = expect("after", after, str, "a string")
+    dry_run = expect("dry_run", given.get("dry_run", False), bool, "a boolean")
+    return Asked(ListQuery(**found), _patch(given), dry_run)
+
+
+def _end(outcome: Outcome) -> dict[str, Any]:
+    last = None if outcome.last is None else outcome.last.id
+    return {"complete": outcome.complete, "last_id": last, "error": outcome.stopped_by}
+
+
+def _patch(given: dict[str, Any]) -> metadata.Patch | None:
+    delete = expect("delete", given.get("delete", False), bool, "a boolean")
+    if "metadata" not in given:
+        if not delete:
+            raise MissingParameter("delete")
+        return None
+    if delete:
+        raise UnusableValue("delete", got="true", give="either delete or metadata")
+    patch = metadata.checked_patch(given["metadata"])
+    metadata.merged({}, patch)  # what no completion can take is refused as a whole
+    return patch
+
+
+def _filter(given: Any) -> dict[str, Any]:
+    known = {entry.name: entry for entry in FILTERS}
+    found: dict[str, Any] = {}
+    for name, value in expect("filter", given, dict, "an object").items():
+        if name not in known:
+            raise UnknownParameter(f"filter.{name}", hint=did_you_mean(name, known))
+        found[name] = _value(known[name], f"filter.{name}", value)
+    return {name: value for name, value in found.items() if value != {}}
+
+
+def _value(entry: Filter, name: str, value: Any) -> Any:
+    match entry.schema["type"]:
+        case "object":
+            return metadata.checked(value, name)
+        case "integer":
+            return entry.read(name, str(expect(name, value, int, "an integer")))
+        case _:
+            return entry.read(name, expect(name, value, str, "a string"))
+
+
+async def _batch(store: Store, project: Project, query: Query, act: Act, outcome: Outcome) -> bool:
+    """Whether there are more behind it."""
+    after = query.after if outcome.last is None else outcome.last.seq
+    page = await store.page(
+        project, msgspec.structs.replace(query, after=after, order="desc", limit=BATCH)
+    )
+    results = await asyncio.gather(*map(act, page.items), return_exceptions=True)
+    failures = [one for one in results if isinstance(one, BaseException)]
+    refused = [one for one in failures if isinstance(one, TooManyProperties)]
+    outcome.matched += len(results) - len(failures) + len(refused)
+    outcome.done += results.count(True)
+    outcome.refused += len(refused)
+    for failure in failures:
+        if failure not in refused:
+            raise failure
+    if page.items:
+        outcome.last = page.items[-1].row
+    return page.has_more
+
+
+def _changing(store: Store, project: Project, patch: metadata.Patch) -> Act:
+    change = merging(patch)
+
+    async def act(item: Stored) -> bool:
+        current = _METADATA.decode(item.row.metadata)
+        if metadata.merged(current, patch) == current:
+            return False
+        return await store.change_metadata(project, _name(item), change) is not None
+
+    return act
+
+
+def _name(item: Stored) -> Name:
+    return Name(item.row.seq, item.row.tag)
+
+
+def after(seconds: float, monotonic: Callable[[], float]) -> Late:
+    end = monotonic() + seconds
+    return lambda: monotonic() >= end

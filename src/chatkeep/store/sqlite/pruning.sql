@@ -1,0 +1,9 @@
+-- name: some_heads
+-- The next heads of a project, in their order.
+SELECT head, seq FROM head WHERE project = ?1 AND (head, seq) > (?2, ?3)
+ORDER BY head, seq LIMIT 512
+
+-- name: note_pruned
+-- Remembers below which place a project's heads may have gone.
+INSERT INTO pruned (project, below) VALUES (?1, ?2)
+ON CONFLICT (project) DO UPDATE SET below = excluded.below WHERE excluded.below > below

@@ -1,0 +1,147 @@
+"""What has arrived too long ago for its project is deleted, and nothing else."""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import apsw
+import pytest
+from support.backends import SqliteBackend
+from support.conversations import Talks, call, message
+from support.samples import SECOND, keep, listed, place, row
+
+from chatkeep.core import bulk, retention
+from chatkeep.core.chain import MAX_AGE_S
+from chatkeep.core.ids import Seq
+from chatkeep.core.model import Project
+from chatkeep.core.ports import Store
+from chatkeep.core.projects import changed
+from chatkeep.core.retention import DAY_S, SWEEP_S
+
+SAID = message("assistant", "Once upon a time")
+NOW = SECOND + 40 * DAY_S
+
+
+def still() -> float:
+    return 0.0
+
+
+async def retain(store: Store, project: Project, days: int | None) -> None:
+    await store.change_project(project.id, changed({"retain_days": days}))
+
+
+async def swept(store: Store, now_unix: float = NOW) -> dict[str, int]:
+    return {
+        project.name: outcome.done
+        async for project, outcome in retention.sweep(store, now_unix, still)
+    }
+
+
+@pytest.fixture
+async def places(store: Store, project: Project) -> list[Seq]:
+    """Of forty days, one a day."""
+    found = [place(0, SECOND + day * DAY_S) for day in range(40)]
+    await keep(store, project, *map(row, found))
+    return found
+
+
+async def test_without_a_setting_all_is_kept_for_ever(
+    store: Store, project: Project, places: list[Seq]
+) -> None:
+    assert await swept(store, NOW * 2) == {}
+    assert len(await listed(store, project)) == 40
+
+
+async def test_what_is_as_old_as_it_may_be_is_kept_for_one_more_second(
+    store: Store, project: Project, places: list[Seq]
+) -> None:
+    await retain(store, project, 30)
+    assert await swept(store) == {"ours": 10}
+    assert await listed(store, project) == list(reversed(places[10:]))
+    assert await swept(store) == {}
+    assert await swept(store, NOW + 0.9) == {}
+    assert await swept(store, NOW + 1) == {"ours": 1}
+    assert await listed(store, project) == list(reversed(places[11:]))
+
+
+async def test_each_project_has_its_own(
+    store: Store, project: Project, other: Project, places: list[Seq]
+) -> None:
+    theirs = [place(1, SECOND + day * DAY_S) for day in range(40)]
+    await keep(store, other, *map(row, theirs))
+    await retain(store, project, 35)
+    assert await swept(store) == {"ours": 5}
+    await retain(store, other, 1)
+    assert await swept(store) == {"theirs": 39}
+    assert await listed(store, project) == list(reversed(places[5:]))
+    assert await listed(store, other) == theirs[39:]
+
+
+async def test_one_project_that_fails_does_not_keep_the_others_from_it(
+    store: Store, project: Project, other: Project, places: list[Seq], backend: SqliteBackend
+) -> None:
+    theirs = place(1)
+    await keep(store, other, row(theirs))
+    for one in (project, other):
+        await retain(store, one, 30)
+    with apsw.Connection(str(backend.path)) as connection:
+        connection.execute("UPDATE completion SET body = x'00' WHERE seq = ?", (places[3],))
+    ended = {p.name: outcome async for p, outcome in retention.sweep(store, NOW, still)}
+    assert ended["ours"].stopped_by is not None
+    assert (ended["ours"].done, ended["theirs"].done) == (0, 1)
+    assert await listed(store, other) == []
+
+
+async def test_days_before_all_time_delete_nothing(
+    store: Store, project: Project, places: list[Seq]
+) -> None:
+    await retain(store, project, 1_000_000_000)
+    assert await swept(store) == {}
+
+
+async def test_what_is_not_done_in_time_is_done_later(
+    store: Store, project: Project, places: list[Seq]
+) -> None:
+    await retain(store, project, 1)
+    ticks: Iterator[int] = count(step=int(SWEEP_S))
+    done = []
+    for _ in range(4):
+        async for _, outcome in retention.sweep(store, NOW, lambda: float(next(ticks))):
+            done.append((outcome.done, outcome.complete))
+    assert done == [(bulk.BATCH, False), (bulk.BATCH, False), (39 - 2 * bulk.BATCH, True)]
+
+
+async def test_nobody_goes_on_any_more_from_what_is_a_day_old(
+    store: Store, project: Project, backend: SqliteBackend
+) -> None:
+    talks = Talks(store, project)
+    told = message("user", "A story, please")
+    old = [await talks.keep(call([told], seed=n), SAID, at=place(n)) for n in range(600)]
+    new = await talks.keep(call([told, told]), SAID, at=place(1, SECOND + MAX_AGE_S))
+    await retention.prune(store, SECOND + MAX_AGE_S)
+    assert heads_in(backend) == 601
+    await retention.prune(store, SECOND + MAX_AGE_S + 1)
+    assert heads_in(backend) == 1
+    assert backend.faults() == []
+    await talks.check(old[0], old[-1], new)
+    for said in (old[0], new):
+        await talks.delete(said)
+    assert backend.faults() == []
+
+
+async def test_a_head_that_is_missing_and_was_not_pruned_is_a_fault(
+    store: Store, project: Project, backend: SqliteBackend
+) -> None:
+    talks = Talks(store, project)
+    for n, second in enumerate((SECOND, SECOND + MAX_AGE_S)):
+        await talks.keep(call([message("user", str(n))]), SAID, at=place(n, second))
+    await retention.prune(store, SECOND + MAX_AGE_S + 1)
+    with apsw.Connection(str(backend.path)) as connection:
+        connection.execute("DELETE FROM head")
+    assert len(backend.faults()) == 1
+
+
+def heads_in(backend: SqliteBackend) -> int:
+    with apsw.Connection(str(backend.path)) as connection:
+        found: Any = connection.execute("SELECT count(*) FROM head").fetchall()
+    return int(found[0][0])
