@@ -8,6 +8,7 @@ from chatkeep.cli.keys import keys
 from chatkeep.cli.projects import projects
 from chatkeep.cli.serve import serve
 from chatkeep.cli.upstreams import upstreams
+from chatkeep.cli.verify import verify
 
 
 @click.group(cls=Failing, context_settings={"help_option_names": ["-h", "--help"]})
@@ -21,3 +22,4 @@ main.add_command(serve)
 main.add_command(keys)
 main.add_command(projects)
 main.add_command(upstreams)
+main.add_command(verify)

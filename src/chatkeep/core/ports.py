@@ -3,7 +3,7 @@
 Backends implement these; `web/app.py` and `cli` are the only places that name one.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from chatkeep.core.ids import Name, Seq
@@ -252,6 +252,16 @@ class Store(AccountStore, Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+class Inspection(Protocol):
+    """Holds all that a store keeps against itself."""
+
+    checked: int  # completions so far
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong, a sentence each, as it is found; nothing of what completions say."""
+        ...
 
 
 class Watcher(Protocol):
