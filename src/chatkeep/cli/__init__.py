@@ -4,6 +4,7 @@ import click
 
 from chatkeep import __version__
 from chatkeep.cli.failures import Failing
+from chatkeep.cli.importing import import_lines
 from chatkeep.cli.keys import keys
 from chatkeep.cli.projects import projects
 from chatkeep.cli.serve import serve
@@ -19,6 +20,7 @@ def main(debug: bool) -> None:
 
 
 main.add_command(serve)
+main.add_command(import_lines)
 main.add_command(keys)
 main.add_command(projects)
 main.add_command(upstreams)
