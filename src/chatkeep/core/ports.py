@@ -208,8 +208,9 @@ class Store(AccountStore, Protocol):
     ) -> Row | None:
         """Imports a completion under the id it came with; None when the project has it already.
 
-        An id of our form keeps its place unless another row has it; every other id gets the next
-        free place of its `created` second and an alias. `row` comes with any seq and tag.
+        An id of our form keeps its place unless another row has it or it is more than a day from
+        its `created` second; every other id gets the next free place of that second and an alias.
+        `row` comes with any seq and tag.
         """
         ...
 
