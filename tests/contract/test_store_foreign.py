@@ -168,6 +168,29 @@ async def test_an_id_of_our_form_keeps_its_place_and_tag(
     assert backend.faults() == []
 
 
+@pytest.mark.parametrize("years", [-20, 20])
+async def test_an_id_that_only_looks_like_ours_stands_where_it_was_created(
+    store: Store, project: Project, years: int, backend: Backend
+) -> None:
+    """About one in fifty of OpenAI's does; one of this node's would set its clock."""
+    id = row(place(7, SECOND + years * 365 * 86_400, store.node)).id
+    kept = await bring(store, project, id)
+    assert kept is not None
+    assert (kept.id, kept.seq) == (id, imported_place(0))
+    assert await store.alias(project, id) == name(kept)
+    assert await store.high_water() is None
+    assert await bring(store, project, id) is None
+    assert backend.faults() == []
+
+
+async def test_what_is_here_is_there_already_whatever_its_answer_says_of_its_time(
+    store: Store, project: Project
+) -> None:
+    own = row(place(7))
+    await keep(store, project, own)
+    assert await bring(store, project, own.id, created=0) is None
+
+
 async def test_a_deleted_completion_of_ours_can_be_imported_again(
     store: Store, project: Project
 ) -> None:

@@ -20,6 +20,7 @@ NODE_BITS = 10
 COUNTER_BITS = 21
 IMPORT_NODE = 1023
 _NODE_SHIFT = COUNTER_BITS
+_NEAR_S = 86_400
 _SECOND_SHIFT = COUNTER_BITS + NODE_BITS
 _COUNTERS = 1 << COUNTER_BITS
 MAX_SEQ = (1 << 63) - 1
@@ -143,6 +144,14 @@ class Sequencer:
         self._second = second
         # The random start hides how many completions there are; half the range stays free.
         self._counter = self._randbelow(_COUNTERS // 2)
+
+
+def is_near(seq: Seq, created_unix: int) -> bool:
+    """Whether a place can be that of a completion whose answer says when it was created.
+
+    Ids from elsewhere may have our form, as one in fifty of OpenAI's has: they name any second.
+    """
+    return abs(second_of(seq) - created_unix) <= _NEAR_S
 
 
 def next_import(second: int, highest: Callable[[Seq, Seq], Seq | None]) -> Seq:

@@ -12,10 +12,10 @@ from chatkeep.core.answerid import under
 from chatkeep.core.calling import Call
 from chatkeep.core.ids import CompletionId, Name, Sequencer, tag_of
 from chatkeep.core.jsonspan import dumps
-from chatkeep.core.model import Row, Status
+from chatkeep.core.model import KeyId, Row, Status
 from chatkeep.core.ports import Claim, Store, Watcher
 from chatkeep.core.prices import Prices
-from chatkeep.core.record import Record, cut
+from chatkeep.core.record import Record, Request, cut
 from chatkeep.core.recording import Recording
 from chatkeep.core.request import CreateRequest
 from chatkeep.core.usage import Meter
@@ -92,9 +92,8 @@ class Keeper:
         """Commits the completion; why it was not kept, when it was not."""
         read = answers.read(answer)
         row = self._row(draft, read, status)
-        asked = cut(draft.request.body, draft.request.messages, draft.request.tools)
         known_as = None if upstream_id is None else scrubbed(upstream_id)
-        record = Record(asked, answer, draft.id, known_as)
+        record = Record(asked_of(draft.request), answer, draft.id, known_as)
         # An answer that is not whole is no answer to a repeated call.
         claim = draft.claim if status == "complete" else None
         try:
@@ -138,25 +137,56 @@ class Keeper:
 
     def _row(self, draft: Draft, read: Answer, status: Status) -> Row:
         first_token = draft.first_token
-        model = read.model or scrubbed(draft.request.model)
-        cost = read.cost_micro
-        if cost is None:
-            cost = self._prices.cost_micro(draft.upstream, model, read.usage)
-        return Row(
-            seq=draft.name.seq,
-            tag=draft.name.tag,
-            request_id=draft.call.request_id,
-            model=model,
+        return row_of(
+            draft.name,
+            draft.call.request_id,
+            draft.request,
+            read,
+            self._prices,
             status=status,
-            finish_reason=read.finish_reason,
-            usage=read.usage,
             duration_ms=_ms(self._clock.monotonic() - draft.started),
             first_token_ms=None if first_token is None else _ms(first_token - draft.started),
             upstream=draft.upstream,
             key=draft.call.key.id,
-            metadata=dumps(draft.request.metadata),
-            cost_micro=cost,
         )
+
+
+def row_of(
+    name: Name,
+    request_id: bytes,
+    request: CreateRequest,
+    read: Answer,
+    prices: Prices,
+    *,
+    status: Status = "complete",
+    duration_ms: int = 0,
+    first_token_ms: int | None = None,
+    upstream: str = "",
+    key: KeyId | None = None,
+) -> Row:
+    model = read.model or scrubbed(request.model)
+    cost = read.cost_micro
+    if cost is None:
+        cost = prices.cost_micro(upstream, model, read.usage)
+    return Row(
+        seq=name.seq,
+        tag=name.tag,
+        request_id=request_id,
+        model=model,
+        status=status,
+        finish_reason=read.finish_reason,
+        usage=read.usage,
+        duration_ms=duration_ms,
+        first_token_ms=first_token_ms,
+        upstream=upstream,
+        key=key,
+        metadata=dumps(request.metadata),
+        cost_micro=cost,
+    )
+
+
+def asked_of(request: CreateRequest) -> Request:
+    return cut(request.body, request.messages, request.tools)
 
 
 def _status(recording: Recording, *, ended: bool) -> Status:

@@ -3,7 +3,7 @@
 Backends implement these; `web/app.py` and `cli` are the only places that name one.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from chatkeep.core.ids import Name, Seq
@@ -217,8 +217,9 @@ class Store(AccountStore, Protocol):
     ) -> Row | None:
         """Imports a completion under the id it came with; None when the project has it already.
 
-        An id of our form keeps its place unless another row has it; every other id gets the next
-        free place of its `created` second and an alias. `row` comes with any seq and tag.
+        An id of our form keeps its place unless another row has it or it is more than a day from
+        its `created` second; every other id gets the next free place of that second and an alias.
+        `row` comes with any seq and tag.
         """
         ...
 
@@ -276,6 +277,16 @@ class Store(AccountStore, Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+class Inspection(Protocol):
+    """Holds all that a store keeps against itself."""
+
+    checked: int  # completions so far
+
+    def faults(self) -> Iterator[str]:
+        """What is wrong, a sentence each, as it is found; nothing of what completions say."""
+        ...
 
 
 class Watcher(Protocol):

@@ -1,9 +1,10 @@
 """Opens the store a URL names. Store URLs are spelled as SQLAlchemy spells them."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from chatkeep.core.ports import Store
+from chatkeep.core.ports import Inspection, Store
 from chatkeep.errors import BadSetting, StoreUnreadable
 
 
@@ -15,10 +16,15 @@ async def open_store(url: str, *, serving: bool = False, existing: bool = False)
     """
     from chatkeep.store.sqlite import open_sqlite
 
-    path = sqlite_path(url)
-    if existing and not path.exists():
-        raise StoreUnreadable(f"there is no store {path}; give the one you mean with --store")
+    path = _existing(url) if existing else sqlite_path(url)
     return await open_sqlite(path, serving=serving)
+
+
+def verifying(url: str) -> AbstractContextManager[Inspection]:
+    """Looks at the store as it is at one moment and changes nothing; the same errors."""
+    from chatkeep.store.sqlite.verify import verifying
+
+    return verifying(_existing(url))
 
 
 def sqlite_path(url: str) -> Path:
@@ -34,3 +40,10 @@ def sqlite_path(url: str) -> Path:
             " an absolute path"
         )
     return Path(unquote(parts.path[1:])).expanduser()
+
+
+def _existing(url: str) -> Path:
+    path = sqlite_path(url)
+    if not path.exists():
+        raise StoreUnreadable(f"there is no store {path}; give the one you mean with --store")
+    return path

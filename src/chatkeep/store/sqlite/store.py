@@ -290,7 +290,8 @@ def _insert_foreign(
     if own is not None:
         if _find(connection, project, own) is not None:
             return None
-        if not connection.execute(SQL["seq_taken"], (own.seq,)).fetchall():
+        taken = connection.execute(SQL["seq_taken"], (own.seq,)).fetchall()
+        if not taken and ids.is_near(own.seq, created_unix):
             placed = msgspec.structs.replace(row, seq=own.seq, tag=own.tag, alias=None)
             if known:
                 connection.execute(SQL["upsert_alias"], (project.id, id, own.seq, own.tag))

@@ -1,7 +1,9 @@
-"""Holds a file against itself: rows, bodies, postings, heads, shared texts."""
+"""Holds a file against itself: rows, bodies, postings, heads, shared texts, the search index."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import apsw
@@ -15,12 +17,26 @@ from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.sqlite import accounts, rows
 from chatkeep.store.sqlite.bodies import Bodies, Texts
+from chatkeep.store.sqlite.connection import connect, migrate
 from chatkeep.store.sqlite.rows import Found
 
 SQL = sql.blocks("chatkeep.store.sqlite", "verify.sql") | sql.blocks(
     "chatkeep.store.sqlite", "queries.sql"
 )
 Entry = tuple[int, int]
+
+
+@contextmanager
+def verifying(path: Path) -> Iterator["Verifier"]:
+    """The file as it is at one moment, also while a server writes to it.
+
+    Raises StoreUnreadable.
+    """
+    with closing(connect(path)) as connection:
+        migrate(connection, path)
+        connection.pragma("query_only", 1)
+        connection.execute("BEGIN")
+        yield Verifier(connection)
 
 
 class Verifier:
@@ -34,10 +50,14 @@ class Verifier:
 
     def faults(self) -> Iterator[str]:
         """What is wrong, a sentence each; nothing when all is well."""
-        yield from self._damage()
-        for project in accounts.projects(self._connection):
-            yield from self._project(project)
-        yield from self._shared()
+        try:
+            yield from self._damage()
+            for project in accounts.projects(self._connection):
+                yield from self._project(project)
+            yield from self._shared()
+            yield from self._searched()
+        except apsw.Error as error:
+            yield f"what follows cannot be read: {error}"
 
     def _damage(self) -> Iterator[str]:
         yield from (text for (text,) in self._all("integrity") if text != "ok")
@@ -50,29 +70,33 @@ class Verifier:
         bodies = Bodies(self._connection, project, self._texts)
         wanted: set[Entry] = set()
         heads: set[Entry] = set()
+        broken: set[int] = set()
         for (place,) in self._all("all_completions", project.id):
             self.checked += 1
             try:
                 wanted |= self._completion(project, bodies, Seq(place), heads)
             except RecordCorrupt as error:
+                broken.add(place)
                 yield f"completion {place}: {error}"
-        found = set(self._all("postings_of_project", project.id))
-        yield from _differences("posting", wanted, found)
-        yield from self._heads(project, heads)
+        found = _of_others(broken, self._all("postings_of_project", project.id))
+        yield from _differences("posting", wanted - found, found - wanted)
+        found = _of_others(broken, self._all("heads_of_project", project.id))
+        yield from self._heads(project, heads, found)
         for place, body in self._all("ghosts_of_project", project.id):
             yield from self._ghost(bodies, place, body)
 
-    def _heads(self, project: Project, wanted: set[Entry]) -> Iterator[str]:
-        found = set(self._all("heads_of_project", project.id))
+    def _heads(self, project: Project, wanted: set[Entry], found: set[Entry]) -> Iterator[str]:
         below = max((place for (place,) in self._all("pruned_below", project.id)), default=0)
-        gone = {(head, seq) for head, seq in wanted - found if seq < below}
-        yield from _differences("head", wanted - gone, found)
+        missing = {(head, seq) for head, seq in wanted - found if seq >= below}
+        yield from _differences("head", missing, found - wanted)
 
     def _completion(
         self, project: Project, bodies: Bodies, seq: Seq, heads: set[Entry]
     ) -> set[Entry]:
-        (result,) = self._all("select_stored", seq, project.id)
-        found = Found(*result)
+        results = self._all("select_stored", seq, project.id)
+        if not results:
+            raise RecordCorrupt("its model, status, finish reason or upstream is not there")
+        found = Found(*results[0])
         row = rows.stored(found, project, bodies).row
         bodies.request(seq)
         packed, _ = self._texts.codec.open(found.body)
@@ -102,10 +126,25 @@ class Verifier:
         if self._all("unused_texts") != [(0,)]:
             yield "there are shared texts that nobody refers to"
 
+    def _searched(self) -> Iterator[str]:
+        """Numbers of the search index are in the order of the completions they stand for."""
+        before = 0
+        for seq, there in self._connection.execute(SQL["all_searched"]):
+            if not there:
+                yield f"search finds {seq}, which is not there"
+            if seq < before:
+                yield f"search has {seq} behind {before}"
+            before = seq
+
     def _all(self, statement: str, *bindings: Any) -> list[Any]:
         return self._connection.execute(SQL[statement], bindings).fetchall()
 
 
-def _differences(what: str, wanted: set[Entry], found: set[Entry]) -> Iterator[str]:
-    yield from (f"{what} {entry} is missing" for entry in sorted(wanted - found))
-    yield from (f"{what} {entry} should not be there" for entry in sorted(found - wanted))
+def _of_others(broken: set[int], entries: Iterable[Entry]) -> set[Entry]:
+    """The entries of completions that could be read."""
+    return {entry for entry in entries if entry[1] not in broken}
+
+
+def _differences(what: str, missing: set[Entry], excess: set[Entry]) -> Iterator[str]:
+    yield from (f"{what} {entry} is missing" for entry in sorted(missing))
+    yield from (f"{what} {entry} should not be there" for entry in sorted(excess))

@@ -42,3 +42,8 @@ SELECT count(*) FROM shared WHERE key NOT IN (SELECT key FROM shared_use)
 -- name: changes_of_nothing
 -- Metadata set for completions that are not there.
 SELECT seq FROM changed_metadata WHERE seq NOT IN (SELECT seq FROM completion)
+
+-- name: all_searched
+-- What search has numbered, in the order of the numbers, and whether it is there.
+SELECT searched.seq, completion.seq IS NOT NULL
+FROM searched LEFT JOIN completion ON completion.seq = searched.seq ORDER BY searched.doc

@@ -1,0 +1,176 @@
+"""Completions from elsewhere, kept under the ids and the times they came with.
+
+A line is `{"request": {...}, "response": {...}}`: what was sent to create a completion, and the
+completion. Both are kept byte for byte.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, NamedTuple
+
+from msgspec import Struct
+
+from chatkeep.core import answer as answers
+from chatkeep.core import jsonspan
+from chatkeep.core.answerid import id_span
+from chatkeep.core.ids import Name, Seq, tag_of
+from chatkeep.core.jsontype import type_word
+from chatkeep.core.keeping import asked_of, row_of
+from chatkeep.core.model import Project, Row
+from chatkeep.core.ports import Store
+from chatkeep.core.prices import Prices
+from chatkeep.core.record import Record
+from chatkeep.core.request import StoreHeaders, parsed
+from chatkeep.errors import NotJson, Refusal, UnusableValue
+
+BATCH = 64  # lines that share a commit
+_BATCH_BYTES = 8 << 20
+_ID = 256
+_SECONDS = 1 << 32
+_NOWHERE = Seq(0)
+_NO_HEADERS = StoreHeaders()
+
+
+class Line(NamedTuple):
+    """A line by its number, from 1; `text` is None when it is too long to be read."""
+
+    number: int
+    text: bytes | None
+
+
+class Refused(NamedTuple):
+    line: int
+    why: str
+
+
+class Tally(Struct):
+    added: int = 0
+    already_there: int = 0
+    refused: int = 0
+
+    @property
+    def lines(self) -> int:
+        return self.added + self.already_there + self.refused
+
+
+class _Item(NamedTuple):
+    id: str
+    created_unix: int
+    row: Row
+    record: Record
+
+
+def lines(file: BinaryIO, longest: int) -> Iterator[Line]:
+    """The lines that are not blank; of a too long one no more than `longest` is in memory."""
+    number = 0
+    while text := file.readline(longest + 1):
+        number += 1
+        if len(text) > longest and not text.endswith(b"\n"):
+            while text and not text.endswith(b"\n"):
+                text = file.readline(longest)
+            yield Line(number, None)
+        elif not text.isspace():
+            yield Line(number, text)
+
+
+def batches(found: Iterable[Line]) -> Iterator[list[Line]]:
+    """As many lines at a time as are kept with one commit."""
+    batch: list[Line] = []
+    size = 0
+    for line in found:
+        batch.append(line)
+        size += len(line.text or b"")
+        if len(batch) == BATCH or size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+class Importer:
+    """Adds lines to a project; `tally` counts what became of them."""
+
+    def __init__(
+        self,
+        store: Store,
+        project: Project,
+        prices: Prices,
+        token_bytes: Callable[[int], bytes],
+    ) -> None:
+        self.tally = Tally()
+        self._store = store
+        self._project = project
+        self._prices = prices
+        self._token_bytes = token_bytes
+
+    async def add(self, batch: Sequence[Line]) -> list[Refused]:
+        """Commits a batch and returns the lines that cannot be used.
+
+        Raises what the store raises; what was committed by then is there the next time.
+        """
+        refused: list[Refused] = []
+        writes = []
+        for line in batch:
+            try:
+                writes.append(self._insert(self._item(line.text)))
+            except Refusal as refusal:
+                refused.append(Refused(line.number, _why(refusal)))
+        for row in await asyncio.gather(*writes):
+            if row is None:
+                self.tally.already_there += 1
+            else:
+                self.tally.added += 1
+        self.tally.refused += len(refused)
+        return refused
+
+    async def _insert(self, item: _Item) -> Row | None:
+        return await self._store.insert_foreign(self._project, *item)
+
+    def _item(self, text: bytes | None) -> _Item:
+        if text is None:
+            raise UnusableValue("the line", got="too long", give="a shorter one")
+        given = jsonspan.fields(text)
+        body, answer = (_object(given, name) for name in ("request", "response"))
+        if id_span(answer) is None:
+            raise UnusableValue("response", got="no chat completion", give="one with choices")
+        told = jsonspan.fields(answer)
+        id = _id(_value(told, "id"))
+        request = parsed(body, _NO_HEADERS)
+        request_id = self._token_bytes(16)
+        name = Name(_NOWHERE, tag_of(self._project.secret, request_id))
+        row = row_of(name, request_id, request, answers.read(answer), self._prices)
+        record = Record(asked_of(request), answer, id, None)
+        return _Item(id, _created(_value(told, "created")), row, record)
+
+
+def _object(given: dict[str, bytes], name: str) -> bytes:
+    text = given.get(name, b"null")
+    if text[:1] != b"{":
+        got = type_word(jsonspan.loads(text)) if name in given else "missing"
+        raise UnusableValue(name, got=got, give="an object")
+    return text
+
+
+def _value(fields: dict[str, bytes], name: str) -> Any:
+    return jsonspan.loads(fields.get(name, b"null"))
+
+
+def _id(value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= _ID or answers.scrubbed(value) != value:
+        raise UnusableValue("response.id", got=_shown(value), give=f"a text of 1 to {_ID} letters")
+    return value
+
+
+def _created(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < _SECONDS:
+        raise UnusableValue("response.created", got=_shown(value), give="a unix second")
+    return value
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if isinstance(value, str | int | float) else type_word(value)
+    return text if len(text) <= 64 else f"{text[:60]}..."
+
+
+def _why(refusal: Refusal) -> str:
+    return "it is not JSON" if isinstance(refusal, NotJson) else refusal.message

@@ -1,0 +1,122 @@
+"""`chatkeep verify`: what is refused, what is found, and that nothing is changed."""
+
+import asyncio
+from pathlib import Path
+
+import apsw
+import pytest
+from cli.shell import Ended
+from click.testing import CliRunner
+from support.backends import SqliteBackend
+from support.samples import keep, place, row
+
+from chatkeep.cli import main
+
+FAILED = 1
+
+
+def verify(folder: Path, *arguments: str) -> Ended:
+    settings = {"CHATKEEP_STORE": f"sqlite:///{folder / 'chatkeep.db'}"}
+    ended = CliRunner().invoke(main, ["verify", *arguments], env=settings)
+    return Ended(ended.exit_code, ended.stdout, ended.stderr)
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> SqliteBackend:
+    """Has three completions."""
+    backend = SqliteBackend(tmp_path)
+
+    async def fill() -> None:
+        store = await backend.open()
+        project = (await store.add_key("ours", b"digest", "sk-o", frozenset({"read"}), 0)).project
+        await keep(store, project, *(row(place(number), {"a": "b"}) for number in range(3)))
+        await store.aclose()
+
+    asyncio.run(fill())
+    return backend
+
+
+def spoil(backend: SqliteBackend, *statements: tuple[str, int]) -> None:
+    with apsw.Connection(str(backend.path)) as connection:
+        for statement, number in statements:
+            connection.execute(statement, (place(number),))
+
+
+def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    ended = verify(tmp_path)
+    assert ended.code == FAILED
+    assert ended.refusal().startswith("there is no store ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_program_s_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "chatkeep.db").write_bytes(b"no database " * 1000)
+    ended = verify(tmp_path, "--json")
+    assert (ended.code, ended.out) == (FAILED, "")
+    assert "cannot be opened as a store" in ended.err
+
+
+def test_a_sound_store_has_no_faults(backend: SqliteBackend) -> None:
+    assert verify(backend.path.parent) == (0, "", "3 completions checked, no faults\n")
+
+
+def test_each_fault_is_a_line_and_the_rest_is_still_looked_at(backend: SqliteBackend) -> None:
+    spoil(
+        backend,
+        ("UPDATE completion SET body = x'01' WHERE seq = ?", 2),
+        ("DELETE FROM posting WHERE seq = ?", 0),
+    )
+    ended = verify(backend.path.parent)
+    assert (ended.code, ended.err[:23]) == (FAILED, "3 completions checked, ")
+    first, *others = ended.out.splitlines()
+    assert first.startswith(f"completion {place(2)}: ")
+    assert any(line.endswith(f"{place(0)}) is missing") for line in others)
+    assert "should not be there" not in ended.out
+    as_json = verify(backend.path.parent, "--json")
+    assert [found["fault"] for found in as_json.rows()] == ended.out.splitlines()
+    assert as_json.err == ended.err
+
+
+def test_a_completion_whose_model_is_gone_is_found(backend: SqliteBackend) -> None:
+    spoil(backend, ("UPDATE completion SET model = 999 WHERE seq = ?", 1))
+    ended = verify(backend.path.parent)
+    assert f"completion {place(1)}: its model, " in ended.out
+    assert ended.code == FAILED
+
+
+def test_an_index_for_search_that_is_out_of_order_is_found(backend: SqliteBackend) -> None:
+    spoil(
+        backend,
+        ("UPDATE searched SET doc = 1 WHERE seq = ?", 2),
+        ("UPDATE searched SET seq = 7 WHERE seq = ?", 0),
+    )
+    ended = verify(backend.path.parent)
+    assert f"search has 7 behind {place(2)}\n" in ended.out
+    assert "search finds 7, which is not there\n" in ended.out
+    assert ended.code == FAILED
+
+
+def test_a_damaged_file_is_read_as_far_as_it_goes(backend: SqliteBackend) -> None:
+    pages = bytearray(backend.path.read_bytes())
+    for start in range(2 * 8192, len(pages), 8192):
+        pages[start : start + 512] = bytes(512)
+    backend.path.write_bytes(pages)
+    ended = verify(backend.path.parent)
+    assert ended.code == FAILED
+    assert ended.out
+    assert "Traceback" not in ended.err
+
+
+async def test_it_looks_at_one_moment_of_a_store_that_is_being_written(
+    backend: SqliteBackend,
+) -> None:
+    store = await backend.open(serving=True)
+    project = (await store.projects())[0]
+    writing = asyncio.create_task(
+        keep(store, project, *(row(place(number)) for number in range(10, 40)))
+    )
+    ended = await asyncio.to_thread(verify, backend.path.parent)
+    await writing
+    await store.aclose()
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err.endswith("completions checked, no faults\n")
