@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 from base64 import b64encode
 from itertools import permutations
 from pathlib import Path
@@ -193,3 +194,19 @@ async def test_the_wal_is_emptied_when_the_last_reader_that_needed_it_has_gone(
         assert secrets.found_in(whole(tmp_path))
     await emptied(tmp_path, secrets)
     await talks.store.aclose()
+
+
+async def test_what_was_deleted_before_a_crash_leaves_the_wal_at_the_next_start(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "before").mkdir()
+    backend, secrets = SqliteBackend(tmp_path / "before", level=PLAIN), Secrets()
+    talks = await opened(backend)
+    for said in await tell(talks, secrets):
+        await talks.delete(said)
+    crashed = Path(shutil.copytree(tmp_path / "before", tmp_path / "after"))
+    await talks.store.aclose()
+    assert secrets.found_in(whole(crashed)) == set(secrets.texts)
+    store = await SqliteBackend(crashed).open(serving=True)
+    assert secrets.found_in(whole(crashed)) == set()
+    await store.aclose()

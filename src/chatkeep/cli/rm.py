@@ -1,6 +1,7 @@
 """`chatkeep rm`: deletes what filters find, also while a server serves the store."""
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -74,9 +75,9 @@ def rm(
     async def act(accounts: Accounts, store: Store) -> Outcome:
         found = await accounts.project(OPERATOR, project)
         query = await _until_now(store, found, await Library(store).query(found, asked))
-        counted = await bulk.count(store, found, query, lambda: False)
+        counted = await bulk.count(store, found, query, _too_long_for_a_question())
         if counted.matched:
-            what = f"delete {_completions(counted.matched)} of project {project} for good"
+            what = f"delete {_counted(counted)} of project {project} for good"
             asking.confirm(what, yes=yes)
         return await bulk.run(store, found, query, bulk.deleting(store, found), lambda: False)
 
@@ -114,6 +115,15 @@ def _tell(outcome: Outcome, json_output: bool) -> None:
         if not json_output:
             click.echo(f"stopped before the end: {outcome.stopped_by}; repeat it", err=True)
         click.get_current_context().exit(SOME_FAILED)
+
+
+def _too_long_for_a_question() -> Callable[[], bool]:
+    return bulk.deadline(bulk.COUNT_S, time.monotonic)
+
+
+def _counted(outcome: Outcome) -> str:
+    least = "" if outcome.complete else "at least "
+    return least + _completions(outcome.matched)
 
 
 def _completions(number: int) -> str:

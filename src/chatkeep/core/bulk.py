@@ -67,11 +67,11 @@ async def bulk(
     wanted = asked(body)
     query = await library.query(project, wanted.query)
     if wanted.dry_run:
-        outcome = await count(store, project, query, after(COUNT_S, monotonic))
+        outcome = await count(store, project, query, deadline(COUNT_S, monotonic))
         return jsonspan.dumps({"matched": outcome.matched, "complete": outcome.complete})
     patch = wanted.patch
     act = deleting(store, project) if patch is None else _changing(store, project, patch)
-    outcome = await run(store, project, query, act, after(DEADLINE_S, monotonic))
+    outcome = await run(store, project, query, act, deadline(DEADLINE_S, monotonic))
     done = {"deleted": outcome.done}
     if patch is not None:
         done = {"changed": outcome.done, "refused": outcome.refused}
@@ -202,6 +202,6 @@ def _name(item: Stored) -> Name:
     return Name(item.row.seq, item.row.tag)
 
 
-def after(seconds: float, monotonic: Callable[[], float]) -> Late:
+def deadline(seconds: float, monotonic: Callable[[], float]) -> Late:
     end = monotonic() + seconds
     return lambda: monotonic() >= end

@@ -25,7 +25,7 @@ async def sweep(
         query = _expired(project, int(now_unix))
         if query is None:
             continue
-        late = bulk.after(SWEEP_S, monotonic)
+        late = bulk.deadline(SWEEP_S, monotonic)
         try:
             outcome = await bulk.run(store, project, query, bulk.deleting(store, project), late)
         except (Refusal, RecordCorrupt) as error:  # the other projects go on

@@ -1,5 +1,6 @@
 """Opens the file: claims it for a server, migrates it, makes the connections."""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -27,12 +28,20 @@ async def open_sqlite(
         apsw.soft_heap_limit(_HEAP_BYTES)
         writing = connect(path, vfs)
         migrate(writing, path)
+        if serving:
+            _fold_in(writing)
         reading, *readers = (connect(path, vfs) for _ in range(1 + READERS))
     except BaseException:
         if lock is not None:
             os.close(lock)
         raise
     return SqliteStore(writing, reading, readers, lock, Codec(level))
+
+
+def _fold_in(writing: apsw.Connection) -> None:
+    """Empties the WAL that a crash left: what was deleted before it would stand there still."""
+    with contextlib.suppress(apsw.Error):
+        writing.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
 def _claim(path: Path) -> int:
