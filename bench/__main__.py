@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from bench import wrk
+from bench import storage, wrk
 from bench.chart import svg
 from bench.process import Broken, end_in_peace
 from bench.report import Report, table, to_json
-from bench.scenarios import NAMES
+from bench.scenarios import NAMES, STORAGE
 from bench.suite import Plan, run
 
 _QUICK_S, _FULL_S = 2, 8
@@ -28,6 +28,11 @@ _WRONG_USAGE = 2
     type=click.IntRange(1),
     help="Size of a store that lists are measured on; repeatable.  [1000 20000; 1000 with --quick]",
 )
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Files of requests and answers for `storage`.  [BENCH_DATA]",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all figures.")
 @click.option("--svg", "svg_file", type=click.Path(path_type=Path), help="Draw a chart.")
 def main(
@@ -35,6 +40,7 @@ def main(
     only: tuple[str, ...],
     seconds: int | None,
     rows: tuple[int, ...],
+    data: Path | None,
     json_file: Path | None,
     svg_file: Path | None,
 ) -> None:
@@ -42,24 +48,42 @@ def main(
 
     BENCH_PEERS=litellm measures a peer too, installed from PyPI into .venv-bench-litellm.
     """
-    if wrk.installed() is None:
+    wanted = frozenset(only or NAMES)
+    served = wanted - {STORAGE}
+    if served and wrk.installed() is None:
         click.echo(wrk.INSTALL, err=True)
         sys.exit(_WRONG_USAGE)
     end_in_peace()
     plan = Plan(
         seconds=seconds or (_QUICK_S if quick else _FULL_S),
         rows=rows or (_QUICK_ROWS if quick else _FULL_ROWS),
-        scenarios=frozenset(only or NAMES),
+        scenarios=served,
         peers=tuple(filter(None, os.environ.get("BENCH_PEERS", "").split(","))),
     )
     try:
-        report = run(plan, lambda text: click.echo(f"... {text}", err=True))
+        if STORAGE in wanted:
+            _storage(data)
+        if not served:
+            return
+        report = run(plan, _say)
     except Broken as error:
         click.echo(str(error), err=True)
         sys.exit(1)
     _write(report, json_file, svg_file)
     click.echo(table(report), nl=False)
     sys.exit(1 if report.failed else 0)
+
+
+def _storage(given: Path | None) -> None:
+    data = storage.data_folder(given)
+    if data is None:
+        _say("storage: left out, there are no data; give a folder with --data")
+    else:
+        click.echo(storage.run(data, _say), nl=False)
+
+
+def _say(text: str) -> None:
+    click.echo(f"... {text}", err=True)
 
 
 def _write(report: Report, json_file: Path | None, svg_file: Path | None) -> None:

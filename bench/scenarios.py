@@ -151,4 +151,5 @@ SCENARIOS = (
     ),
 )
 FOOTPRINT = "footprint"
-NAMES = (*(scenario.name for scenario in SCENARIOS), FOOTPRINT)
+STORAGE = "storage"
+NAMES = (*(scenario.name for scenario in SCENARIOS), FOOTPRINT, STORAGE)

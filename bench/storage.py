@@ -1,0 +1,195 @@
+"""What a completion takes on the disk and of the CPU, for files of requests and answers.
+
+Each file is imported as `chatkeep import` does it. What is read is read again at once, so that it
+comes from memory: the figures are CPU time.
+"""
+
+import asyncio
+import io
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import zstandard
+from msgspec import Raw, Struct
+
+from bench.machine import folder_on_disk
+from bench.process import ROOT, Broken
+from bench.streams import percentile
+from chatkeep.core.importing import Importer, Line, batches
+from chatkeep.core.library import Library
+from chatkeep.core.model import Project
+from chatkeep.core.ports import Store
+from chatkeep.core.prices import Prices
+from chatkeep.core.projects import changed
+from chatkeep.store import open_store
+
+# From how many messages on a request counts as so deep.
+_DEPTHS = (1, 8, 16, 32)
+_SAMPLE = 150
+_TIMES = 5
+_LONG = zstandard.ZstdCompressionParameters.from_level(19, window_log=27, enable_ldm=True)
+
+
+class _Messages(Struct):
+    messages: list[Raw] = []
+
+
+class _Named(Struct):
+    id: str
+
+
+class _Call(Struct):
+    request: Raw
+    response: Raw
+
+
+class Corpus(Struct):
+    """A file's lines, and its completions as id and number of messages."""
+
+    name: str
+    lines: list[bytes]
+    raw: int
+    single: int  # bytes of all, each compressed alone
+    whole: int  # bytes of all, compressed in one
+    found: list[tuple[str, int]]
+
+
+class Kept(Struct):
+    """Bytes and µs of CPU time a completion; reads as p50 and p99 by depth."""
+
+    gross: float
+    net: float
+    ingest_us: float
+    retrieve: dict[int, tuple[float, float]] = {}
+    request: dict[int, tuple[float, float]] = {}
+
+
+def data_folder(given: Path | None) -> Path | None:
+    """Where the files are; None when there are none."""
+    named = os.environ.get("BENCH_DATA")
+    folder = given or (Path(named) if named else ROOT.parent / "shared" / "data")
+    return folder if folder.is_dir() else None
+
+
+def run(data: Path, say: Callable[[str], None]) -> str:
+    """The tables, in Markdown. Raises Broken."""
+    files = sorted([*data.glob("*.jsonl"), *data.glob("*.jsonl.zst")])
+    if not files:
+        raise Broken(f"{data} has no *.jsonl or *.jsonl.zst")
+    parts = []
+    for file in files:
+        say(f"storage: {file.name}")
+        corpus = _corpus(file)
+        kept = {}
+        for full_text in (False, True):
+            with folder_on_disk() as folder:
+                kept[full_text] = asyncio.run(_measure(corpus, folder, full_text))
+        parts.append(_table(corpus, kept[False], kept[True]))
+    return "\n".join(parts)
+
+
+def _corpus(file: Path) -> Corpus:
+    raw = file.read_bytes()
+    if file.suffix == ".zst":
+        raw = zstandard.ZstdDecompressor().stream_reader(raw).read()
+    corpus = Corpus(file.name.partition(".")[0], [], 0, 0, 0, [])
+    single = zstandard.ZstdCompressor(3)
+    sink = io.BytesIO()
+    with zstandard.ZstdCompressor(compression_params=_LONG).stream_writer(
+        sink, closefd=False
+    ) as whole:
+        for line in raw.splitlines():
+            call = msgspec.json.decode(line, type=_Call)
+            both = bytes(call.request) + bytes(call.response)
+            corpus.lines.append(line)
+            corpus.raw += len(both)
+            corpus.single += len(single.compress(both))
+            whole.write(both)
+            id = msgspec.json.decode(call.response, type=_Named).id
+            count = len(msgspec.json.decode(call.request, type=_Messages).messages)
+            corpus.found.append((id, count))
+    corpus.whole = len(sink.getvalue())
+    return corpus
+
+
+async def _measure(corpus: Corpus, folder: Path, full_text: bool) -> Kept:
+    empty = folder / "empty.db"
+    store, _ = await _opened(empty, full_text)
+    await store.aclose()
+    path = folder / "full.db"
+    store, project = await _opened(path, full_text)
+    began = time.process_time()
+    importer = Importer(store, project, Prices(()), secrets.token_bytes)
+    for batch in batches(Line(at, text) for at, text in enumerate(corpus.lines, start=1)):
+        await importer.add(batch)
+    await store.aclose()
+    spent = time.process_time() - began
+    count = importer.tally.added
+    if count != len(corpus.lines):
+        raise Broken(f"{corpus.name}: {importer.tally}")
+    size = path.stat().st_size
+    kept = Kept(size / count, (size - empty.stat().st_size) / count, spent / count * 1e6)
+    store, project = await _opened(path, full_text)
+    library = Library(store)
+    for depth, ids in _by_depth(corpus.found):
+        kept.retrieve[depth] = await _read(ids, lambda id: library.retrieve(project, id))
+        kept.request[depth] = await _read(ids, lambda id: library.raw_request(project, id))
+    await store.aclose()
+    return kept
+
+
+async def _opened(path: Path, full_text: bool) -> tuple[Store, Project]:
+    store = await open_store(f"sqlite:///{path}")
+    made = await store.add_project("bench", 0, changed({"full_text": full_text}))
+    project = made or await store.project("bench")
+    if project is None:
+        raise Broken(f"{path} has no project")
+    return store, project
+
+
+def _by_depth(found: Sequence[tuple[str, int]]) -> Iterator[tuple[int, list[str]]]:
+    for depth, end in zip(_DEPTHS, (*_DEPTHS[1:], 1 << 60), strict=True):
+        ids = [id for id, count in found if depth <= count < end]
+        if ids:
+            yield depth, ids[:: max(len(ids) // _SAMPLE, 1)]
+
+
+async def _read(
+    ids: Sequence[str], read: Callable[[str], Awaitable[object]]
+) -> tuple[float, float]:
+    """p50 and p99 of the least µs that reading each took."""
+    least = []
+    for id in ids:
+        took = []
+        for _ in range(_TIMES):
+            began = time.process_time_ns()
+            await read(id)
+            took.append((time.process_time_ns() - began) / 1000)
+        least.append(min(took))
+    return percentile(least, 50), percentile(least, 99)
+
+
+def _table(corpus: Corpus, without: Kept, searched: Kept) -> str:
+    count = len(corpus.lines)
+    rows = [
+        ("request and answer as they are", corpus.raw / count, ""),
+        ("each compressed alone, zstd -3", corpus.single / count, ""),
+        ("all in one, zstd -19 --long", corpus.whole / count, ""),
+        ("**kept, without full text search**", without.gross, f"{without.ingest_us:,.0f}"),
+        ("less what an empty store takes", without.net, ""),
+        ("**kept, with full text search**", searched.gross, f"{searched.ingest_us:,.0f}"),
+        ("less what an empty store takes", searched.net, ""),
+    ]
+    lines = [f"`{corpus.name}`, {count:,} completions:", ""]
+    lines += ["| bytes a completion | | CPU µs to add it |", "| --- | ---: | ---: |"]
+    lines += [f"| {name} | {size:,.0f} | {cpu} |" for name, size, cpu in rows]
+    lines += ["", "| CPU µs, p50 (p99) | retrieve | raw request |", "| --- | ---: | ---: |"]
+    for depth in searched.retrieve:
+        reads = (searched.retrieve[depth], searched.request[depth])
+        cells = " | ".join(f"{p50:,.0f} ({p99:,.0f})" for p50, p99 in reads)
+        lines.append(f"| from {depth} message{'s' * (depth > 1)} on | {cells} |")
+    return "\n".join(lines) + "\n"
