@@ -21,6 +21,8 @@ SQL = sql.blocks("chatkeep.store.sqlite", "bodies.sql")
 _REMEMBERED = 256
 _LONGEST_REMEMBERED = 1 << 16  # tools and prompts, not images: in all 16 MiB at the most
 
+_LONGEST_PATH = 1000  # far beyond any conversation's: a damaged file might lead in a circle
+
 
 class Texts:
     """The codec, and the shared texts read last; for all connections and threads."""
@@ -251,10 +253,13 @@ class Bodies:
 
     def _path(self, seq: Seq | None) -> Iterator[Link]:
         """The body at a place, the one it builds on, and so on to the first of its conversation."""
-        while seq is not None:
+        for _ in range(_LONGEST_PATH):
+            if seq is None:
+                return
             link = self._link(seq)
             yield link
             seq = link.basis
+        raise RecordCorrupt("what a record builds on has no beginning")
 
     def _link(self, seq: Seq) -> Link:
         found: Any = self._connection.execute(SQL["select_body"], (seq,)).fetchall()
