@@ -26,7 +26,7 @@ serve: setup ## Run the server (ARGS="--port 8080" and so on are passed on)
 	.venv/bin/chatkeep serve $(ARGS)
 
 test: setup ## Run the tests (ARGS="-k metadata" and so on are passed on)
-	.venv/bin/pytest -n 2 $(ARGS)
+	.venv/bin/pytest -n 4 $(ARGS)
 
 test-clients: setup tests/clients/node/node_modules/.package-lock.json ## Run LangChain, the AI SDK and others
 	.venv/bin/pytest -n 2 -m clients tests/clients $(ARGS)
