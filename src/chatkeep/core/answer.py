@@ -1,44 +1,35 @@
-"""An upstream's answer, read once: what a record names of it and what lists and figures need.
+"""What lists and figures need of an upstream's answer.
 
 All of it is derived: odd content gives less, never an error (DESIGN.md §4).
 """
 
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from chatkeep.core import jsonspan
 from chatkeep.core.model import Usage
 from chatkeep.errors import Refusal
 
-PREVIEW = 120
 _NAME = 256
 _MAX_TOKENS = 1 << 53
 _MAX_COST = 1_000_000  # dollars a call: whatever says more is broken
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-_NOTHING = Raw(b"null")
 
 
 class Answer(Struct, frozen=True):
-    """`messages` are the bytes of each choice's message; `model` is None when none is named.
+    """`model` is None when none is named; `finish_reason` is that of the first choice."""
 
-    `finish_reason` and the preview are those of the first choice.
-    """
-
-    messages: Sequence[bytes] = ()
     model: str | None = None
     finish_reason: str | None = None
     usage: Usage = Usage()
     cost_micro: int | None = None
-    preview: str = ""
 
 
 class _Choice(Struct):
     finish_reason: Any = None
-    message: Raw = _NOTHING
 
 
 class _Body(Struct):
@@ -47,28 +38,18 @@ class _Body(Struct):
     choices: list[_Choice] = []
 
 
-class _Said(Struct):
-    content: Any = None
-    refusal: Any = None
-    tool_calls: Any = None
-
-
 _BODY = msgspec.json.Decoder(_Body)
-_SAID = msgspec.json.Decoder(_Said)
 
 
 def read(text: bytes) -> Answer:
     body = _read(text)
     first = body.choices[0] if body.choices else _Choice()
-    messages = [bytes(choice.message) for choice in body.choices]
     usage = _object(body.usage)
     return Answer(
-        messages=[message for message in messages if message[:1] == b"{"],
         model=_name(body.model),
         finish_reason=_name(first.finish_reason),
         usage=usage_of(usage),
         cost_micro=cost_micro_of(usage),
-        preview=preview(_said(bytes(first.message))),
     )
 
 
@@ -77,12 +58,6 @@ def scrubbed(text: str) -> str:
     if text.isascii() and "\0" not in text:
         return text
     return _UNSTORABLE.sub("\ufffd", text)
-
-
-def preview(text: str) -> str:
-    """The beginning of a text as one line."""
-    # Cut first: a preview needs no more of a text than this, however long it is.
-    return scrubbed(" ".join(text[: 2 * PREVIEW].split())[:PREVIEW])
 
 
 def _read(text: bytes) -> _Body:
@@ -106,7 +81,7 @@ def _tolerant(text: bytes) -> _Body:
 
 
 def _choice(fields: dict[str, bytes]) -> _Choice:
-    return _Choice(_value(fields.get("finish_reason")), Raw(fields.get("message", b"null")))
+    return _Choice(_value(fields.get("finish_reason")))
 
 
 def _fields(text: bytes) -> dict[str, bytes]:
@@ -161,23 +136,3 @@ def _object(value: Any) -> dict[str, Any]:
 
 def _count(value: Any) -> int | None:
     return value if type(value) is int and 0 <= value < _MAX_TOKENS else None
-
-
-def _said(message: bytes) -> str:
-    """What the model said: its content, else its refusal, else the tools it called."""
-    try:
-        said = _SAID.decode(message)
-    except (msgspec.DecodeError, RecursionError):
-        fields = _fields(message)
-        said = _Said(*(_value(fields.get(key)) for key in ("content", "refusal", "tool_calls")))
-    for text in (said.content, said.refusal):
-        if isinstance(text, str) and text:
-            return text
-    return " ".join(map(_called, said.tool_calls)) if isinstance(said.tool_calls, list) else ""
-
-
-def _called(call: Any) -> str:
-    function = call.get("function") if isinstance(call, dict) else None
-    if not isinstance(function, dict):
-        return ""
-    return f"{function.get('name')}({function.get('arguments')})"
