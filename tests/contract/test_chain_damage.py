@@ -64,3 +64,17 @@ async def test_a_damaged_predecessor_does_not_keep_the_next_turn_from_being_kept
         call([*asked, message("user", "Again")]), message("assistant", "La")
     )
     await talks.check(next_one)
+
+
+async def test_a_turn_is_kept_again_when_one_before_it_is_damaged(
+    talks: Talks, backend: SqliteBackend
+) -> None:
+    """What its search entry says is read from what the repeated turn builds on."""
+    asked = [message("user", "Sing")]
+    first = await talks.keep(call(asked), message("assistant", "La"))
+    asked += [message("assistant", "La"), message("user", "Again")]
+    await talks.keep(call(asked), message("assistant", "La la"))
+    with apsw.Connection(str(backend.path)) as connection:
+        connection.execute("UPDATE completion SET body = x'01' WHERE seq = ?", (first.row.seq,))
+    repeated = await talks.keep(call(asked), message("assistant", "La la la"))
+    assert await talks.store.get(talks.project, name(repeated.row)) is not None

@@ -142,10 +142,10 @@ class Bodies:
 
         A request that repeats another says what that one said.
         """
-        path = list(self._path(seq))
-        if path[0].packed.messages == [] and len(path) > 1:
-            path = path[1:]
         try:
+            path = list(self._path(seq))
+            if path[0].packed.messages == [] and len(path) > 1:
+                path = path[1:]
             before = self._unfolded(path[1:])
             own = fold.unfold(self._codec, path[0].packed, path[0].second, self.load, before)
         except RecordCorrupt:
