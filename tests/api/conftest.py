@@ -1,17 +1,13 @@
 """A provider, a chatkeep in front of it and clients of it; each test has a minute."""
 
-import asyncio
-import functools
 import gc
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import openai
 import pytest
-from support import chatkeep_server
+from support import chatkeep_server, patience
 from support.chatkeep_server import Chatkeep
 from support.observed import checking
 from support.provider import Provider
@@ -20,17 +16,7 @@ PATIENCE_S = 60
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
-        item.obj = bounded(item.obj)
-
-
-def bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    @functools.wraps(test)
-    async def in_time(*given: Any, **fixtures: Any) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            await test(*given, **fixtures)
-
-    return in_time
+    patience.bound(item, PATIENCE_S)
 
 
 @pytest.fixture

@@ -1,29 +1,16 @@
 """A provider each module shares; each test has two minutes."""
 
-import asyncio
-import functools
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
+from support import patience
 from support.provider import Provider
 
 PATIENCE_S = 120
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
-        item.obj = bounded(item.obj)
-
-
-def bounded(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
-    @functools.wraps(test)
-    async def in_time(*given: Any, **fixtures: Any) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            await test(*given, **fixtures)
-
-    return in_time
+    patience.bound(item, PATIENCE_S)
 
 
 @pytest.fixture(scope="module")

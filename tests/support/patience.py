@@ -1,0 +1,26 @@
+"""No test waits for ever: each coroutine test of a folder has so many seconds."""
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+
+def bound(item: pytest.Item, seconds: float) -> None:
+    """For `pytest_itemcollected`."""
+    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+        item.obj = _bounded(item.obj, seconds)
+
+
+def _bounded(
+    test: Callable[..., Awaitable[None]], seconds: float
+) -> Callable[..., Awaitable[None]]:
+    @functools.wraps(test)
+    async def in_time(*given: Any, **fixtures: Any) -> None:
+        async with asyncio.timeout(seconds):
+            await test(*given, **fixtures)
+
+    return in_time
