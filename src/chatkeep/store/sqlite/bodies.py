@@ -8,9 +8,10 @@ from msgspec import Struct
 
 from chatkeep.core import fold
 from chatkeep.core.chain import INDEXED, MAX_AGE_S, builds_on, heads
+from chatkeep.core.cipher import PLAIN, Cipher, Place
 from chatkeep.core.fold import Basis
 from chatkeep.core.ids import MAX_SEQ, Seq, first_of, last_of, second_of
-from chatkeep.core.model import Project
+from chatkeep.core.model import Project, ProjectId
 from chatkeep.core.packed import Codec, Ghost, Outline, Packed
 from chatkeep.core.parts import copying, shared_key, strings
 from chatkeep.core.record import Record, Request
@@ -25,10 +26,11 @@ _LONGEST_PATH = 1000  # far beyond any conversation's: a damaged file might lead
 
 
 class Texts:
-    """The codec, and the shared texts read last; for all connections and threads."""
+    """Codec and cipher, and the shared texts read last; for all connections and threads."""
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, cipher: Cipher = PLAIN) -> None:
         self.codec = codec
+        self.cipher = cipher
         self._known: dict[int, bytes] = {}
 
     def get(self, key: int) -> bytes | None:
@@ -78,7 +80,7 @@ class Bodies:
         self._connection = connection
         self._project = project
         self._texts = texts
-        self._codec = texts.codec
+        self._codec, self._cipher = texts.codec, texts.cipher
 
     def add(self, seq: Seq, record: Record, metadata: bytes) -> Added:
         """Folds a record; all that its body refers to is written."""
@@ -109,15 +111,15 @@ class Bodies:
         link = place.basis
         repeats = link is not None and link.packed.count == len(messages)
         new = self.new(link.seq) if link and repeats else folded.new
-        return Added(link and link.seq, folded.body, new)
+        return Added(link and link.seq, self._cipher.seal(self._place_of(seq), folded.body), new)
 
-    def outside(self, body: bytes, id: str) -> fold.Outside:
+    def outside(self, seq: Seq, body: bytes, id: str) -> fold.Outside:
         """Raises RecordCorrupt."""
-        return fold.outside(self._completion(body), self.load, id)
+        return fold.outside(self._completion(seq, body), self.load, id)
 
-    def metadata(self, body: bytes) -> bytes:
+    def metadata(self, seq: Seq, body: bytes) -> bytes:
         """What the completion was created with. Raises RecordCorrupt."""
-        return fold.outline_of(self._completion(body), self.load).metadata
+        return fold.outline_of(self._completion(seq, body), self.load).metadata
 
     def request(self, seq: Seq) -> Request:
         """Put together from all it builds on. Raises RecordCorrupt."""
@@ -133,9 +135,9 @@ class Bodies:
         *_, last = self._path(seq)
         return last.seq
 
-    def follows(self, body: bytes, basis: Seq | None) -> Seq:
+    def follows(self, seq: Seq, body: bytes, basis: Seq | None) -> Seq:
         """The completion it goes on from, 0 for none."""
-        return fold.follows(self._completion(body), basis)
+        return fold.follows(self._completion(seq, body), basis)
 
     def new(self, seq: Seq) -> Sequence[bytes]:
         """The messages that were new when it was added; none when that cannot be told any more.
@@ -155,7 +157,7 @@ class Bodies:
 
     def remove(self, seq: Seq, basis: Seq | None, body: bytes) -> None:
         """Lets go of the body of a row that has been deleted: what others say again stays."""
-        packed, second = self._codec.open(body)
+        packed, second = self.opened(seq, body)
         if not isinstance(packed, Packed):
             raise RecordCorrupt("a completion has the body of a deleted one")
         if packed.head:
@@ -171,6 +173,10 @@ class Bodies:
         self._release(fold.shared_of(packed, self.load) - fold.shared_by(packed))
         self._put_ghost(seq, basis, fold.ghost_of(packed, kept), second)
 
+    def opened(self, seq: Seq, body: bytes) -> tuple[Packed | Ghost, bytes]:
+        """The record at a place, and its second frame. Raises RecordCorrupt."""
+        return self._codec.open(self._cipher.open(self._place_of(seq), body))
+
     def load(self, key: int) -> bytes:
         """The shared text with a key. Raises RecordCorrupt."""
         text = self._texts.get(key)
@@ -178,7 +184,7 @@ class Bodies:
             found: Any = self._connection.execute(SQL["select_shared"], (key,)).fetchall()
             if not found:
                 raise RecordCorrupt("a text that several completions share is not there")
-            text = self._codec.text(found[0][0])
+            text = self._codec.text(self._cipher.open(shared_place(key), found[0][0]))
             if shared_key(self._project.secret, text) != key:
                 raise RecordCorrupt("a text that several completions share is not the one")
             self._texts.remember(key, text)
@@ -266,17 +272,18 @@ class Bodies:
         if not found:
             raise RecordCorrupt("what a record builds on is not there")
         basis, body = found[0]
-        return Link(seq, basis, *self._codec.open(body))
+        return Link(seq, basis, *self.opened(seq, body))
 
-    def _completion(self, body: bytes) -> Packed:
-        packed, _ = self._codec.open(body)
+    def _completion(self, seq: Seq, body: bytes) -> Packed:
+        packed, _ = self.opened(seq, body)
         if not isinstance(packed, Packed):
             raise RecordCorrupt("a completion has the body of a deleted one")
         return packed
 
     def _use(self, key: int, text: bytes) -> None:
         if not self._connection.execute(SQL["use_shared"], (key,)).fetchall():
-            self._connection.execute(SQL["insert_shared"], (key, self._codec.shared(text)))
+            data = self._cipher.seal(shared_place(key), self._codec.shared(text))
+            self._connection.execute(SQL["insert_shared"], (key, data))
             self._connection.execute(SQL["insert_shared_use"], (key,))
 
     def _release(self, keys: Iterable[int]) -> None:
@@ -291,7 +298,8 @@ class Bodies:
         bodies: Any = self._connection.execute(SQL["built_on"], (seq,)).fetchall()
         if not bodies:
             return None
-        return {place for (body,) in bodies for place in fold.copied_by(self._codec.open(body)[0])}
+        opened = (self.opened(place, body)[0] for place, body in bodies)
+        return {place for packed in opened for place in fold.copied_by(packed)}
 
     def _settle(self, seq: Seq | None) -> None:
         """Lets go of what nobody says again any more, after something that built on it has gone."""
@@ -300,7 +308,7 @@ class Bodies:
             if not found:
                 return  # it has not been deleted itself
             basis, body = found[0]
-            ghost, second = self._codec.open(body)
+            ghost, second = self.opened(seq, body)
             quotes = self._quotes(seq)
             if quotes is not None:
                 kept = fold.quoted(ghost, self.load, quotes)
@@ -311,8 +319,19 @@ class Bodies:
             seq = basis
 
     def _put_ghost(self, seq: Seq, basis: Seq | None, ghost: Ghost, second: bytes) -> None:
-        body = self._codec.body(ghost, second)
+        body = self._cipher.seal(self._place_of(seq), self._codec.body(ghost, second))
         self._connection.execute(SQL["put_ghost"], (seq, self._project.id, basis, body))
+
+    def _place_of(self, seq: Seq) -> Place:
+        return body_place(self._project.id, seq)
+
+
+def body_place(project: ProjectId, seq: Seq) -> Place:
+    return Place("body", project, seq)
+
+
+def shared_place(key: int) -> Place:
+    return Place("shared", 0, key)  # the key is keyed by its project's secret
 
 
 def _ends_in(link: Link, count: int, head: int) -> bool:

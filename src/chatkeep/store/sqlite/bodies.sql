@@ -23,9 +23,9 @@ SELECT basis, body FROM ghost WHERE seq = ?1
 
 -- name: built_on
 -- The bodies that build on one.
-SELECT body FROM completion WHERE basis = ?1
+SELECT seq, body FROM completion WHERE basis = ?1
 UNION ALL
-SELECT body FROM ghost WHERE basis = ?1
+SELECT seq, body FROM ghost WHERE basis = ?1
 
 -- name: put_ghost
 -- What is left of a deleted completion.

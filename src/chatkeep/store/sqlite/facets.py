@@ -21,7 +21,7 @@ def facts(
     for seq in places:
         for row in connection.execute(SQL["select_facts"], (seq, project.id)):
             model, status, finish_reason, upstream, key, changed, body = row
-            metadata = bodies.metadata(body) if changed is None else changed.encode()
+            metadata = bodies.metadata(seq, body) if changed is None else changed.encode()
             found = Facts(model, status, finish_reason, upstream, key, metadata)
             if postings.matches(query, found):
                 yield found

@@ -40,7 +40,7 @@ def id_of(found: Found, project: Project) -> str:
 def stored(found: Found, project: Project, bodies: Bodies) -> Stored:
     """Raises RecordCorrupt."""
     tag = found.tag or tag_of(project.secret, found.request_id)
-    said = bodies.outside(found.body, found.alias or encode(found.seq, tag))
+    said = bodies.outside(found.seq, found.body, found.alias or encode(found.seq, tag))
     metadata = said.metadata if found.metadata is None else found.metadata.encode()
     row = Row(
         seq=found.seq,

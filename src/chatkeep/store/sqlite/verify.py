@@ -99,7 +99,7 @@ class Verifier:
         found = Found(*results[0])
         row = rows.stored(found, project, bodies).row
         bodies.request(seq)
-        packed, _ = self._texts.codec.open(found.body)
+        packed, _ = bodies.opened(seq, found.body)
         if isinstance(packed, Packed):
             self._uses.update(fold.shared_of(packed, bodies.load))
             if packed.count:
@@ -108,7 +108,7 @@ class Verifier:
 
     def _ghost(self, bodies: Bodies, place: int, body: bytes) -> Iterator[str]:
         try:
-            ghost, _ = self._texts.codec.open(body)
+            ghost, _ = bodies.opened(Seq(place), body)
             self._uses.update(fold.shared_by(ghost))
         except RecordCorrupt as error:
             yield f"the rest of {place}: {error}"
