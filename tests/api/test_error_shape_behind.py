@@ -8,6 +8,7 @@ import apsw
 import pytest
 from support import chatkeep_server
 from support.chatkeep_server import Chatkeep
+from support.database import direct
 from support.faultyvfs import Call, FaultyVfs
 from support.provider import (
     Answer,
@@ -247,16 +248,13 @@ async def test_a_readiness_probe_that_cannot_read(on_disk: Chatkeep, disk: Fault
 async def test_a_store_another_process_holds_is_busy(chatkeep: Chatkeep, tmp_path: Path) -> None:
     path = await stored(chatkeep)
     message = "The store is busy: another process is writing to it. Try again."
-    other = apsw.Connection(str(tmp_path / "chatkeep.db"))
-    try:
+    with direct(tmp_path / "chatkeep.db") as other:
         other.execute("BEGIN IMMEDIATE")
         request = head_of("DELETE", path, chatkeep.key, {})
         reply = await refused(chatkeep.url, request, Refusal("StoreBusy", message))
         assert reply.head["retry-after"] == "1"
         other.execute("ROLLBACK")
         assert (await asked(chatkeep.url, request)).head.status == 200
-    finally:
-        other.close()
 
 
 @pytest.mark.parametrize("ending", ["", "/{id}", "/{id}/messages"])
@@ -264,8 +262,7 @@ async def test_a_damaged_record_is_an_error_and_no_answer(
     chatkeep: Chatkeep, tmp_path: Path, ending: str
 ) -> None:
     path = await stored(chatkeep)
-    other = apsw.Connection(str(tmp_path / "chatkeep.db"))
-    other.execute("UPDATE completion SET body = zeroblob(length(body))")
-    other.close()
+    with direct(tmp_path / "chatkeep.db") as other:
+        other.execute("UPDATE completion SET body = zeroblob(length(body))")
     request = get(PATH + ending.format(id=path.rpartition("/")[2]), chatkeep.key)
     await refused(chatkeep.url, request, SORRY)

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import apsw
 import httpx2
 import pytest
 from openai import AsyncOpenAI
 from support.chatkeep_server import Chatkeep
+from support.database import direct
 from support.rawhttp import PATH, get
 from support.refusals import Refusal, refused
 
@@ -53,7 +53,7 @@ async def test_two_searches_at_once_are_refused(http: httpx2.AsyncClient, path: 
 async def test_where_full_text_is_off_a_search_is_refused_and_a_list_is_not(
     chatkeep: Chatkeep, tmp_path: Path, path: str
 ) -> None:
-    with apsw.Connection(str(tmp_path / "chatkeep.db")) as connection:
+    with direct(tmp_path / "chatkeep.db") as connection:
         connection.execute("UPDATE project SET full_text = 0")
     wanted = Refusal(
         "SearchOff",

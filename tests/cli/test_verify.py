@@ -3,11 +3,11 @@
 import asyncio
 from pathlib import Path
 
-import apsw
 import pytest
 from cli.shell import Ended
 from click.testing import CliRunner
 from support.backends import SqliteBackend
+from support.database import direct
 from support.samples import keep, place, row
 
 from chatkeep.cli import main
@@ -37,7 +37,7 @@ def backend(tmp_path: Path) -> SqliteBackend:
 
 
 def spoil(backend: SqliteBackend, *statements: tuple[str, int]) -> None:
-    with apsw.Connection(str(backend.path)) as connection:
+    with direct(backend.path) as connection:
         for statement, number in statements:
             connection.execute(statement, (place(number),))
 

@@ -3,10 +3,10 @@
 from base64 import b64encode
 from random import Random
 
-import apsw
 import pytest
 from support.backends import SqliteBackend
 from support.conversations import SYSTEM, Talks, call, message
+from support.database import direct
 from support.samples import name, place, row, said
 
 from chatkeep.core.model import Project
@@ -56,7 +56,7 @@ async def test_a_damaged_predecessor_does_not_keep_the_next_turn_from_being_kept
 ) -> None:
     asked = [SYSTEM, message("user", "Sing")]
     damaged = await talks.keep(call(asked), SOUND)
-    with apsw.Connection(str(backend.path)) as connection:
+    with direct(backend.path) as connection:
         connection.execute(statement)
     with pytest.raises(RecordCorrupt):
         await talks.store.get(talks.project, name(damaged.row))
@@ -74,7 +74,7 @@ async def test_a_turn_is_kept_again_when_one_before_it_is_damaged(
     first = await talks.keep(call(asked), message("assistant", "La"))
     asked += [message("assistant", "La"), message("user", "Again")]
     await talks.keep(call(asked), message("assistant", "La la"))
-    with apsw.Connection(str(backend.path)) as connection:
+    with direct(backend.path) as connection:
         connection.execute("UPDATE completion SET body = x'01' WHERE seq = ?", (first.row.seq,))
     repeated = await talks.keep(call(asked), message("assistant", "La la la"))
     assert await talks.store.get(talks.project, name(repeated.row)) is not None

@@ -1,7 +1,6 @@
 """What was deleted is in no file any more; what others say again stays, and nothing else."""
 
 import asyncio
-import contextlib
 import shutil
 from base64 import b64encode
 from itertools import permutations
@@ -12,6 +11,7 @@ import apsw
 import pytest
 from support.backends import SqliteBackend
 from support.conversations import Said, Talks, call, message
+from support.database import direct
 
 from chatkeep.core.model import Scope
 
@@ -61,7 +61,7 @@ def _bytes(text: str | None) -> bytes:
 
 def files(backend: SqliteBackend) -> bytes:
     """The database and its WAL, after a checkpoint."""
-    with contextlib.closing(apsw.Connection(str(backend.path))) as connection:
+    with direct(backend.path) as connection:
         connection.pragma("user_version")  # before its first read it does not know of the WAL
         assert connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE) == (0, 0)
     return whole(backend.path.parent)
@@ -181,7 +181,7 @@ async def test_the_wal_is_emptied_when_the_last_reader_that_needed_it_has_gone(
     backend, secrets = SqliteBackend(tmp_path, level=PLAIN), Secrets()
     talks = await opened(backend)
     kept = await tell(talks, secrets)
-    with contextlib.closing(apsw.Connection(str(backend.path))) as reader:
+    with direct(backend.path) as reader:
         reader.execute("BEGIN")
         assert reader.execute("SELECT count(*) FROM completion").fetchall() == [(4,)]
         before = backend.path.read_bytes()

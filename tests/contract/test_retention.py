@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
-import apsw
 import pytest
 from support.backends import SqliteBackend
 from support.conversations import Talks, call, message
+from support.database import direct
 from support.samples import SECOND, keep, listed, place, row
 
 from chatkeep.core import bulk, retention
@@ -84,7 +84,7 @@ async def test_one_project_that_fails_does_not_keep_the_others_from_it(
     await keep(store, other, row(theirs))
     for one in (project, other):
         await retain(store, one, 30)
-    with apsw.Connection(str(backend.path)) as connection:
+    with direct(backend.path) as connection:
         connection.execute("UPDATE completion SET body = x'00' WHERE seq = ?", (places[3],))
     ended = {p.name: outcome async for p, outcome in retention.sweep(store, NOW, still)}
     assert ended["ours"].stopped_by is not None
@@ -136,12 +136,12 @@ async def test_a_head_that_is_missing_and_was_not_pruned_is_a_fault(
     for n, second in enumerate((SECOND, SECOND + MAX_AGE_S)):
         await talks.keep(call([message("user", str(n))]), SAID, at=place(n, second))
     await retention.prune(store, SECOND + MAX_AGE_S + 1)
-    with apsw.Connection(str(backend.path)) as connection:
+    with direct(backend.path) as connection:
         connection.execute("DELETE FROM head")
     assert len(backend.faults()) == 1
 
 
 def heads_in(backend: SqliteBackend) -> int:
-    with apsw.Connection(str(backend.path)) as connection:
+    with direct(backend.path) as connection:
         found: Any = connection.execute("SELECT count(*) FROM head").fetchall()
     return int(found[0][0])

@@ -8,6 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 from support.backends import SqliteBackend
+from support.database import direct
 from support.samples import place, row, said
 
 from chatkeep.core.ids import Seq
@@ -72,7 +73,7 @@ async def test_completions_that_share_a_commit_are_numbered_in_their_order(
     rows = [row(place(number)) for number in range(20)]
     await asyncio.gather(*(store.insert(project, one, said()) for one in reversed(rows)))
     await store.aclose()
-    with apsw.Connection(str(backend.path)) as connection:
+    with direct(backend.path) as connection:
         numbered = connection.execute("SELECT seq FROM searched ORDER BY doc").fetchall()
     assert numbered == [(one.seq,) for one in rows]
 

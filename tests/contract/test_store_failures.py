@@ -13,6 +13,7 @@ import apsw
 import msgspec
 import pytest
 from support.backends import SqliteBackend
+from support.database import direct
 from support.faultyvfs import Call, FaultyVfs, Kind
 from support.samples import keep, listed, name, place, replacing, row, said
 
@@ -107,13 +108,10 @@ async def state(store: Store, project: Project) -> object:
 @contextmanager
 def locked(disk: SqliteBackend) -> Iterator[None]:
     """Another connection is inside a write transaction."""
-    connection = apsw.Connection(str(disk.path), vfs=disk.vfs)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with direct(disk.path, disk.vfs) as connection:
+        connection.execute("BEGIN IMMEDIATE")
         yield
         connection.execute("COMMIT")
-    finally:
-        connection.close()
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=list(WRITES))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import apsw
+from support.database import direct
 
 from chatkeep.core.ids import Seq
 from chatkeep.core.model import Project
@@ -44,11 +44,11 @@ class SqliteBackend:
         return await open_sqlite(self.path, serving=serving, vfs=self.vfs, level=self.level)
 
     def add_posting(self, project: Project, kid: int, seq: Seq) -> None:
-        with apsw.Connection(str(self.path), vfs=self.vfs) as connection:
+        with direct(self.path, self.vfs) as connection:
             connection.execute("INSERT INTO posting VALUES (?, ?, ?)", (project.id, kid, seq))
 
     def size(self) -> int:
-        with apsw.Connection(str(self.path), vfs=self.vfs) as connection:
+        with direct(self.path, self.vfs) as connection:
             found: Any = connection.execute(
                 "SELECT (SELECT total(length(body)) FROM completion)"
                 " + (SELECT total(length(body)) FROM ghost)"
@@ -57,11 +57,8 @@ class SqliteBackend:
         return int(found[0][0])
 
     def faults(self) -> list[str]:
-        connection = apsw.Connection(str(self.path), vfs=self.vfs)
-        try:
+        with direct(self.path, self.vfs) as connection:
             return list(Verifier(connection).faults())
-        finally:
-            connection.close()
 
 
 BACKENDS: dict[str, Callable[[Path], Backend]] = {"sqlite": SqliteBackend}

@@ -1,4 +1,4 @@
-"""No test waits for ever: each coroutine test of a folder has so many seconds."""
+"""How long tests wait for what must come: longer than the busiest machine needs, not for ever."""
 
 import asyncio
 import functools
@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+
+PATIENCE_S = 120
 
 
 def bound(item: pytest.Item, seconds: float) -> None:

@@ -133,7 +133,7 @@ class Capture:
                     closing = _close_later(answer)
             draft.ended = True
         except (UpstreamFailed, UpstreamTimeout) as error:
-            broken = error
+            broken = error.with_traceback(None)  # that holds this frame
             draft.ended = not departure.left
         finally:
             answer.close()
@@ -149,7 +149,7 @@ class Capture:
             try:
                 raise broken
             finally:
-                broken = None  # whose traceback holds this frame, and all of the stream with it
+                broken = None  # raised, it has a traceback again
         if comment and not recording.assembly.done:
             yield comment
 
