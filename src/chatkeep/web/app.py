@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator
 
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatkeep.core import retention
@@ -33,6 +32,7 @@ from chatkeep.web.guard import Endpoint, Guard
 from chatkeep.web.keep import Keep
 from chatkeep.web.metrics import Metrics
 from chatkeep.web.operations import Operations
+from chatkeep.web.paths import routed
 from chatkeep.web.routes import OPERATIONS, Operation
 from chatkeep.web.wire import EXPOSED_HEADERS
 
@@ -137,16 +137,7 @@ def _router(guard: Guard, endpoints: tuple[object, ...]) -> ASGIApp:
         found = _endpoint(endpoints, operation.endpoint)
         paths.setdefault(operation.path, {})[operation.method] = (operation, found)
     guarded = {path: guard.path(path, methods) for path, methods in paths.items()}
-    routes = [Route(path, app) for path, app in guarded.items()]
-    router = Router(routes, redirect_slashes=False, default=guard.unknown)
-    plain = {path: app for path, app in guarded.items() if "{" not in path}
-
-    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
-        # A path without parameters needs no search: 10 µs a call.
-        app = plain.get(scope.get("path", "")) if scope["type"] == "http" else None
-        await (router if app is None else app)(scope, receive, send)
-
-    return routed
+    return routed(guarded, guard.unknown)
 
 
 def _endpoint(owners: tuple[object, ...], name: str) -> Endpoint:

@@ -1,16 +1,15 @@
 """`/openapi.json`, made from the route table."""
 
-import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
 from chatkeep import __version__
 from chatkeep.core.filters import Filter
+from chatkeep.web.paths import PARAMETER
 from chatkeep.web.routes import Operation
 from chatkeep.web.schemas import SCHEMAS, STRING, ref
 
-_PATH_PARAMETER = re.compile(r"\{(\w+)(?::path)?\}")
 _OF_KEYS = (401, 403, 508)
 _OF_ANY = (400, 408, 431, 500, 503)
 
@@ -18,7 +17,7 @@ _OF_ANY = (400, 408, 431, 500, 503)
 def document(operations: Sequence[Operation], root_path: str) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
-        path = _PATH_PARAMETER.sub(r"{\1}", operation.path)
+        path = PARAMETER.sub(r"{\1}", operation.path)
         paths.setdefault(path, {})[operation.method.lower()] = _operation(operation)
     return {
         "openapi": "3.1.0",
@@ -83,7 +82,7 @@ def _others(operation: Operation) -> dict[str, Any]:
 def _of_path(path: str) -> list[dict[str, Any]]:
     return [
         {"name": name, "in": "path", "required": True, "schema": STRING}
-        for name in _PATH_PARAMETER.findall(path)
+        for name in PARAMETER.findall(path)
     ]
 
 

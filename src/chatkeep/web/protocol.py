@@ -7,11 +7,12 @@ on uvicorn's insides; tests/api/test_framing.py would notice if they changed.
 
 import asyncio
 from typing import Any, Literal
+from urllib.parse import unquote
 
 import httptools
 import uvicorn
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from chatkeep.errors import (
@@ -21,6 +22,7 @@ from chatkeep.errors import (
     RequestTimeout,
     TooManyConnections,
 )
+from chatkeep.web.cycle import Cycle
 from chatkeep.web.request import REFUSED
 
 MAX_HEAD_BYTES = 1 << 16
@@ -139,11 +141,13 @@ class Protocol(HttpToolsProtocol):
             raise HeadTooLarge(limit=MAX_HEAD_BYTES, headers_limit=MAX_HEADERS)
         if len(self.pipeline) >= MAX_PIPELINED:
             raise MalformedRequest(why="too many requests were sent ahead of their answers")
-        self._check_framing()
+        method, version = self.parser.get_method(), self.parser.get_http_version()
+        self._check_framing(method, version)
         if self.parser.should_upgrade():
             self._instead = self._without_upgrade()
             return
-        super().on_headers_complete()
+        self._describe(method, version)
+        self._begin(keep_alive=version != "1.0" and self.parser.should_keep_alive())
         self.headers = []  # for trailers, which nobody reads: they must not pass for headers
         self._stage = "body"
         self._heads += 1
@@ -165,6 +169,37 @@ class Protocol(HttpToolsProtocol):
             self.cycle.more_body = False
             self.cycle.message_event.set()
 
+    def _describe(self, method: bytes, version: str) -> None:
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        self.scope["method"] = method.decode("ascii")
+        self.scope["http_version"] = version
+        self.scope["path"] = unquote(path) if "%" in path else path
+        self.scope["raw_path"] = url.path
+        self.scope["query_string"] = url.query or b""
+
+    def _begin(self, *, keep_alive: bool) -> None:
+        """Has the request answered, after those that came before it."""
+        before = self.cycle
+        self.cycle = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=keep_alive,
+            on_response=self.on_response_complete,
+        )
+        if self._heads == 0 or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
     def _head_size(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
@@ -177,11 +212,10 @@ class Protocol(HttpToolsProtocol):
         kept = (entry for entry in self.headers if entry[0] != b"upgrade")
         return start + b"".join(b"%b: %b\r\n" % entry for entry in kept) + b"\r\n"
 
-    def _check_framing(self) -> None:
+    def _check_framing(self, method: bytes, version: str) -> None:
         """What llhttp lets pass and two servers in a row could take differently."""
-        if self.parser.get_method() == b"CONNECT":
+        if method == b"CONNECT":
             raise MalformedRequest(why="this server is no proxy")
-        version = self.parser.get_http_version()
         if version not in ("1.1", "1.0"):
             raise MalformedRequest(why=f"HTTP {version} is not spoken here")
         names = [name for name, _ in self.headers]
@@ -253,27 +287,10 @@ class Protocol(HttpToolsProtocol):
 
     def _begin_refused(self) -> None:
         """A request of nothing, for a refusal that has none."""
-        before = self.cycle
         self.on_message_begin()
         self.scope["method"] = self.scope["path"] = ""
         self.scope["raw_path"] = self.scope["query_string"] = b""
-        self.cycle = RequestResponseCycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            expect_100_continue=False,
-            keep_alive=False,
-            on_response=self.on_response_complete,
-        )
-        if self._heads == 0 or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
-        else:
-            self.pipeline.appendleft((self.cycle, self.app))
+        self._begin(keep_alive=False)
 
 
 class _HalfClosing(asyncio.Transport):

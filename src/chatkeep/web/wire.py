@@ -13,7 +13,7 @@ from chatkeep.core.ports import Headers
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout
 
 JSON: Headers = (("content-type", "application/json"), ("x-content-type-options", "nosniff"))
-VERSION = "2020-10-01"
+_VERSION = (b"openai-version", b"2020-10-01")
 # What scripts of other origins may read of an answer's head.
 EXPOSED_HEADERS = (
     "etag",
@@ -81,32 +81,35 @@ class Sender:
                 length = ("content-length", str(len(answer.body)))
                 given = without(answer.headers, "content-length")
                 await self._head(answer.status, (*given, length))
-                await self._send({"type": "http.response.body", "body": answer.body})
+                await self._body(answer.body, more=False)
             case Flowing():
                 await self._head(answer.status, answer.headers)
+                await self._body(b"", more=True)  # the head goes out at once
                 await self._flow(answer)
 
     async def _flow(self, answer: Flowing) -> None:
         try:
             async for piece in answer.pieces:
-                await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+                await self._body(piece, more=True)
         except (UpstreamFailed, UpstreamTimeout):
             # The upstream broke off: an answer left unfinished makes the server break off as well.
             return
-        await self._send({"type": "http.response.body", "body": b""})
+        await self._body(b"", more=False)
 
     async def _head(self, status: int, headers: Headers) -> None:
         self.status = status
-        own = (
-            ("x-request-id", request_id_header(self._request_id)),
-            ("openai-processing-ms", str(self._elapsed_ms())),
-            ("openai-version", VERSION),
-        )
         encoded = [
-            (name.encode("latin-1"), value.encode("latin-1", "replace"))
-            for name, value in (*headers, *own)
+            (name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers
         ]
+        encoded += (
+            (b"x-request-id", request_id_header(self._request_id).encode()),
+            (b"openai-processing-ms", b"%d" % self._elapsed_ms()),
+            _VERSION,
+        )
         await self._send({"type": "http.response.start", "status": status, "headers": encoded})
+
+    async def _body(self, piece: bytes, *, more: bool) -> None:
+        await self._send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
 def _param(error: Refusal) -> str | None:
