@@ -12,7 +12,7 @@
     │   │        ProjectNotFound, UnknownUrl
     │   ├── 405  MethodNotSupported              408  RequestTimeout
     │   ├── 409  IdempotencyKeyReused, ProjectExists
-    │   ├── 412  MetadataChanged
+    │   ├── 410  BodyExpired                     412  MetadataChanged
     │   ├── 413  BodyTooLarge                    415  UnsupportedCoding
     │   ├── 429  RateLimitReached                431  HeadTooLarge
     │   ├── 500  ServerError
@@ -278,6 +278,15 @@ class ProjectExists(Refusal):
     status = 409
     code = "project_exists"
     text = "There is a project {name} already: change it, or give another name."
+
+
+class BodyExpired(Refusal):
+    status = 410
+    code = "body_expired"
+    text = (
+        "The request and the answer of completion {id} are kept no longer, only its metadata and"
+        " figures: see retain_body_days of its project."
+    )
 
 
 class MetadataChanged(Refusal):

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 from base64 import b64encode
+from collections.abc import Set as AbstractSet
 from itertools import permutations
 from pathlib import Path
 from random import Random
@@ -157,10 +158,38 @@ async def test_a_long_conversation_deleted_in_any_order_leaves_nothing(
     assert backend.size() == 0
 
 
-async def emptied(folder: Path, secrets: Secrets) -> None:
-    """Returns when nothing of the secrets is in the folder any more."""
+METADATA = {f"metadata {turn}" for turn in range(4)}
+
+
+async def test_after_each_body_that_is_let_go_only_metadata_and_what_is_still_said_are_found(
+    tmp_path: Path,
+) -> None:
+    backend, secrets = SqliteBackend(tmp_path, level=PLAIN), Secrets()
+    talks = await opened(backend)
+    for said in await tell(talks, secrets):
+        await talks.hollow(said)
+        await talks.check()
+        live = secrets.said_in(list(talks.said.values()))
+        assert secrets.found_in(files(backend)) <= live | METADATA
+        assert backend.faults() == []
+    await talks.store.aclose()
+    assert secrets.found_in(files(backend)) == METADATA
+
+
+async def test_bodies_let_go_leave_the_wal_while_the_store_is_open(tmp_path: Path) -> None:
+    backend, secrets = SqliteBackend(tmp_path, level=PLAIN), Secrets()
+    talks = await opened(backend)
+    kept = await tell(talks, secrets)
+    assert secrets.found_in(whole(tmp_path)) == set(secrets.texts)
+    await talks.hollow(kept[-1])
+    await emptied(tmp_path, secrets, left=METADATA)
+    await talks.store.aclose()
+
+
+async def emptied(folder: Path, secrets: Secrets, left: AbstractSet[str] = frozenset()) -> None:
+    """Returns when nothing of the secrets is in the folder any more, but what is left."""
     async with asyncio.timeout(20):
-        while secrets.found_in(await asyncio.to_thread(whole, folder)):
+        while secrets.found_in(await asyncio.to_thread(whole, folder)) - left:
             pass
 
 

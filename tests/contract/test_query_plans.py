@@ -62,7 +62,7 @@ SCANS = {
     "conversation_asc": "what has been found of one conversation",
     "conversation_desc": "what has been found of one conversation",
     "ghosts_of_project": "verify reads everything",
-    "built_on_at_all": "one row of an answer",
+    "beginning": "what has been found of one conversation",
     "search_neighbours": "one row of an answer",
     "all_uses": "verify reads everything",
     "unused_texts": "verify reads everything",

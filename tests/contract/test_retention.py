@@ -8,15 +8,15 @@ import pytest
 from support.backends import SqliteBackend
 from support.conversations import Talks, call, message
 from support.database import direct
-from support.samples import SECOND, keep, listed, place, row
+from support.samples import SECOND, keep, listed, place, row, said
 
 from chatkeep.core import bulk, retention
 from chatkeep.core.chain import MAX_AGE_S
 from chatkeep.core.ids import Seq
-from chatkeep.core.model import Project
+from chatkeep.core.model import Project, Query
 from chatkeep.core.ports import Store
 from chatkeep.core.projects import changed
-from chatkeep.core.retention import DAY_S, SWEEP_S
+from chatkeep.core.retention import DAY_S, SWEEP_S, Expired
 
 SAID = message("assistant", "Once upon a time")
 NOW = SECOND + 40 * DAY_S
@@ -26,14 +26,19 @@ def still() -> float:
     return 0.0
 
 
-async def retain(store: Store, project: Project, days: int | None) -> None:
-    await store.change_project(project.id, changed({"retain_days": days}))
+async def retain(
+    store: Store, project: Project, days: int | None, setting: str = "retain_days"
+) -> None:
+    await store.change_project(project.id, changed({setting: days}))
 
 
-async def swept(store: Store, now_unix: float = NOW) -> dict[str, int]:
+async def swept(
+    store: Store, now_unix: float = NOW, what: Expired = "completions"
+) -> dict[str, int]:
     return {
-        project.name: outcome.done
-        async for project, outcome in retention.sweep(store, now_unix, still)
+        one.project.name: one.outcome.done
+        async for one in retention.sweep(store, now_unix, still)
+        if one.what == what
     }
 
 
@@ -86,7 +91,7 @@ async def test_one_project_that_fails_does_not_keep_the_others_from_it(
         await retain(store, one, 30)
     with direct(backend.path) as connection:
         connection.execute("UPDATE completion SET body = x'00' WHERE seq = ?", (places[3],))
-    ended = {p.name: outcome async for p, outcome in retention.sweep(store, NOW, still)}
+    ended = {p.name: outcome async for p, _, outcome in retention.sweep(store, NOW, still)}
     assert ended["ours"].stopped_by is not None
     assert (ended["ours"].done, ended["theirs"].done) == (0, 1)
     assert await listed(store, other) == []
@@ -106,9 +111,68 @@ async def test_what_is_not_done_in_time_is_done_later(
     ticks: Iterator[int] = count(step=int(SWEEP_S))
     done = []
     for _ in range(4):
-        async for _, outcome in retention.sweep(store, NOW, lambda: float(next(ticks))):
+        async for _, _, outcome in retention.sweep(store, NOW, lambda: float(next(ticks))):
             done.append((outcome.done, outcome.complete))
     assert done == [(bulk.BATCH, False), (bulk.BATCH, False), (39 - 2 * bulk.BATCH, True)]
+
+
+async def with_bodies(store: Store, project: Project) -> list[Seq]:
+    page = await store.page(project, Query(limit=100, order="asc"))
+    return [item.row.seq for item in page.items if item.has_body]
+
+
+async def test_bodies_go_when_they_are_too_old_and_rows_stay(
+    store: Store, project: Project, places: list[Seq]
+) -> None:
+    await retain(store, project, 30, "retain_body_days")
+    assert await swept(store, what="bodies") == {"ours": 10}
+    assert await with_bodies(store, project) == places[10:]
+    assert await listed(store, project) == list(reversed(places))
+    assert await swept(store, NOW + 0.9, what="bodies") == {}
+    assert await swept(store, NOW + 1, what="bodies") == {"ours": 1}
+    assert await with_bodies(store, project) == places[11:]
+
+
+async def test_a_sweep_deletes_completions_and_lets_go_of_bodies(
+    store: Store, project: Project, other: Project, places: list[Seq]
+) -> None:
+    theirs = place(1)
+    await keep(store, other, row(theirs))
+    await retain(store, project, 30)
+    await retain(store, project, 20, "retain_body_days")
+    swept = [(p.name, what, o.done) async for p, what, o in retention.sweep(store, NOW, still)]
+    assert swept == [("ours", "completions", 10), ("ours", "bodies", 10)]
+    assert await listed(store, project) == list(reversed(places[10:]))
+    assert await with_bodies(store, project) == places[20:]
+    assert await with_bodies(store, other) == [theirs]
+
+
+async def test_a_body_that_cannot_be_let_go_of_is_told_with_what_went_before_it(
+    store: Store, project: Project, other: Project, backend: SqliteBackend
+) -> None:
+    for n in range(6):
+        await store.insert(project, row(place(n)), said(str(n)))
+    await store.insert(other, row(place(6)), said())
+    for one in (project, other):
+        await retain(store, one, 1, "retain_body_days")
+    with direct(backend.path) as connection:
+        connection.execute("UPDATE completion SET body = x'00' WHERE seq = ?", (place(3),))
+    ended = {p.name: outcome async for p, _, outcome in retention.sweep(store, NOW, still)}
+    assert ended["ours"].stopped_by is not None
+    assert (ended["ours"].done, ended["theirs"].done) == (3, 1)
+
+
+async def test_bodies_that_do_not_go_in_time_go_later(
+    store: Store, project: Project, places: list[Seq]
+) -> None:
+    await retain(store, project, 1, "retain_body_days")
+    ticks: Iterator[int] = count(step=int(SWEEP_S))
+    done = []
+    for _ in range(4):
+        async for _, _, outcome in retention.sweep(store, NOW, lambda: float(next(ticks))):
+            done.append((outcome.done, outcome.complete))
+    assert done == [(bulk.BATCH, False), (bulk.BATCH, False), (39 - 2 * bulk.BATCH, True)]
+    assert await with_bodies(store, project) == places[39:]
 
 
 async def test_nobody_goes_on_any_more_from_what_is_a_day_old(
@@ -124,8 +188,8 @@ async def test_nobody_goes_on_any_more_from_what_is_a_day_old(
     assert heads_in(backend) == 1
     assert backend.faults() == []
     await talks.check(old[0], old[-1], new)
-    for said in (old[0], new):
-        await talks.delete(said)
+    for one in (old[0], new):
+        await talks.delete(one)
     assert backend.faults() == []
 
 

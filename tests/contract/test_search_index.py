@@ -107,6 +107,26 @@ def test_the_words_of_a_deleted_completion_are_in_no_file(
         assert (word[:5].encode() in content) is not deleted
 
 
+@pytest.mark.parametrize("gone", [True, False])
+async def test_the_words_of_a_body_that_was_let_go_are_in_no_file(
+    tmp_path: Path, gone: bool
+) -> None:
+    backend = SqliteBackend(tmp_path)
+    store = await backend.open()
+    project = (await store.add_key("ours", b"digest", "sk-o", READ, 0)).project
+    for number in range(8):
+        text = f"common {PLANTED[number % 2]}" if number < 2 else "common"
+        await store.insert(project, row(place(number)), said(text))
+    if gone:
+        for _ in PLANTED:
+            await store.hollow(project, place(8))
+    await store.aclose()
+    content = backend.path.read_bytes()
+    assert b"common" in content
+    for word in PLANTED:
+        assert (word[:5].encode() in content) is not gone
+
+
 @pytest.fixture(scope="module")
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[apsw.Connection]]:
     """A store with a few completions, and one with ten times as many."""

@@ -60,7 +60,7 @@ class Said:
 
 @dataclass
 class Talks:
-    """The completions of one project; `said` are those that are to be there."""
+    """The completions of one project; `said` are those that are to be there with their bodies."""
 
     store: Store
     project: Project
@@ -94,6 +94,13 @@ class Talks:
     async def delete(self, said: Said) -> None:
         assert await self.store.delete(self.project, name(said.row))
         del self.said[said.row.seq]
+
+    async def hollow(self, said: Said) -> None:
+        """Lets go of its body, and of those before it."""
+        while (await self.store.hollow(self.project, Seq(said.row.seq + 1))).more:
+            pass
+        for seq in [seq for seq in self.said if seq <= said.row.seq]:
+            del self.said[seq]
 
     async def check(self, *only: Said) -> None:
         """Fails unless everything comes back as it went in."""

@@ -18,7 +18,19 @@ OBSERVED = DATA / "openai-chat-completions.observed.openapi.yaml"
 BASE = "/v1"
 
 # What chatkeep answers on purpose and the document does not know (DESIGN.md §2).
-OUR_STATUSES = {403, 405, 408, 409, 412, 431, 502, 503, 504, 508}  # in the envelope, on any route
+OUR_STATUSES = {
+    403,
+    405,
+    408,
+    409,
+    410,
+    412,
+    431,
+    502,
+    503,
+    504,
+    508,
+}  # in the envelope, on any route
 ON_PURPOSE = re.compile(
     # the answer was cut short
     r"(.*/)?choices/\d+/finish_reason: None is not of type 'string'"

@@ -46,6 +46,7 @@ KINDS: dict[str, tuple[int, str, str | None]] = {
     "RequestTimeout": (408, "invalid_request_error", "request_timeout"),
     "IdempotencyKeyReused": (409, "invalid_request_error", "idempotency_key_reused"),
     "ProjectExists": (409, "invalid_request_error", "project_exists"),
+    "BodyExpired": (410, "invalid_request_error", "body_expired"),
     "MetadataChanged": (412, "invalid_request_error", "precondition_failed"),
     "BodyTooLarge": (413, "invalid_request_error", "request_too_large"),
     "UnsupportedCoding": (415, "invalid_request_error", "unsupported_content_encoding"),

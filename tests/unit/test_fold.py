@@ -95,6 +95,7 @@ def test_of_the_next_turn_only_what_is_new_is_kept() -> None:
     folded = kept.there_and_back(record([*one, quoted, b'{"role":"user","content":"Go on"}']))
     assert len(folded.body) < 200
     found, _ = CODEC.open(folded.body)
+    assert isinstance(found, Packed)
     assert fold.copied_by(found) != set()
 
 
@@ -160,6 +161,7 @@ def test_a_ghost_gives_what_was_quoted_and_no_more() -> None:
     quoting = [*one, b'{"role":"assistant","content":"A long answer"}']
     folded = kept.fold(record(quoting))
     child, second = CODEC.open(folded.body)
+    assert isinstance(child, Packed)
     answer = fold.quoted(kept.packed, kept.load, fold.copied_by(child))
     assert list(answer.values()) == [b'"A long answer"']
     ghost, _ = CODEC.open(CODEC.body(fold.ghost_of(kept.packed, answer)))

@@ -97,7 +97,7 @@ def test_what_is_no_body_is_refused(body: bytes) -> None:
         CODEC.open(body)
 
 
-@pytest.mark.parametrize("kind", [0x00, 0x03, 0x0F, 0x28])
+@pytest.mark.parametrize("kind", [0x00, 0x04, 0x0F, 0x28])
 def test_a_body_of_an_unknown_kind_is_refused_with_its_number(kind: int) -> None:
     with pytest.raises(RecordCorrupt, match=f"{kind:02x}"):
         CODEC.open(bytes([kind]) + body("small")[1:])

@@ -68,6 +68,7 @@ class Outside(Struct, frozen=True):
     answer: bytes
     metadata: bytes
     upstream_id: str | None
+    has_body: bool = True
 
 
 NOTHING = Unfolded((), b"")

@@ -16,7 +16,7 @@ from chatkeep.core import jsonspan, replayed
 from chatkeep.core.calling import Call, Flowing, Reply, Whole
 from chatkeep.core.ports import Claim, Headers, Store
 from chatkeep.core.request import STORE_HEADERS, CreateRequest
-from chatkeep.errors import ClientLeft, IdempotencyKeyReused, StoreBusy, StoreFailed
+from chatkeep.errors import BodyExpired, ClientLeft, IdempotencyKeyReused, StoreBusy, StoreFailed
 
 HEADER = "idempotency-key"
 SAYS = "x-chatkeep-idempotency"
@@ -65,6 +65,8 @@ class Idempotency:
             if state.answered is not None:
                 stored = await self._store.get(project, state.answered)
                 if stored is not None:
+                    if not stored.has_body:
+                        raise BodyExpired(id=stored.row.id)
                     return _Before(stored.answer, _headers(stored.row.id, stored.row.upstream))
             await asyncio.sleep(_WAIT_S)
             if call.departure.left:

@@ -24,6 +24,7 @@ from chatkeep.core.ports import Store
 from chatkeep.core.record import Request
 from chatkeep.errors import (
     AttachmentNotFound,
+    BodyExpired,
     CompletionNotFound,
     InvalidValue,
     MetadataChanged,
@@ -122,7 +123,10 @@ class Library:
 
     async def raw_answer(self, project: Project, id: str) -> bytes:
         """The answer's bytes as the client got them; of a stream, the completion assembled."""
-        return (await self._get(project, id)).answer
+        item = await self._get(project, id)
+        if not item.has_body:
+            raise BodyExpired("completion_id", id=item.row.id)
+        return item.answer
 
     async def query(self, project: Project, asked: ListQuery) -> Query:
         """What the store is asked for. Raises SearchOff, InvalidValue."""

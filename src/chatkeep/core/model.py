@@ -104,13 +104,15 @@ class Facts(NamedTuple):
 class Stored(Struct, frozen=True):
     """A stored completion: the answer as the client got it, the request without its messages.
 
-    `upstream_id` is the id the upstream gave it, None for none.
+    `upstream_id` is the id the upstream gave it, None for none. Without its body, request and
+    answer have figures only (core/husk.py).
     """
 
     row: Row
     request: bytes
     answer: bytes
     upstream_id: str | None = None
+    has_body: bool = True
 
 
 class Turn(Struct, frozen=True):

@@ -1,7 +1,7 @@
 """The form a record is kept in, and back: what its conversation has already said is left out.
 
     body   = kind | check (8) | head (8) | id (22, if OpenAI's form) | length | first | second frame
-    frames = zstd; the first MessagePack of `Packed` or `Ghost`, the second of long messages
+    frames = zstd; the first MessagePack of `Packed`, `Ghost` or `Husk`, the second of long messages
 
 The first frame is enough to show a completion in a list. The second is compressed with what the
 request itself repeats before it as a dictionary, so that a file read again costs little. The check
@@ -26,7 +26,7 @@ T = TypeVar("T")
 Parts = list[Part]
 Message = bytes | Parts
 
-_COMPLETION, _GHOST, _KIND = 1, 2, 0x0F
+_KIND = 0x0F
 _WITH_ID, _WITH_SECOND = 0x10, 0x20
 _CHECKED = 1 + 8
 _PREFIX = "chatcmpl-"
@@ -84,6 +84,18 @@ class Ghost(Struct, array_like=True):
     answer: dict[int, bytes]
 
 
+class Husk(Struct, array_like=True):
+    """What stays of a completion that is kept without what was said in it (core/husk.py)."""
+
+    request: bytes
+    answer: bytes
+    follows: int
+
+
+Body = Packed | Ghost | Husk
+_KINDS: dict[type[Body], int] = {Packed: 1, Ghost: 2, Husk: 3}
+
+
 class Codec:
     """Writes and reads bodies; for any number of threads."""
 
@@ -95,10 +107,10 @@ class Codec:
         )
         self._dictionary.precompute_compress(level)
 
-    def body(self, packed: Packed | Ghost, second: bytes = b"") -> bytes:
-        kind, head, id = _GHOST, 0, None
+    def body(self, packed: Body, second: bytes = b"") -> bytes:
+        kind, head, id = _KINDS[type(packed)], 0, None
         if isinstance(packed, Packed):
-            kind, head, id = _COMPLETION, packed.head, _compact(packed.upstream_id)
+            head, id = packed.head, _compact(packed.upstream_id)
             left = None if id else packed.upstream_id
             packed = msgspec.structs.replace(packed, head=0, upstream_id=left)
         first = self._compressor.compress(_ENCODER.encode(packed))
@@ -107,7 +119,7 @@ class Codec:
         rest = b"".join((head.to_bytes(8), id or b"", length, first, second))
         return b"".join((bytes((kind,)), _check(kind, rest), rest))
 
-    def open(self, body: bytes) -> tuple[Packed | Ghost, bytes]:
+    def open(self, body: bytes) -> tuple[Body, bytes]:
         """The first frame, and the second as it lies. Raises RecordCorrupt."""
         kind = body[0] if body else 0
         decoder = _DECODERS.get(kind & _KIND)
@@ -182,9 +194,8 @@ class Codec:
 
 _ENCODER = msgspec.msgpack.Encoder()
 _MESSAGES = msgspec.msgpack.Decoder(list[Message])
-_DECODERS: dict[int, msgspec.msgpack.Decoder[Packed | Ghost]] = {
-    _COMPLETION: msgspec.msgpack.Decoder(Packed),
-    _GHOST: msgspec.msgpack.Decoder(Ghost),
+_DECODERS: dict[int, msgspec.msgpack.Decoder[Body]] = {
+    kind: msgspec.msgpack.Decoder(form) for form, kind in _KINDS.items()
 }
 OUTLINE = msgspec.msgpack.Decoder(Outline)
 

@@ -119,6 +119,13 @@ class HeadPlace(NamedTuple):
     seq: int = 0
 
 
+class Hollowed(NamedTuple):
+    """Whether a body was let go of, and whether there may be more."""
+
+    done: bool
+    more: bool
+
+
 class AccountStore(Protocol):
     """Keeps projects and keys; the rules of `Store` hold. `change` may raise a Refusal."""
 
@@ -230,7 +237,10 @@ class Store(AccountStore, Protocol):
     async def get(self, project: Project, name: Name) -> Stored | None: ...
 
     async def request(self, project: Project, name: Name) -> Request | None:
-        """The request of a completion, put together with what its conversation said before."""
+        """The request of a completion, put together with what its conversation said before.
+
+        Raises BodyExpired.
+        """
         ...
 
     async def conversation(
@@ -249,6 +259,13 @@ class Store(AccountStore, Protocol):
         ...
 
     async def delete(self, project: Project, name: Name) -> bool: ...
+
+    async def hollow(self, project: Project, below: Seq) -> Hollowed:
+        """Lets go of the request and the answer of the oldest completion below that has them.
+
+        Its row, metadata and figures stay.
+        """
+        ...
 
     async def prune_heads(
         self, project: Project, below: Seq, behind: HeadPlace

@@ -1,37 +1,53 @@
-"""Deletes what is kept no longer, a little at a time."""
+"""Deletes what is kept no longer, a little at a time: completions, or what was said in them."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Literal, NamedTuple
 
 from chatkeep.core import bulk
-from chatkeep.core.bulk import Outcome
+from chatkeep.core.bulk import BATCH, Late, Outcome
 from chatkeep.core.chain import MAX_AGE_S
 from chatkeep.core.ids import first_of
 from chatkeep.core.model import Project, Query
-from chatkeep.core.ports import HeadPlace, Store
+from chatkeep.core.ports import HeadPlace, Hollowed, Store
 from chatkeep.errors import RecordCorrupt, Refusal
 
 DAY_S = 86_400
 SWEEP_S = 5.0  # of each project at a time, so that a first sweep is not all that a server does
 
 
+Expired = Literal["completions", "bodies"]
+_Delete = Callable[[Store, Project, int, Late], Awaitable[Outcome]]
+
+
+class Swept(NamedTuple):
+    project: Project
+    what: Expired
+    outcome: Outcome
+
+
 async def sweep(
     store: Store, now_unix: float, monotonic: Callable[[], float]
-) -> AsyncIterator[tuple[Project, Outcome]]:
+) -> AsyncIterator[Swept]:
     """Each project of which something was, or could not be, deleted.
 
     What was not done in time is left for later.
     """
     for project in await store.projects():
-        query = _expired(project, int(now_unix))
-        if query is None:
-            continue
-        late = bulk.deadline(SWEEP_S, monotonic)
-        try:
-            outcome = await bulk.run(store, project, query, bulk.deleting(store, project), late)
-        except (Refusal, RecordCorrupt) as error:  # the other projects go on
-            outcome = Outcome(complete=False, stopped_by=str(error))
-        if outcome.matched or outcome.stopped_by:
-            yield project, outcome
+        kept: tuple[tuple[Expired, int | None, _Delete], ...] = (
+            ("completions", project.retain_days, _delete),
+            ("bodies", project.retain_body_days, _hollow),
+        )
+        for what, days, delete in kept:
+            if days is None:
+                continue
+            late = bulk.deadline(SWEEP_S, monotonic)
+            try:
+                outcome = await delete(store, project, int(now_unix) - days * DAY_S, late)
+            except (Refusal, RecordCorrupt) as error:  # the others go on
+                outcome = Outcome(complete=False, stopped_by=str(error))
+            if outcome.matched or outcome.stopped_by:
+                yield Swept(project, what, outcome)
 
 
 async def prune(store: Store, now_unix: float) -> None:
@@ -43,7 +59,30 @@ async def prune(store: Store, now_unix: float) -> None:
             behind = await store.prune_heads(project, below, behind)
 
 
-def _expired(project: Project, now_unix: int) -> Query | None:
-    if project.retain_days is None:
-        return None
-    return Query(created_before=now_unix - project.retain_days * DAY_S - 1)
+async def _delete(store: Store, project: Project, before_unix: int, late: Late) -> Outcome:
+    query = Query(created_before=before_unix - 1)
+    return await bulk.run(store, project, query, bulk.deleting(store, project), late)
+
+
+async def _hollow(store: Store, project: Project, before_unix: int, late: Late) -> Outcome:
+    """Lets go of bodies, the oldest first."""
+    below = first_of(before_unix)
+    outcome = Outcome(complete=False)
+    while not outcome.complete and outcome.stopped_by is None:
+        batch = (store.hollow(project, below) for _ in range(BATCH))
+        found = await asyncio.gather(*batch, return_exceptions=True)
+        hollowed = [one for one in found if isinstance(one, Hollowed)]
+        for failure in (one for one in found if isinstance(one, BaseException)):
+            outcome.stopped_by = _reason(failure)
+        outcome.done += sum(one.done for one in hollowed)
+        outcome.matched = outcome.done
+        outcome.complete = not all(one.more for one in hollowed)
+        if late():
+            break
+    return outcome
+
+
+def _reason(failure: BaseException) -> str:
+    if isinstance(failure, Refusal | RecordCorrupt):
+        return str(failure)
+    raise failure

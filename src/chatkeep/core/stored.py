@@ -128,10 +128,11 @@ def completion(item: Stored, ours: Fields = _NO_FIELDS) -> bytes:
 
 def kept(item: Stored) -> bytes:
     """The stored object as /keep/v1 shows it: with what else is known of it."""
-    return completion(item, _kept_fields(item.row))
+    return completion(item, _kept_fields(item))
 
 
-def _kept_fields(row: Row) -> Fields:
+def _kept_fields(item: Stored) -> Fields:
+    row = item.row
     return {
         "received_at": b"%d" % second_of(row.seq),
         "status": dumps(row.status),
@@ -140,12 +141,13 @@ def _kept_fields(row: Row) -> Fields:
         "duration_ms": b"%d" % row.duration_ms,
         "first_token_ms": dumps(row.first_token_ms),
         "cost_micro": dumps(row.cost_micro),
+        "has_body": dumps(item.has_body),
     }
 
 
 def turn(one: Turn) -> bytes:
     """The same as part of a conversation."""
-    return completion(one.item, {**_kept_fields(one.item.row), "follows": dumps(one.follows)})
+    return completion(one.item, {**_kept_fields(one.item), "follows": dumps(one.follows)})
 
 
 def message_items(id: str, messages: Iterable[bytes]) -> list[tuple[str, bytes]]:

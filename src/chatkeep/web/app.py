@@ -156,8 +156,9 @@ async def _expire(store: Store, clock: Clock, metrics: Metrics) -> None:
     """Now and then, deletes what projects keep no longer."""
     while True:
         try:
-            async for project, outcome in retention.sweep(store, clock.unix(), clock.monotonic):
-                metrics.expired(project.name, outcome.done, outcome.stopped_by)
+            swept = retention.sweep(store, clock.unix(), clock.monotonic)
+            async for project, what, outcome in swept:
+                metrics.expired(project.name, what, outcome.done, outcome.stopped_by)
         except Refusal as error:
             _log.warning("projects could not be read", extra={"error": error.message})
         await asyncio.sleep(EXPIRED_EVERY_S)

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from chatkeep.core.model import Status
+from chatkeep.core.retention import Expired
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _log = logging.getLogger("chatkeep")
@@ -43,11 +44,18 @@ class Metrics:
             ("reason",),
             registry=self._registry,
         )
-        self._expired = Counter(
-            "chatkeep_completions_expired",
-            "Completions deleted because their project keeps them no longer.",
-            registry=self._registry,
-        )
+        self._expired: dict[Expired, Counter] = {
+            "completions": Counter(
+                "chatkeep_completions_expired",
+                "Completions deleted because their project keeps them no longer.",
+                registry=self._registry,
+            ),
+            "bodies": Counter(
+                "chatkeep_bodies_expired",
+                "Completions whose request and answer their project keeps no longer.",
+                registry=self._registry,
+            ),
+        }
 
         self._of_route: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
@@ -73,13 +81,12 @@ class Metrics:
             extra={"reason": reason, "error": None if error is None else str(error)},
         )
 
-    def expired(self, project: str, completions: int, error: str | None) -> None:
-        self._expired.inc(completions)
-        extra = {"project": project, "completions": completions}
-        _log.info("completions were deleted for their age", extra=extra)
+    def expired(self, project: str, what: Expired, count: int, error: str | None) -> None:
+        self._expired[what].inc(count)
+        _log.info(f"{what} were deleted for their age", extra={"project": project, what: count})
         if error is not None:
             extra = {"project": project, "error": error}
-            _log.warning("completions could not be deleted for their age", extra=extra)
+            _log.warning(f"{what} could not be deleted for their age", extra=extra)
 
     def text(self) -> bytes:
         return generate_latest(self._registry)

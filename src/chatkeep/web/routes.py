@@ -88,7 +88,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Create a chat completion; with store: true it is kept.",
         "Completion",
         request="CreateCompletion",
-        refusals=(400, 404, 409, 413, 415, 429, 502, 504),
+        refusals=(400, 404, 409, 410, 413, 415, 429, 502, 504),
         forwards=True,
     ),
     Operation(
@@ -137,7 +137,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "List the input messages of a stored chat completion.",
         "MessageList",
         query=MESSAGES,
-        refusals=(400, 404, 503),
+        refusals=(400, 404, 410, 503),
     ),
     Operation(
         "GET",
@@ -205,7 +205,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "read",
         "An image, sound or file that was sent within the messages; they are numbered from 0.",
         None,
-        refusals=(404, 503),
+        refusals=(404, 410, 503),
         media="*/*",
     ),
     Operation(
@@ -215,7 +215,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "read",
         "The request's bytes as the client sent them.",
         "Anything",
-        refusals=(404, 503),
+        refusals=(404, 410, 503),
     ),
     Operation(
         "GET",
@@ -224,7 +224,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "read",
         "The answer's bytes as the client got them; of a stream, the completion assembled.",
         "Anything",
-        refusals=(404, 503),
+        refusals=(404, 410, 503),
     ),
     Operation(
         "GET",

@@ -210,11 +210,13 @@ SCHEMAS: dict[str, Schema] = {
                     "duration_ms": INTEGER,
                     "first_token_ms": INTEGER_OR_NULL,
                     "cost_micro": INTEGER_OR_NULL,
+                    "has_body": {"type": "boolean"},
                 }
             ),
         ],
         "description": "The stored object; received_at is the unix second it arrived in, key the"
-        " number of the API key it was created with, cost_micro millionths of a US dollar.",
+        " number of the API key it was created with, cost_micro millionths of a US dollar. Without"
+        " its body (retain_body_days) it has figures and metadata only.",
     },
     "Conversation": _list("Turn"),
     "Turn": {

@@ -79,10 +79,17 @@ CREATE TABLE ghost (
 
 CREATE INDEX ghost_by_basis ON ghost (basis) WHERE basis IS NOT NULL;
 
--- Metadata that was set after the completion was created. What it was created with is in the body.
+-- Metadata that was set after the completion was created, or whose body has been let go. What it
+-- was created with is in the body.
 CREATE TABLE changed_metadata (
     seq INTEGER PRIMARY KEY,
     metadata TEXT NOT NULL
+) STRICT;
+
+-- Below which place a project's completions are kept without what was said in them.
+CREATE TABLE hollow (
+    project INTEGER PRIMARY KEY,
+    below INTEGER NOT NULL
 ) STRICT;
 
 -- By which a request finds the completion whose conversation it continues.

@@ -12,7 +12,7 @@ from chatkeep.core.cipher import PLAIN, Cipher, Place
 from chatkeep.core.fold import Basis
 from chatkeep.core.ids import MAX_SEQ, Seq, first_of, last_of, second_of
 from chatkeep.core.model import Project, ProjectId
-from chatkeep.core.packed import Codec, Ghost, Outline, Packed
+from chatkeep.core.packed import Body, Codec, Ghost, Husk, Outline, Packed
 from chatkeep.core.parts import copying, shared_key, strings
 from chatkeep.core.record import Record, Request
 from chatkeep.errors import RecordCorrupt
@@ -115,29 +115,38 @@ class Bodies:
 
     def outside(self, seq: Seq, body: bytes, id: str) -> fold.Outside:
         """Raises RecordCorrupt."""
-        return fold.outside(self._completion(seq, body), self.load, id)
+        packed, _ = self.opened(seq, body)
+        if isinstance(packed, Husk):
+            return fold.Outside(packed.request, packed.answer, b"{}", None, has_body=False)
+        return fold.outside(_completion(packed), self.load, id)
 
     def metadata(self, seq: Seq, body: bytes) -> bytes:
         """What the completion was created with. Raises RecordCorrupt."""
-        return fold.outline_of(self._completion(seq, body), self.load).metadata
+        return fold.outline_of(_completion(self.opened(seq, body)[0]), self.load).metadata
 
     def request(self, seq: Seq) -> Request:
         """Put together from all it builds on. Raises RecordCorrupt."""
         path = list(self._path(seq))
         unfolded = self._unfolded(path)
-        packed = path[0].packed
-        if not isinstance(packed, Packed):
-            raise RecordCorrupt("of a deleted completion there is no request")
+        packed = _completion(path[0].packed)
         return fold.request_of(packed, self._project.secret, self.load, unfolded.messages)
 
     def first(self, seq: Seq) -> Seq:
         """Where the conversation begins that the body at a place is part of."""
-        *_, last = self._path(seq)
-        return last.seq
+        found: Any = self._connection.execute(SQL["beginning"], (seq,)).fetchall()
+        if not found:
+            raise RecordCorrupt("what a record builds on has no beginning")
+        return Seq(found[0][0])
+
+    def is_hollow(self, seq: Seq, body: bytes) -> bool:
+        return isinstance(self.opened(seq, body)[0], Husk)
 
     def follows(self, seq: Seq, body: bytes, basis: Seq | None) -> Seq:
         """The completion it goes on from, 0 for none."""
-        return fold.follows(self._completion(seq, body), basis)
+        packed, _ = self.opened(seq, body)
+        if isinstance(packed, Husk):
+            return Seq(packed.follows)
+        return fold.follows(_completion(packed), basis)
 
     def new(self, seq: Seq) -> Sequence[bytes]:
         """The messages that were new when it was added; none when that cannot be told any more.
@@ -158,8 +167,19 @@ class Bodies:
     def remove(self, seq: Seq, basis: Seq | None, body: bytes) -> None:
         """Lets go of the body of a row that has been deleted: what others say again stays."""
         packed, second = self.opened(seq, body)
-        if not isinstance(packed, Packed):
-            raise RecordCorrupt("a completion has the body of a deleted one")
+        if not isinstance(packed, Husk):
+            self._remove(seq, basis, _completion(packed), second)
+        elif not self._connection.execute(SQL["select_ghost"], (seq,)).fetchall():
+            self._connection.execute(SQL["unlink"], (seq, basis))
+
+    def hollow(self, seq: Seq, basis: Seq | None, body: bytes, husk: Husk) -> None:
+        """Lets go of the body of a row that stays."""
+        packed, second = self.opened(seq, body)
+        left = self._cipher.seal(self._place_of(seq), self._codec.body(husk))
+        self._connection.execute(SQL["hollow_completion"], (seq, left))
+        self._remove(seq, basis, _completion(packed), second)
+
+    def _remove(self, seq: Seq, basis: Seq | None, packed: Packed, second: bytes) -> None:
         if packed.head:
             self._connection.execute(
                 SQL["delete_head"], (self._project.id, packed.head & INDEXED, seq)
@@ -167,13 +187,14 @@ class Bodies:
         quotes = self._quotes(seq)
         if quotes is None:
             self._release(fold.shared_of(packed, self.load))
+            self._connection.execute(SQL["unlink"], (seq, basis))
             self._settle(basis)
             return
         kept = fold.quoted(packed, self.load, quotes)
         self._release(fold.shared_of(packed, self.load) - fold.shared_by(packed))
         self._put_ghost(seq, basis, fold.ghost_of(packed, kept), second)
 
-    def opened(self, seq: Seq, body: bytes) -> tuple[Packed | Ghost, bytes]:
+    def opened(self, seq: Seq, body: bytes) -> tuple[Body, bytes]:
         """The record at a place, and its second frame. Raises RecordCorrupt."""
         return self._codec.open(self._cipher.open(self._place_of(seq), body))
 
@@ -272,13 +293,10 @@ class Bodies:
         if not found:
             raise RecordCorrupt("what a record builds on is not there")
         basis, body = found[0]
-        return Link(seq, basis, *self.opened(seq, body))
-
-    def _completion(self, seq: Seq, body: bytes) -> Packed:
-        packed, _ = self.opened(seq, body)
-        if not isinstance(packed, Packed):
-            raise RecordCorrupt("a completion has the body of a deleted one")
-        return packed
+        packed, second = self.opened(seq, body)
+        if isinstance(packed, Husk):
+            raise RecordCorrupt("what a record builds on has no body any more")
+        return Link(seq, basis, packed, second)
 
     def _use(self, key: int, text: bytes) -> None:
         if not self._connection.execute(SQL["use_shared"], (key,)).fetchall():
@@ -295,11 +313,13 @@ class Bodies:
 
     def _quotes(self, seq: Seq) -> set[tuple[int, int]] | None:
         """The places of an answer that others quote; None when nobody builds on it."""
-        bodies: Any = self._connection.execute(SQL["built_on"], (seq,)).fetchall()
-        if not bodies:
-            return None
-        opened = (self.opened(place, body)[0] for place, body in bodies)
-        return {place for packed in opened for place in fold.copied_by(packed)}
+        rows: Any = self._connection.execute(SQL["built_on"], (seq,))
+        bodies = [self.opened(place, body)[0] for place, body in rows]
+        needing = [body for body in bodies if not isinstance(body, Husk)]
+        return {place for body in needing for place in fold.copied_by(body)} if needing else None
+
+    def is_built_on(self, seq: Seq) -> bool:
+        return self._quotes(seq) is not None
 
     def _settle(self, seq: Seq | None) -> None:
         """Lets go of what nobody says again any more, after something that built on it has gone."""
@@ -308,13 +328,15 @@ class Bodies:
             if not found:
                 return  # it has not been deleted itself
             basis, body = found[0]
-            ghost, second = self.opened(seq, body)
+            packed, second = self.opened(seq, body)
+            ghost = _ghost(packed)
             quotes = self._quotes(seq)
             if quotes is not None:
                 kept = fold.quoted(ghost, self.load, quotes)
                 self._put_ghost(seq, basis, fold.ghost_of(ghost, kept), second)
                 return
             self._connection.execute(SQL["delete_ghost"], (seq,))
+            self._connection.execute(SQL["unlink"], (seq, basis))
             self._release(fold.shared_by(ghost))
             seq = basis
 
@@ -332,6 +354,18 @@ def body_place(project: ProjectId, seq: Seq) -> Place:
 
 def shared_place(key: int) -> Place:
     return Place("shared", 0, key)  # the key is keyed by its project's secret
+
+
+def _completion(packed: Body) -> Packed:
+    if not isinstance(packed, Packed):
+        raise RecordCorrupt("a completion has the body of a deleted one")
+    return packed
+
+
+def _ghost(packed: Body) -> Ghost:
+    if not isinstance(packed, Ghost):
+        raise RecordCorrupt("what is left of a deleted completion has another form")
+    return packed
 
 
 def _ends_in(link: Link, count: int, head: int) -> bool:

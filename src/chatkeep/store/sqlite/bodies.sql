@@ -12,10 +12,10 @@ INSERT INTO head (project, head, seq) VALUES (?1, ?2, ?3)
 DELETE FROM head WHERE project = ?1 AND head = ?2 AND seq = ?3
 
 -- name: select_body
--- A completion's body, or what is left of it, with what it builds on.
-SELECT basis, body FROM completion WHERE seq = ?1
-UNION ALL
+-- What is left of a completion that has no body any more, else its body, with what it builds on.
 SELECT basis, body FROM ghost WHERE seq = ?1
+UNION ALL
+SELECT basis, body FROM completion WHERE seq = ?1
 
 -- name: select_ghost
 -- What is left of a deleted completion.
@@ -34,6 +34,26 @@ INSERT OR REPLACE INTO ghost (seq, project, basis, body) VALUES (?1, ?2, ?3, ?4)
 -- name: delete_ghost
 -- What was left of a deleted completion.
 DELETE FROM ghost WHERE seq = ?1
+
+-- name: hollow_completion
+-- The row stays, with this for a body.
+UPDATE completion SET body = ?2 WHERE seq = ?1
+
+-- name: unlink
+-- What went on from a place that holds nothing any more goes on from where that did.
+UPDATE completion SET basis = ?2
+WHERE basis = ?1 AND NOT EXISTS (SELECT 1 FROM completion WHERE seq = ?1)
+
+-- name: beginning
+-- Where the conversation begins that a place is part of.
+WITH RECURSIVE path (seq, basis) AS (
+    SELECT seq, basis FROM completion WHERE seq = ?1
+    UNION
+    SELECT completion.seq, completion.basis FROM path JOIN completion ON completion.seq = path.basis
+    UNION
+    SELECT ghost.seq, ghost.basis FROM path JOIN ghost ON ghost.seq = path.basis
+)
+SELECT seq FROM path WHERE basis IS NULL
 
 -- name: select_shared
 -- A text that several bodies refer to.

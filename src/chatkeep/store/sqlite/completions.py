@@ -20,8 +20,9 @@ from chatkeep.core.ports import Claim
 from chatkeep.core.record import Record, Request
 from chatkeep.core.said import said
 from chatkeep.core.usage import of_row
+from chatkeep.errors import BodyExpired
 from chatkeep.store import sql
-from chatkeep.store.sqlite import claims, kinds, rows, search, usage
+from chatkeep.store.sqlite import claims, hollowing, kinds, rows, search, usage
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.rows import Found
 from chatkeep.store.sqlite.scan import places
@@ -75,11 +76,13 @@ def insert_foreign(
             if known:
                 connection.execute(SQL["upsert_alias"], (project.id, id, own.seq, own.tag))
             insert(connection, project, placed, record, texts)
+            hollowing.note_body(connection, project, placed.seq)
             return placed
     seq = ids.next_import(created_unix, lambda low, high: _highest(connection, low, high))
     placed = msgspec.structs.replace(row, seq=seq, alias=id)
     connection.execute(SQL["upsert_alias"], (project.id, id, seq, placed.tag))
     insert(connection, project, placed, record, texts)
+    hollowing.note_body(connection, project, seq)
     return placed
 
 
@@ -125,7 +128,12 @@ def request(
     connection: apsw.Connection, project: Project, name: Name, texts: Texts
 ) -> Request | None:
     found = find(connection, project, name)
-    return None if found is None else Bodies(connection, project, texts).request(found.seq)
+    if found is None:
+        return None
+    bodies = Bodies(connection, project, texts)
+    if bodies.is_hollow(found.seq, found.body):
+        raise BodyExpired("completion_id", id=rows.id_of(found, project))
+    return bodies.request(found.seq)
 
 
 def change_metadata(

@@ -64,7 +64,7 @@ def stored(found: Found, project: Project, bodies: Bodies) -> Stored:
         alias=found.alias,
         cost_micro=found.cost_micro,
     )
-    return Stored(row, said.request, said.answer, said.upstream_id)
+    return Stored(row, said.request, said.answer, said.upstream_id, said.has_body)
 
 
 def bindings(project: Project, row: Row, basis: Seq | None, body: bytes) -> tuple[Any, ...]:

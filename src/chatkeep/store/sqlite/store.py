@@ -27,7 +27,7 @@ from chatkeep.core.model import (
     Stored,
 )
 from chatkeep.core.packed import Codec
-from chatkeep.core.ports import Claim, ClaimState, HeadPlace
+from chatkeep.core.ports import Claim, ClaimState, HeadPlace, Hollowed
 from chatkeep.core.record import Record, Request
 from chatkeep.core.usage import Account, StatsQuery, Summed, Sums
 from chatkeep.store import sql
@@ -36,6 +36,7 @@ from chatkeep.store.sqlite import (
     claims,
     completions,
     facets,
+    hollowing,
     pruning,
     usage,
 )
@@ -145,6 +146,13 @@ class SqliteStore:
             return completions.delete(connection, project, name, self._texts)
 
         return await self._writer.submit(delete)
+
+    async def hollow(self, project: Project, below: Seq) -> Hollowed:
+        def hollow(connection: apsw.Connection) -> Hollowed:
+            self._writer.erased()
+            return hollowing.hollow(connection, project, below, self._texts)
+
+        return await self._writer.submit(hollow)
 
     async def prune_heads(
         self, project: Project, below: Seq, behind: HeadPlace

@@ -12,7 +12,7 @@ from chatkeep.core import fold, postings
 from chatkeep.core.chain import INDEXED
 from chatkeep.core.ids import Seq
 from chatkeep.core.model import Project
-from chatkeep.core.packed import Codec, Packed
+from chatkeep.core.packed import Codec, Ghost, Husk, Packed
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.sqlite import accounts, rows
@@ -98,8 +98,9 @@ class Verifier:
             raise RecordCorrupt("its model, status, finish reason or upstream is not there")
         found = Found(*results[0])
         row = rows.stored(found, project, bodies).row
-        bodies.request(seq)
         packed, _ = bodies.opened(seq, found.body)
+        if not isinstance(packed, Husk):
+            bodies.request(seq)
         if isinstance(packed, Packed):
             self._uses.update(fold.shared_of(packed, bodies.load))
             if packed.count:
@@ -109,10 +110,11 @@ class Verifier:
     def _ghost(self, bodies: Bodies, place: int, body: bytes) -> Iterator[str]:
         try:
             ghost, _ = bodies.opened(Seq(place), body)
-            self._uses.update(fold.shared_by(ghost))
+            if isinstance(ghost, Ghost):
+                self._uses.update(fold.shared_by(ghost))
         except RecordCorrupt as error:
             yield f"the rest of {place}: {error}"
-        if self._all("built_on_at_all", place) != [(0,)]:
+        if bodies.is_built_on(Seq(place)):
             return
         yield f"the rest of {place} is not needed by anybody"
 

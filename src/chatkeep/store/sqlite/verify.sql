@@ -26,11 +26,6 @@ SELECT below FROM pruned WHERE project = ?1
 -- What is left of a project's deleted completions.
 SELECT seq, body FROM ghost WHERE project = ?1
 
--- name: built_on_at_all
--- Whether anything builds on a body.
-SELECT EXISTS (SELECT 1 FROM completion WHERE basis = ?1)
-    OR EXISTS (SELECT 1 FROM ghost WHERE basis = ?1)
-
 -- name: all_uses
 -- How often texts are said to be referred to, and whether they are there.
 SELECT key, uses, shared.key IS NOT NULL FROM shared_use LEFT JOIN shared USING (key)

@@ -1,0 +1,46 @@
+"""What is left of a completion when only its body is let go: figures, and nothing anybody said.
+
+It is shown like any other: its choices are there and say how they ended, with empty messages.
+"""
+
+import msgspec
+from msgspec import Raw
+
+from chatkeep.core import jsonspan, stored
+from chatkeep.core.ids import Seq
+from chatkeep.core.model import Stored
+from chatkeep.core.packed import Husk
+from chatkeep.core.stored import Fields
+
+_ASKED = ("seed", "top_p", "temperature", "presence_penalty", "frequency_penalty")
+_ANSWERED = ("model", "created", "usage", "service_tier", "system_fingerprint")
+_MESSAGE = b'{"role":"assistant","content":null}'
+
+
+def husk(item: Stored, follows: Seq) -> Husk:
+    """`follows` is the completion it goes on from, 0 for none."""
+    asked = stored.fields(item.request)
+    request = {key: asked[key] for key in _ASKED if key in asked and _is_number(asked[key])}
+    shown = stored.fields(stored.completion(item))
+    answer = {key: shown[key] for key in _ANSWERED}
+    return Husk(_json(request), _json({**answer, "choices": _choices(shown["choices"])}), follows)
+
+
+def _choices(choices: bytes) -> bytes:
+    if choices[:1] != b"[":
+        return b"[]"
+    found = [stored.fields(choice) for choice in jsonspan.elements(choices)]
+    return b"[%b]" % b",".join(_choice(choice) for choice in found if choice)
+
+
+def _choice(choice: Fields) -> bytes:
+    kept = {key: choice[key] for key in ("index", "finish_reason")}
+    return _json({**kept, "message": _MESSAGE})
+
+
+def _is_number(value: bytes) -> bool:
+    return isinstance(jsonspan.loads(value), int | float)
+
+
+def _json(members: Fields) -> bytes:
+    return msgspec.json.encode({key: Raw(value) for key, value in members.items()})
