@@ -105,7 +105,8 @@ class Stored(Struct, frozen=True):
     """A stored completion: the answer as the client got it, the request without its messages.
 
     `upstream_id` is the id the upstream gave it, None for none. Without its body, request and
-    answer have figures only (core/husk.py).
+    answer have figures only (core/husk.py). `halves` is what core/stored.py has made of it, before
+    and behind its metadata, which alone may change.
     """
 
     row: Row
@@ -113,6 +114,7 @@ class Stored(Struct, frozen=True):
     answer: bytes
     upstream_id: str | None = None
     has_body: bool = True
+    halves: dict[str, tuple[bytes, bytes]] = {}
 
 
 class Turn(Struct, frozen=True):

@@ -293,6 +293,13 @@ class Store(AccountStore, Protocol):
         """The newest sums, and of a period those of the most calls first."""
         ...
 
+    def forget(self) -> None:
+        """Lets go of what it remembers of completions that were not read since the last time.
+
+        Another process may have deleted them. What is deleted here is forgotten with that.
+        """
+        ...
+
     async def aclose(self) -> None: ...
 
 

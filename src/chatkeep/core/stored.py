@@ -5,7 +5,7 @@ answer. Values are carried as the bytes that were stored.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated
 
 import msgspec
@@ -25,12 +25,13 @@ _NULL = Raw(b"null")
 _NONE = Raw(b"[]")
 _NO_FIELDS: Fields = {}
 # The recorded keys in their order; the last place is for everything else.
-_STORED = (
+_BEFORE_METADATA = (
     b'{"object":"chat.completion","id":%b,"model":%b,"created":%b,"request_id":"req_%b",'
     b'"tool_choice":%b,"usage":%b,"seed":%b,"top_p":%b,"temperature":%b,"presence_penalty":%b,'
     b'"frequency_penalty":%b,"system_fingerprint":%b,"input_user":%b,"service_tier":%b,"tools":%b,'
-    b'"metadata":%b,"choices":%b,"response_format":%b%b}'
+    b'"metadata":'
 )
+_BEHIND_METADATA = b',"choices":%b,"response_format":%b%b}'
 _CHOICE = b'{"index":%b,"message":%b,"finish_reason":%b,"logprobs":%b%b}'
 _MESSAGE = b'{"content":%b,"role":%b,"tool_calls":%b,"function_call":%b%b}'
 _ITEM = b'{"id":%b,"role":%b,"content":%b,"content_parts":%b,"name":%b%b}'
@@ -42,7 +43,7 @@ def _keys(template: bytes) -> frozenset[str]:
     return frozenset(re.findall(r'"(\w+)":', template.decode()))
 
 
-_STORED_KEYS = _keys(_STORED)
+_STORED_KEYS = _keys(_BEFORE_METADATA + _BEHIND_METADATA)
 _CHOICE_KEYS = _keys(_CHOICE)
 _MESSAGE_KEYS = _keys(_MESSAGE)
 _ITEM_KEYS = _keys(_ITEM)
@@ -99,11 +100,29 @@ def fields(text: bytes) -> Fields:
         return {}
 
 
-def completion(item: Stored, ours: Fields = _NO_FIELDS) -> bytes:
-    """The stored object: what list, retrieve and update answer. `ours` come behind its keys."""
+def completion(item: Stored) -> bytes:
+    """The stored object: what list, retrieve and update answer."""
+    return _whole(item, "completion", _nothing)
+
+
+def kept(item: Stored) -> bytes:
+    """The stored object as /keep/v1 shows it: with what else is known of it."""
+    return _whole(item, "kept", _kept_fields)
+
+
+def _whole(item: Stored, shown_as: str, ours: Callable[[Stored], Fields]) -> bytes:
+    halves = item.halves.get(shown_as)
+    if halves is None:
+        halves = item.halves[shown_as] = _halves(item, ours(item))
+    before, behind = halves
+    return b"".join((before, item.row.metadata, behind))
+
+
+def _halves(item: Stored, ours: Fields) -> tuple[bytes, bytes]:
+    """The object before and behind its metadata; `ours` come last."""
     row, asked = item.row, _asked(item.request)
     given, choices, others = _given(row, item.answer)
-    return _STORED % (
+    before = _BEFORE_METADATA % (
         dumps(row.id),
         given.model,
         given.created,
@@ -119,16 +138,13 @@ def completion(item: Stored, ours: Fields = _NO_FIELDS) -> bytes:
         asked.user,
         given.service_tier,
         asked.tools,
-        row.metadata,
-        choices,
-        asked.response_format,
-        _rest({**others, **ours}, _STORED_KEYS),
     )
+    rest = _rest({**others, **ours}, _STORED_KEYS)
+    return before, _BEHIND_METADATA % (choices, asked.response_format, rest)
 
 
-def kept(item: Stored) -> bytes:
-    """The stored object as /keep/v1 shows it: with what else is known of it."""
-    return completion(item, _kept_fields(item))
+def _nothing(item: Stored) -> Fields:
+    return _NO_FIELDS
 
 
 def _kept_fields(item: Stored) -> Fields:
@@ -147,7 +163,9 @@ def _kept_fields(item: Stored) -> Fields:
 
 def turn(one: Turn) -> bytes:
     """The same as part of a conversation."""
-    return completion(one.item, {**_kept_fields(one.item), "follows": dumps(one.follows)})
+    ours = {**_kept_fields(one.item), "follows": dumps(one.follows)}
+    before, behind = _halves(one.item, ours)
+    return b"".join((before, one.item.row.metadata, behind))
 
 
 def message_items(id: str, messages: Iterable[bytes]) -> list[tuple[str, bytes]]:
@@ -192,7 +210,7 @@ def _plain_choice(choice: _Choice) -> bytes:
 
 def _odd(row: Row, answer: bytes) -> tuple[_Given, bytes | Raw, _Members]:
     """The same of any other answer, member by member."""
-    members = _whole(answer)
+    members = _of_unknown(answer)
     given = _Given(
         members.get("model") or Raw(dumps(row.model)),
         members.get("created") or Raw(b"%d" % second_of(row.seq)),
@@ -204,7 +222,7 @@ def _odd(row: Row, answer: bytes) -> tuple[_Given, bytes | Raw, _Members]:
     return given, _choices(members.get("choices", _NONE)), members
 
 
-def _whole(text: bytes) -> _Members:
+def _of_unknown(text: bytes) -> _Members:
     """The members of a text of which nothing is known; none when it is no JSON object."""
     try:
         jsonspan.check_utf8(text)

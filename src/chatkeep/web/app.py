@@ -37,6 +37,7 @@ from chatkeep.web.routes import OPERATIONS, Operation
 from chatkeep.web.wire import EXPOSED_HEADERS
 
 KEYS_CHECKED_EVERY_S = 0.5
+UNREAD_FORGOTTEN_EVERY_S = 30.0
 USES_NOTED_EVERY_S = 60.0
 USAGE_WRITTEN_EVERY_S = 1.0
 EXPIRED_EVERY_S = 60.0
@@ -90,6 +91,7 @@ async def running(
         asyncio.create_task(_write_usage(store, meter)),
         asyncio.create_task(_expire(store, clock, metrics)),
         asyncio.create_task(_prune(store, clock)),
+        asyncio.create_task(_forget_unread(store)),
     ]
     try:
         app: ASGIApp = _router(guard, endpoints)
@@ -171,6 +173,12 @@ async def _prune(store: Store, clock: Clock) -> None:
         except Refusal as error:
             _log.warning("old heads could not be pruned", extra={"error": error.message})
         await asyncio.sleep(PRUNED_EVERY_S)
+
+
+async def _forget_unread(store: Store) -> None:
+    while True:
+        await asyncio.sleep(UNREAD_FORGOTTEN_EVERY_S)
+        store.forget()
 
 
 async def _forget_on_change(store: Store, door: Keyring | OpenDoor) -> None:

@@ -17,6 +17,7 @@ from chatkeep.core.parts import copying, shared_key, strings
 from chatkeep.core.record import Record, Request
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
+from chatkeep.store.sqlite.recent import Recent
 
 SQL = sql.blocks("chatkeep.store.sqlite", "bodies.sql")
 _REMEMBERED = 256
@@ -26,11 +27,12 @@ _LONGEST_PATH = 1000  # far beyond any conversation's: a damaged file might lead
 
 
 class Texts:
-    """Codec and cipher, and the shared texts read last; for all connections and threads."""
+    """Codec and cipher, and what was read last; for all connections and threads."""
 
     def __init__(self, codec: Codec, cipher: Cipher = PLAIN) -> None:
         self.codec = codec
         self.cipher = cipher
+        self.recent = Recent()
         self._known: dict[int, bytes] = {}
 
     def get(self, key: int) -> bytes | None:
@@ -80,6 +82,7 @@ class Bodies:
         self._connection = connection
         self._project = project
         self._texts = texts
+        self.recent = texts.recent
         self._codec, self._cipher = texts.codec, texts.cipher
 
     def add(self, seq: Seq, record: Record, metadata: bytes) -> Added:

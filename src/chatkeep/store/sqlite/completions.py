@@ -24,7 +24,7 @@ from chatkeep.errors import BodyExpired
 from chatkeep.store import sql
 from chatkeep.store.sqlite import claims, hollowing, kinds, rows, search, usage
 from chatkeep.store.sqlite.bodies import Bodies, Texts
-from chatkeep.store.sqlite.rows import Found
+from chatkeep.store.sqlite.recent import Found
 from chatkeep.store.sqlite.scan import places
 
 SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")

@@ -10,7 +10,7 @@ from chatkeep.core.model import Conversation, Order, Project, Turn
 from chatkeep.store import sql
 from chatkeep.store.sqlite import rows
 from chatkeep.store.sqlite.bodies import Bodies
-from chatkeep.store.sqlite.rows import Found
+from chatkeep.store.sqlite.recent import Found
 
 SQL = sql.blocks("chatkeep.store.sqlite", "conversation.sql") | sql.blocks(
     "chatkeep.store.sqlite", "queries.sql"

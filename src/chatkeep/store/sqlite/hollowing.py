@@ -12,7 +12,7 @@ from chatkeep.core.said import said
 from chatkeep.store import sql
 from chatkeep.store.sqlite import rows, search
 from chatkeep.store.sqlite.bodies import Bodies, Texts
-from chatkeep.store.sqlite.rows import Found
+from chatkeep.store.sqlite.recent import Found
 
 SQL = sql.blocks("chatkeep.store.sqlite", "hollowing.sql") | sql.blocks(
     "chatkeep.store.sqlite", "queries.sql"
@@ -48,3 +48,4 @@ def _hollow(connection: apsw.Connection, project: Project, bodies: Bodies, seq: 
     connection.execute(SQL["change_metadata"], (seq, item.row.metadata.decode()))
     left = husk(item, bodies.follows(seq, found.body, found.basis))
     bodies.hollow(seq, found.basis, found.body, left)
+    bodies.recent.forget(seq)

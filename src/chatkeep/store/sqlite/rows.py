@@ -1,35 +1,11 @@
 """Rows of the completion table as the model has them, and back."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from chatkeep.core.ids import Seq, encode, tag_of
-from chatkeep.core.model import KeyId, Project, Row, Stored, Usage
+from chatkeep.core.model import Project, Row, Stored, Usage
 from chatkeep.store.sqlite.bodies import Bodies
-
-
-class Found(NamedTuple):
-    """One result of `select_stored`, in its order."""
-
-    seq: Seq
-    tag: bytes | None
-    request_id: bytes
-    model: str
-    status: Any
-    finish_reason: str | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    total_tokens: int | None
-    duration_ms: int
-    first_token_ms: int | None
-    upstream: str
-    key: KeyId | None
-    alias: str | None
-    cached_tokens: int | None
-    reasoning_tokens: int | None
-    cost_micro: int | None
-    metadata: str | None
-    basis: Seq | None
-    body: bytes
+from chatkeep.store.sqlite.recent import Found
 
 
 def id_of(found: Found, project: Project) -> str:
@@ -39,6 +15,14 @@ def id_of(found: Found, project: Project) -> str:
 
 def stored(found: Found, project: Project, bodies: Bodies) -> Stored:
     """Raises RecordCorrupt."""
+    known = bodies.recent.get(found)
+    if known is None:
+        known = _read(found, project, bodies)
+        bodies.recent.put(found, known)
+    return known
+
+
+def _read(found: Found, project: Project, bodies: Bodies) -> Stored:
     tag = found.tag or tag_of(project.secret, found.request_id)
     said = bodies.outside(found.seq, found.body, found.alias or encode(found.seq, tag))
     metadata = said.metadata if found.metadata is None else found.metadata.encode()

@@ -145,7 +145,9 @@ class SqliteStore:
             self._writer.erased()
             return completions.delete(connection, project, name, self._texts)
 
-        return await self._writer.submit(delete)
+        deleted = await self._writer.submit(delete)
+        self._texts.recent.forget(name.seq)
+        return deleted
 
     async def hollow(self, project: Project, below: Seq) -> Hollowed:
         def hollow(connection: apsw.Connection) -> Hollowed:
@@ -242,6 +244,9 @@ class SqliteStore:
 
     async def keys_version(self) -> int:
         return self._look(accounts.keys_version)
+
+    def forget(self) -> None:
+        self._texts.recent.age()
 
     async def aclose(self) -> None:
         self._readers.close()

@@ -18,7 +18,7 @@ from chatkeep.store import sql
 from chatkeep.store.sqlite import accounts, rows
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.connection import connect, migrate
-from chatkeep.store.sqlite.rows import Found
+from chatkeep.store.sqlite.recent import Found
 
 SQL = sql.blocks("chatkeep.store.sqlite", "verify.sql") | sql.blocks(
     "chatkeep.store.sqlite", "queries.sql"

@@ -1,0 +1,135 @@
+"""What a store remembers of completions it has read: never more than what the file says now."""
+
+import gc
+
+import pytest
+from msgspec import structs
+from support.backends import Backend, SqliteBackend
+from support.database import direct
+from support.samples import SECOND, as_json, keep, name, place, row, said
+
+from chatkeep.core import stored
+from chatkeep.core.ids import Seq
+from chatkeep.core.model import Project, Query, Row, Stored
+from chatkeep.core.ports import Store
+from chatkeep.errors import RecordCorrupt
+from chatkeep.store.sqlite.recent import Found, Recent
+
+
+async def shown(store: Store, project: Project, one: Row) -> bytes | None:
+    """As lists and retrieves show it."""
+    found = await store.get(project, name(one))
+    listed = (await store.page(project, Query())).items
+    whole = [stored.completion(item) for item in listed if item.row.seq == one.seq]
+    assert whole == ([] if found is None else [stored.completion(found)])
+    return whole[0] if whole else None
+
+
+async def test_metadata_that_another_process_sets_is_shown(
+    store: Store, project: Project, backend: Backend
+) -> None:
+    one = row(place(1), {"run": "1"})
+    await keep(store, project, one)
+    before = await shown(store, project, one)
+    assert before is not None
+    elsewhere = await backend.open()
+    await elsewhere.change_metadata(project, name(one), lambda _: as_json({"run": "2"}))
+    await elsewhere.aclose()
+    assert await shown(store, project, one) == before.replace(b'"run":"1"', b'"run":"2"')
+
+
+async def test_what_another_process_deletes_is_gone(
+    store: Store, project: Project, backend: Backend
+) -> None:
+    one = row(place(1))
+    await keep(store, project, one)
+    assert await shown(store, project, one) is not None
+    elsewhere = await backend.open()
+    await elsewhere.delete(project, name(one))
+    await elsewhere.aclose()
+    assert await shown(store, project, one) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [({}, "another"), ({"duration_ms": 77}, "hello"), ({"model": "another"}, "hello")],
+    ids=["body", "duration", "model"],
+)
+async def test_what_comes_back_under_its_id_is_shown_as_it_is_now(
+    store: Store, project: Project, backend: Backend, changed: dict[str, object], text: str
+) -> None:
+    one = row(place(1))
+    await keep(store, project, one)
+    assert await shown(store, project, one) is not None
+    elsewhere = await backend.open()
+    await elsewhere.delete(project, name(one))
+    again = structs.replace(one, **changed)
+    assert await elsewhere.insert_foreign(project, one.id, SECOND, again, said(text)) == again
+    fresh = await elsewhere.get(project, name(one))
+    await elsewhere.aclose()
+    assert await store.get(project, name(one)) == fresh
+    assert await shown(store, project, one) == stored.completion(fresh) if fresh else None
+
+
+async def test_damage_is_noticed_after_a_read_too(
+    store: Store, project: Project, backend: SqliteBackend
+) -> None:
+    one = row(place(1))
+    await keep(store, project, one)
+    assert await shown(store, project, one) is not None
+    with direct(backend.path) as connection:
+        connection.execute("UPDATE completion SET body = substr(body, 1, length(body) - 1)")
+    with pytest.raises(RecordCorrupt):
+        await store.get(project, name(one))
+
+
+async def test_a_delete_leaves_nothing_in_memory(store: Store, project: Project) -> None:
+    one = row(place(8_001))
+    await keep(store, project, one)
+    await shown(store, project, one)
+    assert in_memory(one.seq) == 1
+    await store.delete(project, name(one))
+    assert in_memory(one.seq) == 0
+
+
+async def test_a_body_let_go_of_leaves_nothing_in_memory(store: Store, project: Project) -> None:
+    one = row(place(8_004))
+    await keep(store, project, one)
+    await shown(store, project, one)
+    await store.hollow(project, Seq(one.seq + 1))
+    assert in_memory(one.seq) == 0
+
+
+async def test_what_is_not_read_again_leaves_memory(store: Store, project: Project) -> None:
+    kept, let_go = row(place(8_002)), row(place(8_003))
+    await keep(store, project, kept, let_go)
+    for one in (kept, let_go):
+        await store.get(project, name(one))
+    store.forget()
+    await store.get(project, name(kept))
+    store.forget()
+    assert (in_memory(kept.seq), in_memory(let_go.seq)) == (1, 0)
+
+
+def test_the_newest_are_remembered_within_a_bound() -> None:
+    recent = Recent()
+    for seq in range(1_000):
+        recent.put(read(seq, bytes(100_000)), Stored(row(Seq(seq)), b"{}", b"{}"))
+    assert all(recent.get(read(seq, bytes(100_000))) for seq in range(920, 1_000))
+    assert sum(isinstance(one, Stored) for one in gc.get_objects()) < 170
+
+
+def test_long_ones_are_not_remembered() -> None:
+    recent, long = Recent(), read(1, bytes(1_000_000))
+    recent.put(long, Stored(row(Seq(1)), b"{}", b"{}"))
+    assert recent.get(long) is None
+
+
+def in_memory(seq: int) -> int:
+    return sum(isinstance(one, Stored) and one.row.seq == seq for one in gc.get_objects())
+
+
+def read(seq: int, body: bytes) -> Found:
+    columns: list[object] = [None] * len(Found._fields)
+    columns[0], columns[-1] = seq, body
+    return Found._make(columns)
