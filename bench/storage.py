@@ -7,7 +7,6 @@ comes from memory: the figures are CPU time.
 import asyncio
 import io
 import os
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
@@ -123,7 +122,7 @@ async def _measure(corpus: Corpus, folder: Path, full_text: bool) -> Kept:
     path = folder / "full.db"
     store, project = await _opened(path, full_text)
     began = time.process_time()
-    importer = Importer(store, project, Prices(()), secrets.token_bytes)
+    importer = Importer(store, project, Prices(()))
     for batch in batches(Line(at, text) for at, text in enumerate(corpus.lines, start=1)):
         await importer.add(batch)
     await store.aclose()

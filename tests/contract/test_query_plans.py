@@ -25,14 +25,11 @@ PROJECT = "SEARCH completion USING COVERING INDEX completion_of_project"
 POSTING = "SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq>? AND seq<?)"
 CLAIM = "SEARCH claim USING PRIMARY KEY (project=? AND key=?)"
 
-WORDS = ("model", "status", "upstream")
-
 # What runs for every request, exactly.
 HOT: dict[str, list[str]] = {
     "select_stored": [
         COMPLETION,
-        *(f"SEARCH {word} USING INTEGER PRIMARY KEY (rowid=?)" for word in WORDS),
-        "SEARCH finish_reason USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+        "SEARCH kind USING INTEGER PRIMARY KEY (rowid=?)",
         "SEARCH changed_metadata USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
     ],
     "change_metadata": [],
@@ -44,7 +41,7 @@ HOT: dict[str, list[str]] = {
     "project_asc": [f"{PROJECT} (project=? AND rowid>? AND rowid<?)"],
     "posting_desc": [POSTING],
     "posting_asc": [POSTING],
-    "select_alias": ["SEARCH alias USING PRIMARY KEY (project=? AND id=?)"],
+    "select_alias": ["SEARCH alias USING PRIMARY KEY (project=? AND hash=?)"],
     "select_key": ["SEARCH api_key USING INDEX sqlite_autoindex_api_key_1 (digest=?)"],
     "select_project_of": ["SEARCH project USING INTEGER PRIMARY KEY (rowid=?)"],
     "note_key_used": ["SEARCH api_key USING INTEGER PRIMARY KEY (rowid=?)"],
@@ -58,7 +55,6 @@ SCANS = {
     "select_keys": "shows them all",
     "select_projects": "shows them all",
     "keys_version": "the table has one row",
-    "insert_words": "four words",
     "conversation_asc": "what has been found of one conversation",
     "conversation_desc": "what has been found of one conversation",
     "ghosts_of_project": "verify reads everything",
@@ -121,8 +117,8 @@ def _in_search(step: str) -> bool:
 
 
 def _by_key(step: str) -> bool:
-    """Words are looked up by their text, what is left of deleted completions by its place."""
-    looked_up = ("SCALAR SUBQUERY", "word_1 (text=?)", "ghost USING INTEGER PRIMARY KEY (rowid=?)")
+    """What is left of deleted completions is looked up by its place."""
+    looked_up = ("SCALAR SUBQUERY", "ghost USING INTEGER PRIMARY KEY (rowid=?)")
     return any(known in step for known in looked_up) or step.endswith("VALUES CLAUSE")
 
 
@@ -149,6 +145,7 @@ def test_the_work_for_a_page_does_not_grow_with_the_store(
     with database:
         database.execute(SQL["insert_project"], (order, b"secret", 0))
         project = database.last_insert_rowid()
+        database.execute(SQL["insert_kind"], (project, "model", "complete", "stop", "up", None))
         for start, end in ((0, 50), (50, 5000)):
             for number in range(start, end):
                 _insert(database, project, 10_000 * project + number)
@@ -159,9 +156,8 @@ def test_the_work_for_a_page_does_not_grow_with_the_store(
 
 
 def _insert(database: apsw.Connection, project: int, seq: int) -> None:
-    rest = ("model", "complete", "stop", 1, 1, 2, 10, None, "upstream", *(None,) * 6, b"body")
-    database.execute(SQL["insert_words"], ("model", "complete", "stop", "upstream"))
-    database.execute(SQL["insert_completion"], (seq, project, b"tag", b"id", *rest))
+    rest = (None, 1, 1, 2, 10, *(None,) * 5, b"body")
+    database.execute(SQL["insert_completion"], (seq, project, 1, b"tag", b"id", *rest))
     database.execute(SQL["insert_posting"], (project, 7, seq))
 
 

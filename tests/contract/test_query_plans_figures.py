@@ -18,24 +18,19 @@ SQL = {
 }
 
 ROWS = "SEARCH completion USING INDEX completion_of_project (project=? AND rowid>? AND rowid<?)"
-WORDS = ("model", "status", "upstream")
-WORDS_BY_TEXT = [
-    step
-    for number in range(1, 5)
-    for step in (
-        f"SCALAR SUBQUERY {number}",
-        "SEARCH word USING COVERING INDEX sqlite_autoindex_word_1 (text=?)",
-    )
-]
+KIND = "SEARCH kind USING INTEGER PRIMARY KEY (rowid=?)"
 PLANS: dict[str, list[str]] = {
     "insert_kind": [],
-    "select_kinds": ["SEARCH kind USING PRIMARY KEY (project=?)"],
-    "of_kinds_desc": [ROWS, *WORDS_BY_TEXT],
-    "of_kinds_asc": [ROWS, *WORDS_BY_TEXT],
+    "select_kind": [
+        "SEARCH kind USING COVERING INDEX kind_by_values"
+        " (project=? AND model=? AND status=? AND finish_reason=? AND upstream=? AND api_key=?)"
+    ],
+    "select_kinds": ["SEARCH kind USING COVERING INDEX kind_by_values (project=?)"],
+    "of_kinds_desc": [ROWS, KIND],
+    "of_kinds_asc": [ROWS, KIND],
     "select_facts": [
         "SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)",
-        *(f"SEARCH {word} USING INTEGER PRIMARY KEY (rowid=?)" for word in WORDS),
-        "SEARCH finish_reason USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+        KIND,
         "SEARCH changed_metadata USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
     ],
     "add_usage": [],

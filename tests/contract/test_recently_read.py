@@ -64,7 +64,9 @@ async def test_what_comes_back_under_its_id_is_shown_as_it_is_now(
     elsewhere = await backend.open()
     await elsewhere.delete(project, name(one))
     again = structs.replace(one, **changed)
-    assert await elsewhere.insert_foreign(project, one.id, SECOND, again, said(text)) == again
+    kept = await elsewhere.insert_foreign(project, one.id, SECOND, again, said(text))
+    assert kept is not None
+    assert kept == structs.replace(again, request_id=kept.request_id)
     fresh = await elsewhere.get(project, name(one))
     await elsewhere.aclose()
     assert await store.get(project, name(one)) == fresh

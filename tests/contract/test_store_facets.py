@@ -40,7 +40,7 @@ async def test_another_projects_completions_are_not_looked_at(
     store: Store, project: Project, other: Project, backend: Backend
 ) -> None:
     await keep(store, other, row(place(1), {"a": "1"}))
-    backend.add_posting(project, postings.kid(project.secret, "metadata", "a", "1"), place(1))
+    backend.add_posting(project, postings.of_pair(project.secret, "a", "1"), place(1))
     assert await looked(store, project) == []
     assert await looked(store, project, Query(metadata={"a": "1"})) == []
 
@@ -59,7 +59,7 @@ async def test_a_hash_that_means_two_things_is_looked_at_as_what_it_is(
     store: Store, project: Project, backend: Backend
 ) -> None:
     await keep(store, project, *(row(place(n), {"a": str(n % 2)}) for n in range(4)))
-    same_hash = postings.kid(project.secret, "metadata", "a", "1")
+    same_hash = postings.of_pair(project.secret, "a", "1")
     for number in (0, 2):
         backend.add_posting(project, same_hash, place(number))
     assert len(await looked(store, project, Query(metadata={"a": "1"}))) == 2

@@ -9,7 +9,6 @@ from support.backends import Backend
 from support.listing import COLUMNS, expected_page, pairs_of
 from support.samples import SECOND, keep, listed, name, place, row, said
 
-from chatkeep.core import postings
 from chatkeep.core.model import STATUSES, KeyId, Order, Project, Query, Row
 from chatkeep.core.ports import Store
 
@@ -60,16 +59,6 @@ async def test_rows_that_were_imported_are_found(store: Store, project: Project)
     assert await listed(store, project, Query(upstream="old")) == [placed.seq]
 
 
-async def test_a_hash_that_means_two_kinds_finds_only_what_was_asked_for(
-    store: Store, project: Project, backend: Backend
-) -> None:
-    rows = [row(place(n), key=KeyId(n % 2)) for n in range(4)]
-    await keep(store, project, *rows)
-    for one in rows[::2]:
-        backend.add_posting(project, postings.of_kind(project.secret, rows[1]), one.seq)
-    assert await listed(store, project, Query(key=KeyId(1))) == [place(3), place(1)]
-
-
 async def test_pages_of_many_rows_are_what_comparing_them_gives(
     store: Store, project: Project
 ) -> None:
@@ -77,7 +66,7 @@ async def test_pages_of_many_rows_are_what_comparing_them_gives(
     luck = Random(9)
     rows = [_some_row(luck, number) for number in range(800)]
     await asyncio.gather(*(store.insert(project, one, said()) for one in rows))
-    assert len({postings.of_kind(project.secret, one) for one in rows}) > 100
+    assert len({tuple(getattr(one, column) for column in COLUMNS) for one in rows}) > 100
     for _ in range(200):
         query = _some_query(luck, rows)
         page = await store.page(project, query)

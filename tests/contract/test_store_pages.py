@@ -183,7 +183,7 @@ async def test_a_hash_that_means_two_things_finds_only_what_was_asked_for(
 ) -> None:
     """Index entries are hashes; rows found by one are compared with the filter."""
     await keep(store, project, *(row(place(number), {"a": str(number % 2)}) for number in range(6)))
-    same_hash = postings.kid(project.secret, "metadata", "a", "1")
+    same_hash = postings.of_pair(project.secret, "a", "1")
     for number in (0, 2, 4):
         backend.add_posting(project, same_hash, place(number))
     for limit in (1, 2, 3):
@@ -195,7 +195,7 @@ async def test_a_hash_that_means_two_things_finds_only_what_was_asked_for(
 async def test_an_index_entry_without_a_row_shows_nothing(
     store: Store, project: Project, other: Project, backend: Backend
 ) -> None:
-    wanted = postings.kid(project.secret, "metadata", "a", "1")
+    wanted = postings.of_pair(project.secret, "a", "1")
     await keep(store, other, row(place(1), {"a": "1"}))
     for seq in (place(1), place(2)):
         backend.add_posting(project, wanted, seq)

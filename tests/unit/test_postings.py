@@ -14,6 +14,7 @@ SECRET = b"0" * 32
 
 words = st.sampled_from(("", "a", "b", "ab", "A", "a b", "é", "metadata", "model"))
 pairs = st.dictionaries(words, words, max_size=4)
+pair_texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4)
 
 
 def of(model: str, metadata: dict[str, str]) -> Row:
@@ -40,34 +41,8 @@ def test_a_row_has_all_the_kids_of_a_map_just_when_it_has_its_pairs(
     wanted: dict[str, str], metadata: dict[str, str]
 ) -> None:
     kids = postings.of_metadata(SECRET, wanted)
-    has_all = kids <= postings.of_row(SECRET, of("m", metadata))
+    has_all = kids <= postings.of_row(SECRET, 1, of("m", metadata))
     assert has_all == fits(Query(metadata=wanted), "m", metadata)
-
-
-KINDS: list[dict[str, Any]] = [
-    {},
-    {"model": "a"},
-    {"status": "partial"},
-    {"finish_reason": None},
-    {"finish_reason": ""},
-    {"finish_reason": "None"},
-    {"upstream": "a"},
-    {"key": KeyId(0)},
-    {"key": KeyId(12)},
-    {"model": "a", "upstream": "a"},
-    {"model": "gpt-4o-mini\0complete", "status": ""},
-]
-
-
-def test_rows_that_differ_in_what_filters_read_are_of_different_kinds() -> None:
-    kids = {postings.of_kind(SECRET, row(**fields)) for fields in KINDS}
-    assert len(kids) == len(KINDS)
-    assert len({postings.of_kind(bytes(32), row()), postings.of_kind(SECRET, row())}) == 2
-
-
-def test_rows_that_differ_in_other_things_are_of_one_kind() -> None:
-    one = postings.of_kind(SECRET, row(1, {"a": "b"}, duration_ms=7))
-    assert one == postings.of_kind(SECRET, row(2, {}, duration_ms=7))
 
 
 @pytest.mark.parametrize("fields", [{}, {"created_after": 1, "metadata": {"a": "b"}}])
@@ -99,35 +74,32 @@ def test_a_query_matches_a_row_with_the_same_value(name: str, value: Any, other:
 def test_a_row_has_one_posting_a_pair_and_one_for_its_kind(
     metadata: dict[str, str], model: str
 ) -> None:
-    assert len(postings.of_row(SECRET, of(model, metadata))) == len(metadata) + 1
+    assert len(postings.of_row(SECRET, 1, of(model, metadata))) == len(metadata) + 1
     assert len(postings.of_metadata(SECRET, metadata)) == len(metadata)
 
 
-@given(st.lists(st.text(max_size=4), max_size=3), st.binary(min_size=1, max_size=64))
-def test_a_kid_is_a_number_of_32_bits(parts: list[str], secret: bytes) -> None:
-    kid = postings.kid(secret, "metadata", *(part.replace("\0", "") for part in parts))
-    assert 0 <= kid < 2**32
+@given(pair_texts, pair_texts, st.binary(min_size=1, max_size=64))
+def test_the_kid_of_a_pair_is_a_number_of_31_bits(key: str, value: str, secret: bytes) -> None:
+    assert 0 <= postings.of_pair(secret, key, value) < 2**31
 
 
-def test_kids_spread_over_all_32_bits() -> None:
-    kids = [postings.kid(SECRET, "model", str(i)) for i in range(200)]
+def test_kids_spread_over_all_31_bits() -> None:
+    kids = [postings.of_pair(SECRET, "model", str(i)) for i in range(200)]
     every = 0
     for kid in kids:
         every |= kid
-    assert every == 2**32 - 1
+    assert every == 2**31 - 1
     assert len(set(kids)) == len(kids)
 
 
+@given(st.integers(1, 1 << 40), pair_texts, pair_texts)
+def test_kinds_and_pairs_never_share_a_kid(kind: int, key: str, value: str) -> None:
+    assert postings.of_kind(kind) < 0 <= postings.of_pair(SECRET, key, value)
+
+
 def test_the_parts_of_a_pair_do_not_run_together() -> None:
-    kids = {
-        postings.kid(SECRET, "metadata", "ab", "c"),
-        postings.kid(SECRET, "metadata", "a", "bc"),
-        postings.kid(SECRET, "metadata", "abc", ""),
-        postings.kid(SECRET, "metadata", "", "abc"),
-        postings.kid(SECRET, "metadata", "abc"),
-        postings.kid(SECRET, "model", "abc"),
-    }
-    assert len(kids) == 6
+    parted = (("ab", "c"), ("a", "bc"), ("abc", ""), ("", "abc"))
+    assert len({postings.of_pair(SECRET, key, value) for key, value in parted}) == 4
 
 
 def test_the_same_pair_of_two_projects_has_two_kids() -> None:

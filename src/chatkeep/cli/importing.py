@@ -1,7 +1,6 @@
 """`chatkeep import`: completions from a file of requests and answers."""
 
 import json
-import secrets
 import sys
 import time
 from pathlib import Path
@@ -46,7 +45,7 @@ def import_lines(
 
     async def act(accounts: "Accounts", kept: "Store") -> "Tally":
         into = await _project(accounts, project)
-        importer = Importer(kept, into, Prices(settings.price), secrets.token_bytes)
+        importer = Importer(kept, into, Prices(settings.price))
         for batch in batches(lines(file, longest)):
             shown.batch(importer, await importer.add(batch))
         return importer.tally

@@ -15,6 +15,8 @@ CompletionId = NewType("CompletionId", str)
 
 PREFIX = "chatcmpl-"
 LENGTH = 29
+COMPACT_BYTES = 22  # 29 digits of base 62
+REQUEST_ID_BYTES = 16
 TAG_BYTES = 13
 NODE_BITS = 10
 COUNTER_BITS = 21
@@ -81,9 +83,39 @@ def decode(text: str) -> Name | None:
     return Name(Seq(seq), (value & ((1 << 8 * TAG_BYTES) - 1)).to_bytes(TAG_BYTES))
 
 
+def compact(id: str) -> bytes | None:
+    """An id as OpenAI forms it, as a number; None for any other."""
+    if len(id) != len(PREFIX) + LENGTH or not id.startswith(PREFIX):
+        return None
+    value = number(id[len(PREFIX) :])
+    return None if value is None else value.to_bytes(COMPACT_BYTES)
+
+
+def expanded(id: bytes) -> str:
+    """The id that `compact` made these bytes of."""
+    return PREFIX + spelled(int.from_bytes(id))
+
+
 def tag_of(secret: bytes, request_id: bytes) -> bytes:
     """The tag of a completion that was created here: needs no place in its row."""
     return blake2b(request_id, key=secret, digest_size=TAG_BYTES).digest()
+
+
+def request_id(start: bytes) -> bytes:
+    """As long as OpenAI's, but all of it follows from its first half: that is what is kept."""
+    return start + blake2b(start, digest_size=REQUEST_ID_BYTES - len(start)).digest()
+
+
+def request_id_of(secret: bytes, id: str) -> bytes:
+    """The request id of an import, about which nothing is known but its id."""
+    start = blake2b(id.encode(), key=secret, digest_size=REQUEST_ID_BYTES // 2).digest()
+    return request_id(start)
+
+
+def alias_hash(secret: bytes, id: str) -> int:
+    """By which an import with a foreign id is found."""
+    hash = blake2b(id.encode(), key=secret, digest_size=8, person=b"alias").digest()
+    return int.from_bytes(hash) >> 1
 
 
 def compose(second: int, node: int, counter: int) -> Seq:

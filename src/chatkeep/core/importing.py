@@ -5,7 +5,7 @@ completion. Both are kept byte for byte.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 from msgspec import Struct
@@ -13,7 +13,7 @@ from msgspec import Struct
 from chatkeep.core import answer as answers
 from chatkeep.core import jsonspan
 from chatkeep.core.answerid import id_span
-from chatkeep.core.ids import Name, Seq, tag_of
+from chatkeep.core.ids import Name, Seq
 from chatkeep.core.jsontype import type_word
 from chatkeep.core.keeping import asked_of, row_of
 from chatkeep.core.model import Project, Row
@@ -27,7 +27,7 @@ BATCH = 64  # lines that share a commit
 _BATCH_BYTES = 8 << 20
 _ID = 256
 _SECONDS = 1 << 32
-_NOWHERE = Seq(0)
+_UNNAMED = Name(Seq(0), b"")  # the store names it
 _NO_HEADERS = StoreHeaders()
 
 
@@ -95,13 +95,11 @@ class Importer:
         store: Store,
         project: Project,
         prices: Prices,
-        token_bytes: Callable[[int], bytes],
     ) -> None:
         self.tally = Tally()
         self._store = store
         self._project = project
         self._prices = prices
-        self._token_bytes = token_bytes
 
     async def add(self, batch: Sequence[Line]) -> list[Refused]:
         """Commits a batch and returns the lines that cannot be used.
@@ -136,9 +134,7 @@ class Importer:
         told = jsonspan.fields(answer)
         id = _id(_value(told, "id"))
         request = parsed(body, _NO_HEADERS)
-        request_id = self._token_bytes(16)
-        name = Name(_NOWHERE, tag_of(self._project.secret, request_id))
-        row = row_of(name, request_id, request, answers.read(answer), self._prices)
+        row = row_of(_UNNAMED, b"", request, answers.read(answer), self._prices)
         record = Record(asked_of(request), answer, id, None)
         return _Item(id, _created(_value(told, "created")), row, record)
 

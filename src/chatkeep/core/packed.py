@@ -1,6 +1,6 @@
 """The form a record is kept in, and back: what its conversation has already said is left out.
 
-    body   = kind | check (8) | head (8) | id (22, if OpenAI's form) | length | first | second frame
+    body   = kind | check (4) | head (8) | id (22, if OpenAI's form) | length | first | second frame
     frames = zstd; the first MessagePack of `Packed`, `Ghost` or `Husk`, the second of long messages
 
 The first frame is enough to show a completion in a list. The second is compressed with what the
@@ -18,7 +18,7 @@ import zstandard
 from msgspec import Struct
 
 from chatkeep.core.dictionary import DICTIONARY
-from chatkeep.core.ids import LENGTH, number, spelled
+from chatkeep.core.ids import COMPACT_BYTES, compact, expanded
 from chatkeep.core.parts import Part
 from chatkeep.errors import RecordCorrupt
 
@@ -28,9 +28,7 @@ Message = bytes | Parts
 
 _KIND = 0x0F
 _WITH_ID, _WITH_SECOND = 0x10, 0x20
-_CHECKED = 1 + 8
-_PREFIX = "chatcmpl-"
-_ID_BYTES = 22  # 29 characters of base 62
+_CHECKED = 1 + 4
 LEVEL = 5
 _WINDOW = 1 << 17
 _FORMAT = zstandard.FORMAT_ZSTD1_MAGICLESS
@@ -110,7 +108,7 @@ class Codec:
     def body(self, packed: Body, second: bytes = b"") -> bytes:
         kind, head, id = _KINDS[type(packed)], 0, None
         if isinstance(packed, Packed):
-            head, id = packed.head, _compact(packed.upstream_id)
+            head, id = packed.head, _compacted(packed.upstream_id)
             left = None if id else packed.upstream_id
             packed = msgspec.structs.replace(packed, head=0, upstream_id=left)
         first = self._compressor.compress(_ENCODER.encode(packed))
@@ -128,7 +126,7 @@ class Codec:
         if _check(kind, body[_CHECKED:]) != body[1:_CHECKED]:
             raise RecordCorrupt("a record body does not match its check")
         at = _CHECKED + 8
-        id = body[at : at + _ID_BYTES] if kind & _WITH_ID else b""
+        id = body[at : at + COMPACT_BYTES] if kind & _WITH_ID else b""
         at += len(id)
         end = len(body)
         if kind & _WITH_SECOND:
@@ -138,7 +136,7 @@ class Codec:
         if isinstance(packed, Packed):
             packed.head = int.from_bytes(body[_CHECKED : _CHECKED + 8])
             if id:
-                packed.upstream_id = _PREFIX + _spelled(id)
+                packed.upstream_id = expanded(id)
         return packed, body[end:]
 
     def second(self, messages: list[Message], before: Sequence[bytes]) -> bytes:
@@ -205,19 +203,11 @@ def outline_text(outline: Outline) -> bytes:
 
 
 def _check(kind: int, rest: bytes) -> bytes:
-    return blake2b(rest, digest_size=8, salt=bytes((kind,))).digest()
+    return blake2b(rest, digest_size=4, salt=bytes((kind,))).digest()
 
 
-def _compact(id: str | None) -> bytes | None:
-    """An id as OpenAI forms it, as a number; None for any other."""
-    if id is None or len(id) != len(_PREFIX) + LENGTH or not id.startswith(_PREFIX):
-        return None
-    value = number(id[len(_PREFIX) :])
-    return None if value is None else value.to_bytes(_ID_BYTES)
-
-
-def _spelled(id: bytes) -> str:
-    return spelled(int.from_bytes(id))
+def _compacted(id: str | None) -> bytes | None:
+    return None if id is None else compact(id)
 
 
 def _window(before: Sequence[bytes]) -> zstandard.ZstdCompressionDict:

@@ -226,7 +226,7 @@ class Store(AccountStore, Protocol):
 
         An id of our form keeps its place unless another row has it or it is more than a day from
         its `created` second; every other id gets the next free place of that second and an alias.
-        `row` comes with any seq and tag.
+        `row` comes with any seq, tag and request id.
         """
         ...
 

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatkeep.core.calling import Reply, Whole
 from chatkeep.core.headers import HOP
+from chatkeep.core.ids import REQUEST_ID_BYTES, request_id
 from chatkeep.core.keeping import Clock
 from chatkeep.core.keys import allow
 from chatkeep.core.limits import Limits
@@ -109,7 +110,8 @@ class Guard:
         task = asyncio.current_task()
         if task is not None:
             self._running.add(task)
-        request = Request(scope, receive, self._token_bytes(16))
+        id = request_id(self._token_bytes(REQUEST_ID_BYTES // 2))
+        request = Request(scope, receive, id)
         sender = Sender(
             send, request.request_id, lambda: round((self._clock.monotonic() - started) * 1000)
         )

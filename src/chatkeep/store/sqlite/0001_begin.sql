@@ -34,30 +34,36 @@ CREATE TABLE api_key (
 CREATE TABLE keys_version (version INTEGER NOT NULL) STRICT;
 INSERT INTO keys_version VALUES (0);
 
--- Texts that stand in very many rows, as numbers there: models, upstreams, reasons.
-CREATE TABLE word (
+-- The kinds of completions there are. Nobody's key is NULL.
+CREATE TABLE kind (
     id INTEGER PRIMARY KEY,
-    text TEXT NOT NULL UNIQUE
+    project INTEGER NOT NULL REFERENCES project (id),
+    model TEXT NOT NULL,
+    status TEXT NOT NULL,
+    finish_reason TEXT,
+    upstream TEXT NOT NULL,
+    api_key INTEGER
 ) STRICT;
 
--- tag is NULL where it follows from request_id; basis is the row or ghost whose body this one's
--- builds on. The body stands last, so that what comes before is read without it.
+CREATE INDEX kind_by_values
+ON kind (project, model, status, finish_reason, upstream, api_key);
+
+-- alias is the id of an import that is not of our form: a number where it has OpenAI's. What follows
+-- from something else here is not kept: a tag from the request id, half of a request id from the
+-- other half, and that of an import from its id (core.ids). basis is the row or ghost whose body this one's builds on. The body stands last, so
+-- that what comes before is read without it.
 CREATE TABLE completion (
     seq INTEGER PRIMARY KEY,
     project INTEGER NOT NULL REFERENCES project (id),
+    kind INTEGER NOT NULL,
     tag BLOB,
-    request_id BLOB NOT NULL,
-    model INTEGER NOT NULL,
-    status INTEGER NOT NULL,
-    finish_reason INTEGER,
+    request_id BLOB,
+    alias ANY,
     prompt_tokens INTEGER,
     completion_tokens INTEGER,
     total_tokens INTEGER,
     duration_ms INTEGER NOT NULL,
     first_token_ms INTEGER,
-    upstream INTEGER NOT NULL,
-    api_key INTEGER,
-    alias TEXT,
     cached_tokens INTEGER,
     reasoning_tokens INTEGER,
     cost_micro INTEGER,
@@ -118,22 +124,23 @@ CREATE TABLE posting (
     PRIMARY KEY (project, kid, seq)
 ) STRICT, WITHOUT ROWID;
 
--- Ids that are not of our form, from imports. A row outlives its completion: it stays a place.
+-- Where imports stand whose ids are not of our form, by a keyed hash of these. A row outlives its
+-- completion: it stays a place.
 CREATE TABLE alias (
     project INTEGER NOT NULL,
-    id TEXT NOT NULL,
+    hash INTEGER NOT NULL,
     seq INTEGER NOT NULL,
-    tag BLOB NOT NULL,
-    PRIMARY KEY (project, id)
+    PRIMARY KEY (project, hash)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX alias_by_place ON alias (seq);
-
--- The highest seq deleted of each node, so that a place is never given out twice.
+-- So that a place is never given out twice: the highest seq deleted of each node, and the place of
+-- every import deleted.
 CREATE TABLE deleted_high (
     node INTEGER PRIMARY KEY,
     seq INTEGER NOT NULL
 ) STRICT;
+
+CREATE TABLE deleted_import (seq INTEGER PRIMARY KEY) STRICT;
 
 -- Idempotency keys: who works on one, or which completion answered it.
 CREATE TABLE claim (
@@ -166,17 +173,6 @@ CREATE TABLE searched (
 -- The same for completions that found no number between their neighbours; the rowid is seq.
 CREATE VIRTUAL TABLE crowded USING fts5 (words, content = '', columnsize = 0, tokenize = 'ascii');
 INSERT INTO crowded (crowded, rank) VALUES ('secure-delete', 1);
--- The kinds of completions a project has, by the kid of their postings.
-CREATE TABLE kind (
-    project INTEGER NOT NULL,
-    kid INTEGER NOT NULL,
-    model TEXT NOT NULL,
-    status TEXT NOT NULL,
-    finish_reason TEXT,
-    upstream TEXT NOT NULL,
-    api_key INTEGER,
-    PRIMARY KEY (project, kid)
-) STRICT, WITHOUT ROWID;
 
 -- Sums of calls by the hour, whether they were kept or not; hours count from 1970. Nobody's key is
 -- -1. The columns after the outcome stand in the order of usage.FIGURES.

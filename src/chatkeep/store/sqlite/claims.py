@@ -4,9 +4,10 @@ from typing import Any
 
 import apsw
 
-from chatkeep.core.ids import Name, Seq, tag_of
+from chatkeep.core.ids import Name, Seq
 from chatkeep.core.model import Project
 from chatkeep.core.ports import Claim, ClaimState
+from chatkeep.store.sqlite.rows import identity
 
 LEASE_S = 30
 REMEMBERED_S = 24 * 3600
@@ -21,7 +22,7 @@ def take(
     found: Any = connection.execute(sql["select_claim"], (project.id, claim.key)).fetchall()
     if found and found[0][3] > now_unix:
         request, owner, leased_until, _, seq, tag, *there = found[0]
-        answered = Name(Seq(seq), tag) if _is_named(project, tag, *there) else None
+        answered = Name(Seq(seq), tag) if _stands(project, seq, tag, *there) else None
         working = seq is None and leased_until > now_unix and owner != claim.owner
         if (answered or working) and request != claim.request:
             return ClaimState(other_body=True)
@@ -51,10 +52,16 @@ def release(connection: apsw.Connection, sql: Sql, project: Project, claim: Clai
     connection.execute(sql["release_claim"], (project.id, claim.key, claim.owner))
 
 
-def _is_named(
-    project: Project, wanted: bytes | None, tag: bytes | None, request_id: bytes | None
+def _stands(
+    project: Project,
+    seq: Seq,
+    wanted: bytes | None,
+    there: int | None,
+    tag: bytes | None,
+    request_id: bytes | None,
+    alias: bytes | str | None,
 ) -> bool:
     """Whether the completion that answered is still the one that stands at its place."""
-    if wanted is None or request_id is None:
+    if wanted is None or there is None:
         return False
-    return wanted == (tag or tag_of(project.secret, request_id))
+    return wanted == identity(project.secret, seq, tag, request_id, alias).tag

@@ -41,12 +41,11 @@ def insert(
     claim: Claim | None = None,
 ) -> None:
     added = Bodies(connection, project, texts).add(row.seq, record, row.metadata)
-    if kinds.add(connection, project, row):
-        connection.execute(SQL["insert_words"], rows.words(row))
-    bindings = rows.bindings(project, row, added.basis, added.body)
+    kind = kinds.number(connection, project.id, row)
+    bindings = rows.bindings(project, row, kind, added.basis, added.body)
     connection.execute(SQL["insert_completion"], bindings)
     usage.add(connection, [of_row(project.id, row)])
-    kids = postings.of_row(project.secret, row)
+    kids = postings.of_row(project.secret, kind, row)
     connection.executemany(SQL["insert_posting"], [(project.id, kid, row.seq) for kid in kids])
     if project.full_text:
         search.insert(connection, project.id, row.seq, said(added.new, record.answer))
@@ -63,9 +62,12 @@ def insert_foreign(
     record: Record,
     texts: Texts,
 ) -> Row | None:
-    known: Any = connection.execute(SQL["select_alias"], (project.id, id)).fetchall()
-    if known and find(connection, project, Name(*known[0])) is not None:
+    known = alias(connection, project, id)
+    if known and find(connection, project, known) is not None:
         return None
+    request_id = ids.request_id_of(project.secret, id)
+    row = msgspec.structs.replace(row, request_id=request_id)
+    hash = ids.alias_hash(project.secret, id)
     own = ids.decode(id)
     if own is not None:
         if find(connection, project, own) is not None:
@@ -74,16 +76,27 @@ def insert_foreign(
         if not taken and ids.is_near(own.seq, created_unix):
             placed = msgspec.structs.replace(row, seq=own.seq, tag=own.tag, alias=None)
             if known:
-                connection.execute(SQL["upsert_alias"], (project.id, id, own.seq, own.tag))
+                connection.execute(SQL["delete_alias"], (project.id, hash))
             insert(connection, project, placed, record, texts)
             hollowing.note_body(connection, project, placed.seq)
             return placed
     seq = ids.next_import(created_unix, lambda low, high: _highest(connection, low, high))
-    placed = msgspec.structs.replace(row, seq=seq, alias=id)
-    connection.execute(SQL["upsert_alias"], (project.id, id, seq, placed.tag))
+    tag = ids.tag_of(project.secret, request_id)
+    placed = msgspec.structs.replace(row, seq=seq, tag=tag, alias=id)
+    connection.execute(SQL["upsert_alias"], (project.id, hash, seq))
     insert(connection, project, placed, record, texts)
     hollowing.note_body(connection, project, seq)
     return placed
+
+
+def alias(connection: apsw.Connection, project: Project, id: str) -> Name | None:
+    """Where the completion imported under an id stands or stood."""
+    hash = ids.alias_hash(project.secret, id)
+    found: Any = connection.execute(SQL["select_alias"], (project.id, hash)).fetchall()
+    if not found:
+        return None
+    request_id = ids.request_id_of(project.secret, id)
+    return Name(Seq(found[0][0]), ids.tag_of(project.secret, request_id))
 
 
 def _highest(connection: apsw.Connection, low: Seq, high: Seq) -> Seq | None:
@@ -113,7 +126,7 @@ def find(connection: apsw.Connection, project: Project, name: Name) -> Found | N
     if not here:
         return None
     found = Found(*here[0])
-    tag = found.tag or ids.tag_of(project.secret, found.request_id)
+    tag = rows.of_found(found, project).tag
     return found if secrets.compare_digest(tag, name.tag) else None
 
 
@@ -165,13 +178,16 @@ def delete(connection: apsw.Connection, project: Project, name: Name, texts: Tex
     bodies = Bodies(connection, project, texts)
     item = rows.stored(found, project, bodies)
     row = item.row
-    for kid in postings.of_row(project.secret, row):
+    for kid in postings.of_row(project.secret, found.kind, row):
         connection.execute(SQL["delete_posting"], (project.id, kid, row.seq))
     search.delete(connection, project.id, row.seq, said(bodies.new(row.seq), item.answer))
     connection.execute(SQL["delete_changed_metadata"], (row.seq,))
     connection.execute(SQL["delete_completion"], (row.seq,))
     bodies.remove(row.seq, found.basis, found.body)
-    connection.execute(SQL["mark_deleted"], (ids.node_of(row.seq), row.seq))
+    if ids.node_of(row.seq) == ids.IMPORT_NODE:
+        connection.execute(SQL["mark_deleted_import"], (row.seq,))
+    else:
+        connection.execute(SQL["mark_deleted"], (ids.node_of(row.seq), row.seq))
     return True
 
 

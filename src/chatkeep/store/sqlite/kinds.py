@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 
 from chatkeep.core import postings
-from chatkeep.core.model import Project, ProjectId, Query, Row
+from chatkeep.core.model import ProjectId, Query, Row
 from chatkeep.store import sql
 
 SQL = sql.blocks("chatkeep.store.sqlite", "kinds.sql")
@@ -16,12 +16,13 @@ SQL = sql.blocks("chatkeep.store.sqlite", "kinds.sql")
 MOST = 64
 
 
-def add(connection: apsw.Connection, project: Project, row: Row) -> bool:
-    """Lists the kind of a row that is being inserted; whether it is a new one, as are its words."""
-    kid = postings.of_kind(project.secret, row)
-    values = (row.model, row.status, row.finish_reason, row.upstream, row.key)
-    connection.execute(SQL["insert_kind"], (project.id, kid, *values))
-    return connection.changes() > 0
+def number(connection: apsw.Connection, project: ProjectId, row: Row) -> int:
+    """The kind of a row that is being inserted; a new one is listed."""
+    values = (project, row.model, row.status, row.finish_reason, row.upstream, row.key)
+    found: Any = connection.execute(SQL["select_kind"], values).fetchall()
+    if not found:
+        found = connection.execute(SQL["insert_kind"], values).fetchall()
+    return int(found[0][0])
 
 
 class Places:
@@ -42,7 +43,7 @@ class Places:
             query.key,
         )
         found = connection.execute(SQL["select_kinds"], (*self._wanted, MOST + 1))
-        self._kids = [kid for (kid,) in found]
+        self._kids = [postings.of_kind(kind) for (kind,) in found]
 
     def __call__(self, low: int, high: int) -> Iterator[tuple[Any, ...]]:
         if len(self._kids) > MOST:

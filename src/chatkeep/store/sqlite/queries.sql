@@ -1,17 +1,11 @@
--- name: insert_words
--- Makes sure of the words of a row.
-INSERT OR IGNORE INTO word (text) VALUES (?1), (?2), (?3), (?4)
-
 -- name: insert_completion
 -- A completion's row; not where something deleted is still built on.
 INSERT INTO completion (
-    seq, project, tag, request_id, model, status, finish_reason, prompt_tokens, completion_tokens,
-    total_tokens, duration_ms, first_token_ms, upstream, api_key, alias, cached_tokens,
-    reasoning_tokens, cost_micro, basis, body
+    seq, project, kind, tag, request_id, alias, prompt_tokens, completion_tokens, total_tokens,
+    duration_ms, first_token_ms, cached_tokens, reasoning_tokens, cost_micro, basis, body
 ) VALUES (
-    ?1, iif(EXISTS (SELECT 1 FROM ghost WHERE seq = ?1), NULL, ?2), ?3, ?4, (SELECT id FROM word WHERE text = ?5), (SELECT id FROM word WHERE text = ?6),
-    (SELECT id FROM word WHERE text = ?7), ?8, ?9, ?10, ?11, ?12,
-    (SELECT id FROM word WHERE text = ?13), ?14, ?15, ?16, ?17, ?18, ?19, ?20
+    ?1, iif(EXISTS (SELECT 1 FROM ghost WHERE seq = ?1), NULL, ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
+    ?11, ?12, ?13, ?14, ?15, ?16
 )
 
 -- name: insert_posting
@@ -25,16 +19,12 @@ DELETE FROM posting WHERE project = ?1 AND kid = ?2 AND seq = ?3
 -- name: select_stored
 -- A completion with its body, by its place.
 SELECT
-    completion.seq, tag, request_id, model.text, status.text, finish_reason.text, prompt_tokens,
-    completion_tokens, total_tokens, duration_ms, first_token_ms, upstream.text, api_key, alias,
+    completion.seq, kind.id, tag, request_id, alias, model, status, finish_reason, upstream,
+    api_key, prompt_tokens, completion_tokens, total_tokens, duration_ms, first_token_ms,
     cached_tokens, reasoning_tokens, cost_micro, changed_metadata.metadata, basis, body
-FROM completion
-JOIN word AS model ON model.id = model
-JOIN word AS status ON status.id = status
-JOIN word AS upstream ON upstream.id = upstream
-LEFT JOIN word AS finish_reason ON finish_reason.id = finish_reason
+FROM completion JOIN kind ON kind.id = kind
 LEFT JOIN changed_metadata ON changed_metadata.seq = completion.seq
-WHERE completion.seq = ?1 AND project = ?2
+WHERE completion.seq = ?1 AND completion.project = ?2
 
 -- name: change_metadata
 -- The only part of a completion that changes.
@@ -54,6 +44,10 @@ DELETE FROM changed_metadata WHERE seq = ?1
 INSERT INTO deleted_high (node, seq) VALUES (?1, ?2)
 ON CONFLICT (node) DO UPDATE SET seq = excluded.seq WHERE excluded.seq > seq
 
+-- name: mark_deleted_import
+-- Remembers where an import stood.
+INSERT OR IGNORE INTO deleted_import (seq) VALUES (?1)
+
 -- name: deleted_high
 -- The highest deleted seq of a node.
 SELECT seq FROM deleted_high WHERE node = ?1
@@ -67,14 +61,14 @@ SELECT max(seq) FROM completion WHERE seq <= ?1
 SELECT max(seq) FROM (
     SELECT max(seq) AS seq FROM completion WHERE seq BETWEEN ?1 AND ?2
     UNION ALL
-    SELECT max(seq) FROM alias WHERE seq BETWEEN ?1 AND ?2
+    SELECT max(seq) FROM deleted_import WHERE seq BETWEEN ?1 AND ?2
 )
 
 -- name: seq_taken
 -- Who has a place, or had it and is still built on.
-SELECT project, request_id, tag FROM completion WHERE seq = ?1
+SELECT 1 FROM completion WHERE seq = ?1
 UNION ALL
-SELECT project, NULL, NULL FROM ghost WHERE seq = ?1
+SELECT 1 FROM ghost WHERE seq = ?1
 
 -- name: project_desc
 -- A project's places, newest first.
@@ -93,12 +87,16 @@ SELECT seq FROM posting WHERE project = ?1 AND kid = ?2 AND seq BETWEEN ?3 AND ?
 SELECT seq FROM posting WHERE project = ?1 AND kid = ?2 AND seq BETWEEN ?3 AND ?4 ORDER BY seq
 
 -- name: upsert_alias
--- The id an imported completion came with; one that was deleted gets a new place.
-INSERT OR REPLACE INTO alias (project, id, seq, tag) VALUES (?1, ?2, ?3, ?4)
+-- Where an imported completion stands; one that was deleted gets a new place.
+INSERT OR REPLACE INTO alias (project, hash, seq) VALUES (?1, ?2, ?3)
 
 -- name: select_alias
 -- Where the completion imported under an id stands or stood.
-SELECT seq, tag FROM alias WHERE project = ?1 AND id = ?2
+SELECT seq FROM alias WHERE project = ?1 AND hash = ?2
+
+-- name: delete_alias
+-- Of an import that has its own place now.
+DELETE FROM alias WHERE project = ?1 AND hash = ?2
 
 -- name: sweep_claims
 -- A few idempotency keys whose day is over.
@@ -109,7 +107,7 @@ DELETE FROM claim WHERE (project, key) IN (
 -- name: select_claim
 -- An idempotency key, with its completion while that is there.
 SELECT claim.request, owner, leased_until, expires, claim.seq, claim.tag,
-    completion.tag, completion.request_id
+    completion.seq, completion.tag, completion.request_id, completion.alias
 FROM claim LEFT JOIN completion ON completion.seq = claim.seq AND completion.project = ?1
 WHERE claim.project = ?1 AND key = ?2
 

@@ -21,19 +21,20 @@ class Found(NamedTuple):
     """One result of `select_stored`, in its order."""
 
     seq: Seq
+    kind: int
     tag: bytes | None
-    request_id: bytes
+    request_id: bytes | None
+    alias: bytes | str | None
     model: str
     status: Any
     finish_reason: str | None
+    upstream: str
+    key: KeyId | None
     prompt_tokens: int | None
     completion_tokens: int | None
     total_tokens: int | None
     duration_ms: int
     first_token_ms: int | None
-    upstream: str
-    key: KeyId | None
-    alias: str | None
     cached_tokens: int | None
     reasoning_tokens: int | None
     cost_micro: int | None

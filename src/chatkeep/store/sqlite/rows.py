@@ -1,16 +1,46 @@
 """Rows of the completion table as the model has them, and back."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from chatkeep.core.ids import Seq, encode, tag_of
+from chatkeep.core import ids
+from chatkeep.core.ids import Seq, encode
 from chatkeep.core.model import Project, Row, Stored, Usage
 from chatkeep.store.sqlite.bodies import Bodies
 from chatkeep.store.sqlite.recent import Found
 
 
+class Identity(NamedTuple):
+    """What a completion is called, put together from what is kept of it."""
+
+    tag: bytes
+    request_id: bytes
+    alias: str | None
+
+
+def identity(
+    secret: bytes,
+    seq: Seq,
+    tag: bytes | None,
+    request_id: bytes | None,
+    alias: bytes | str | None,
+) -> Identity:
+    known = ids.expanded(alias) if isinstance(alias, bytes) else alias
+    if request_id is None:
+        own = "" if tag is None else encode(seq, tag)
+        request_id = ids.request_id_of(secret, own if known is None else known)
+    elif len(request_id) < ids.REQUEST_ID_BYTES:
+        request_id = ids.request_id(request_id)
+    return Identity(tag or ids.tag_of(secret, request_id), request_id, known)
+
+
+def of_found(found: Found, project: Project) -> Identity:
+    return identity(project.secret, found.seq, found.tag, found.request_id, found.alias)
+
+
 def id_of(found: Found, project: Project) -> str:
     """The id clients know it by."""
-    return found.alias or encode(found.seq, found.tag or tag_of(project.secret, found.request_id))
+    named = of_found(found, project)
+    return named.alias or encode(found.seq, named.tag)
 
 
 def stored(found: Found, project: Project, bodies: Bodies) -> Stored:
@@ -23,13 +53,13 @@ def stored(found: Found, project: Project, bodies: Bodies) -> Stored:
 
 
 def _read(found: Found, project: Project, bodies: Bodies) -> Stored:
-    tag = found.tag or tag_of(project.secret, found.request_id)
-    said = bodies.outside(found.seq, found.body, found.alias or encode(found.seq, tag))
+    named = of_found(found, project)
+    said = bodies.outside(found.seq, found.body, named.alias or encode(found.seq, named.tag))
     metadata = said.metadata if found.metadata is None else found.metadata.encode()
     row = Row(
         seq=found.seq,
-        tag=tag,
-        request_id=found.request_id,
+        tag=named.tag,
+        request_id=named.request_id,
         model=found.model,
         status=found.status,
         finish_reason=found.finish_reason,
@@ -45,32 +75,30 @@ def _read(found: Found, project: Project, bodies: Bodies) -> Stored:
         upstream=found.upstream,
         key=found.key,
         metadata=metadata,
-        alias=found.alias,
+        alias=named.alias,
         cost_micro=found.cost_micro,
     )
     return Stored(row, said.request, said.answer, said.upstream_id, said.has_body)
 
 
-def bindings(project: Project, row: Row, basis: Seq | None, body: bytes) -> tuple[Any, ...]:
+def bindings(
+    project: Project, row: Row, kind: int, basis: Seq | None, body: bytes
+) -> tuple[Any, ...]:
     """What `insert_completion` takes."""
     usage = row.usage
-    derived = row.tag == tag_of(project.secret, row.request_id)
+    secret = project.secret
     return (
         row.seq,
         project.id,
-        None if derived else row.tag,
-        row.request_id,
-        row.model,
-        row.status,
-        row.finish_reason,
+        kind,
+        None if row.tag == ids.tag_of(secret, row.request_id) else row.tag,
+        None if row.request_id == ids.request_id_of(secret, row.id) else _start(row.request_id),
+        row.alias and (ids.compact(row.alias) or row.alias),
         usage.prompt_tokens,
         usage.completion_tokens,
         usage.total_tokens,
         row.duration_ms,
         row.first_token_ms,
-        row.upstream,
-        row.key,
-        row.alias,
         usage.cached_tokens,
         usage.reasoning_tokens,
         row.cost_micro,
@@ -79,7 +107,7 @@ def bindings(project: Project, row: Row, basis: Seq | None, body: bytes) -> tupl
     )
 
 
-def words(row: Row) -> tuple[str, str, str, str]:
-    """What `insert_words` takes."""
-    reason = row.status if row.finish_reason is None else row.finish_reason
-    return (row.model, row.status, reason, row.upstream)
+def _start(request_id: bytes) -> bytes:
+    """The half from which the other follows, if it does."""
+    start = request_id[: ids.REQUEST_ID_BYTES // 2]
+    return start if ids.request_id(start) == request_id else request_id

@@ -7,7 +7,7 @@ lists run on the reader pool.
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import apsw
 
@@ -128,8 +128,7 @@ class SqliteStore:
         return await self._readers.run(read)
 
     async def alias(self, project: Project, id: str) -> Name | None:
-        found = self._one("select_alias", (project.id, id))
-        return None if found is None else Name(Seq(found[0]), found[1])
+        return self._look(lambda connection: completions.alias(connection, project, id))
 
     async def change_metadata(
         self, project: Project, name: Name, change: Callable[[bytes], bytes]
@@ -255,12 +254,6 @@ class SqliteStore:
         await self._writer.aclose()
         if self._lock is not None:
             os.close(self._lock)
-
-    def _one(self, statement: str, bindings: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        found = self._look(
-            lambda connection: connection.execute(SQL[statement], bindings).fetchall()
-        )
-        return found[0] if found else None
 
     def _look(self, read: Callable[[apsw.Connection], T]) -> T:
         """What is found by its key, on the event loop; read to the end: no snapshot stays open."""

@@ -95,7 +95,7 @@ class Verifier:
     ) -> set[Entry]:
         results = self._all("select_stored", seq, project.id)
         if not results:
-            raise RecordCorrupt("its model, status, finish reason or upstream is not there")
+            raise RecordCorrupt("its kind is not there")
         found = Found(*results[0])
         row = rows.stored(found, project, bodies).row
         packed, _ = bodies.opened(seq, found.body)
@@ -105,7 +105,7 @@ class Verifier:
             self._uses.update(fold.shared_of(packed, bodies.load))
             if packed.count:
                 heads.add((packed.head & INDEXED, seq))
-        return {(kid, seq) for kid in postings.of_row(project.secret, row)}
+        return {(kid, seq) for kid in postings.of_row(project.secret, found.kind, row)}
 
     def _ghost(self, bodies: Bodies, place: int, body: bytes) -> Iterator[str]:
         try:
