@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
-from bench.goals import limit
+from bench.goals import limit, slowness
 from bench.measure import Measured
 from bench.scenarios import Scenario
 
@@ -61,6 +61,7 @@ class Figure(Struct, frozen=True):
     values: dict[str, float]
     goal: float | None = None
     note: str = ""
+    goal_here: float | None = None  # the goal on a machine as fast as this one
 
     @property
     def of_bare(self) -> float | None:
@@ -71,10 +72,18 @@ class Figure(Struct, frozen=True):
     @property
     def of_goal(self) -> float | None:
         """How well the goal is met: 1 is just so, more is better."""
+        return self._of(self.goal)
+
+    @property
+    def of_goal_here(self) -> float | None:
+        """The same of the goal on a machine as fast as this one."""
+        return self._of(self.goal_here)
+
+    def _of(self, goal: float | None) -> float | None:
         ours = self.values.get(OURS)
-        if self.goal is None or ours is None:
+        if goal is None or ours is None:
             return None
-        reached, wanted = (ours, self.goal) if self.more_is_better else (self.goal, ours)
+        reached, wanted = (ours, goal) if self.more_is_better else (goal, ours)
         return reached / wanted if wanted > 0 else None
 
 
@@ -82,6 +91,7 @@ def figures(scenario: Scenario, outcome: Outcome, fsync_ms: float) -> list[Figur
     found = []
     for name in scenario.figures:
         kind = KINDS[name]
+        goal = limit(scenario.name, name, fsync_ms)
         found.append(
             Figure(
                 scenario=scenario.name,
@@ -90,11 +100,20 @@ def figures(scenario: Scenario, outcome: Outcome, fsync_ms: float) -> list[Figur
                 label=kind.label.format(operation=scenario.operation),
                 more_is_better=kind.more_is_better,
                 values=_values(kind, outcome.runs),
-                goal=limit(scenario.name, name, fsync_ms),
+                goal=goal,
                 note=_note(outcome.runs) if name == scenario.figures[0] else "",
+                goal_here=None if goal is None else _here(scenario, name, goal, outcome.runs),
             )
         )
     return found
+
+
+def _here(scenario: Scenario, name: str, goal: float, runs: Mapping[str, Measured]) -> float | None:
+    """The goal as it would have been set here: the bare forwarder's CPU says how slow here is."""
+    slower = slowness(scenario.name, name, KINDS["cpu"].of(runs[BARE]))
+    if not slower:
+        return None
+    return goal / slower if KINDS[name].more_is_better else goal * slower
 
 
 def _values(kind: Kind, runs: Mapping[str, Measured]) -> dict[str, float]:
