@@ -33,7 +33,7 @@ def test_a_query_matches_a_row_that_has_every_pair_and_the_model(
     wanted_model: str | None, wanted: dict[str, str], model: str, metadata: dict[str, str]
 ) -> None:
     query = Query(model=wanted_model, metadata=wanted)
-    assert postings.matches(query, of(model, metadata)) == fits(query, model, metadata)
+    assert postings.matching(query)(of(model, metadata)) == fits(query, model, metadata)
 
 
 @given(pairs, pairs)
@@ -66,8 +66,8 @@ def test_a_query_of_other_things_does_not_ask_for_kinds(fields: dict[str, Any]) 
 def test_a_query_matches_a_row_with_the_same_value(name: str, value: Any, other: Any) -> None:
     query = Query(**{name: value})
     assert postings.wants_kinds(query)
-    assert postings.matches(query, row(**{name: value}))
-    assert not postings.matches(query, row(**{name: other}))
+    assert postings.matching(query)(row(**{name: value}))
+    assert not postings.matching(query)(row(**{name: other}))
 
 
 @given(pairs, words)

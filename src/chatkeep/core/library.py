@@ -152,8 +152,8 @@ class Library:
         self, project: Project, asked: ListQuery, show: Callable[[Stored], bytes]
     ) -> bytes:
         page = await self._store.page(project, await self.query(project, asked))
-        names = [item.row.id for item in page.items]
-        return stored.list_body(map(show, page.items), *_ends(names), page.has_more)
+        ends = [item.row.id for item in (*page.items[:1], *page.items[-1:])]
+        return stored.list_body(map(show, page.items), *_ends(ends), page.has_more)
 
     async def _change(
         self, project: Project, id: str, change: Change, if_match: str | None

@@ -1,7 +1,7 @@
 """Postings: the index entries through which every equality filter finds its rows (DESIGN.md §4).
 
 A posting is `(project, kid, seq)`. A row has one for each metadata pair, by a 31-bit hash of it,
-keyed per project. A hash can collide, so rows found by it are compared again with `matches`: more
+keyed per project. A hash can collide, so rows found by it are compared again (`matching`): more
 bits would only make the index larger.
 
 It has a single one for its kind: the model, status, finish reason, upstream and key it has, taken
@@ -9,6 +9,7 @@ together. A store numbers the kinds there are, a few dozen in most projects; a f
 these values reads the postings of all the kinds that have it. Their kids are below 0.
 """
 
+from collections.abc import Callable
 from hashlib import blake2b
 
 import msgspec
@@ -43,7 +44,14 @@ def wants_kinds(query: Query) -> bool:
     return any(getattr(query, name) is not None for name in _KIND)
 
 
-def matches(query: Query, row: Row | Facts) -> bool:
-    if any(getattr(query, name) not in (None, getattr(row, name)) for name in _KIND):
-        return False
-    return not query.metadata or query.metadata.items() <= _METADATA.decode(row.metadata).items()
+def matching(query: Query) -> Callable[[Row | Facts], bool]:
+    """What tells whether a completion has all that the query wants."""
+    kind = [(name, getattr(query, name)) for name in _KIND if getattr(query, name) is not None]
+    pairs = query.metadata.items()
+
+    def matches(row: Row | Facts) -> bool:
+        if any(getattr(row, name) != value for name, value in kind):
+            return False
+        return not pairs or pairs <= _METADATA.decode(row.metadata).items()
+
+    return matches

@@ -28,6 +28,8 @@ from chatkeep.store.sqlite.recent import Found
 from chatkeep.store.sqlite.scan import places
 
 SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")
+# So many completions of a page may have to be read from bodies of that length, at once.
+_FEW, _SHORT = 4, 1 << 14
 NODE = 0  # one process serves a file, so there is one node
 _METADATA = msgspec.json.Decoder(dict[str, str])
 
@@ -192,14 +194,47 @@ def delete(connection: apsw.Connection, project: Project, name: Name, texts: Tex
 
 
 def page(connection: apsw.Connection, project: Project, query: Query, texts: Texts) -> Page:
+    bodies = Bodies(connection, project, texts)
+    return _page(connection, project, query, lambda found: rows.stored(found, project, bodies))
+
+
+def page_at_once(
+    connection: apsw.Connection, project: Project, query: Query, texts: Texts
+) -> Page | None:
+    """A page of a simple query, when nearly all of it is remembered; else None."""
+    bodies = Bodies(connection, project, texts)
+    unknown = 0
+
+    def item_of(found: Found) -> Stored:
+        nonlocal unknown
+        known = texts.recent.get(found)
+        if known is None:
+            unknown += 1
+            if unknown > _FEW or len(found.body) > _SHORT:
+                raise LookupError
+            known = rows.stored(found, project, bodies)
+        return known
+
+    try:
+        return _page(connection, project, query, item_of)
+    except LookupError:
+        return None
+
+
+def _page(
+    connection: apsw.Connection,
+    project: Project,
+    query: Query,
+    item_of: Callable[[Found], Stored],
+) -> Page:
     items: list[Stored] = []
     if query.limit == 0:
         return Page(items, has_more=False)
-    bodies = Bodies(connection, project, texts)
+    matches = postings.matching(query)
     for seq in places(connection, SQL, project, query):
         for found in connection.execute(SQL["select_stored"], (seq, project.id)):
-            item = rows.stored(Found(*found), project, bodies)
-            if postings.matches(query, item.row):
+            item = item_of(Found(*found))
+            if matches(item.row):
                 if len(items) == query.limit:
                     return Page(items, has_more=True)
                 items.append(item)

@@ -18,10 +18,11 @@ def facts(
 ) -> Iterator[Facts]:
     """Of the places that have what the query wants."""
     bodies = Bodies(connection, project, texts)
+    matches = postings.matching(query)
     for seq in places:
         for row in connection.execute(SQL["select_facts"], (seq, project.id)):
             model, status, finish_reason, upstream, key, changed, body = row
             metadata = bodies.metadata(seq, body) if changed is None else changed.encode()
             found = Facts(model, status, finish_reason, upstream, key, metadata)
-            if postings.matches(query, found):
+            if matches(found):
                 yield found

@@ -54,7 +54,12 @@ class ReaderPool:
 def _in_transaction(connection: apsw.Connection, read: Callable[[apsw.Connection], T]) -> T:
     deadline = time.monotonic() + DEADLINE_S
     connection.set_progress_handler(lambda: time.monotonic() > deadline, _CHECK_EVERY)
-    connection.execute("BEGIN")  # one snapshot for all statements of a page
+    return snapshot(connection, read)
+
+
+def snapshot(connection: apsw.Connection, read: Callable[[apsw.Connection], T]) -> T:
+    """What all statements of a page see, whatever is written meanwhile."""
+    connection.execute("BEGIN")
     try:
         return read(connection)
     finally:

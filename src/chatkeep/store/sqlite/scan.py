@@ -29,6 +29,11 @@ def bounds(query: Query) -> tuple[int, int]:
     return low, high
 
 
+def is_simple(query: Query) -> bool:
+    """Whether its places stand one behind the other in one index."""
+    return query.q is None and not postings.wants_kinds(query) and len(query.metadata) <= 1
+
+
 def places(
     connection: apsw.Connection,
     sql: dict[str, str],

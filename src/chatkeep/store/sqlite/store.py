@@ -43,8 +43,8 @@ from chatkeep.store.sqlite import (
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.conversation import conversation
 from chatkeep.store.sqlite.failures import mapped
-from chatkeep.store.sqlite.reader import ReaderPool
-from chatkeep.store.sqlite.scan import places
+from chatkeep.store.sqlite.reader import ReaderPool, snapshot
+from chatkeep.store.sqlite.scan import is_simple, places
 from chatkeep.store.sqlite.writer import Writer
 
 T = TypeVar("T")
@@ -163,6 +163,9 @@ class SqliteStore:
         )
 
     async def page(self, project: Project, query: Query) -> Page:
+        found = self._page_at_once(project, query) if is_simple(query) else None
+        if found is not None:
+            return found
         return await self._readers.run(
             lambda connection: completions.page(connection, project, query, self._texts)
         )
@@ -254,6 +257,12 @@ class SqliteStore:
         await self._writer.aclose()
         if self._lock is not None:
             os.close(self._lock)
+
+    def _page_at_once(self, project: Project, query: Query) -> Page | None:
+        def read(connection: apsw.Connection) -> Page | None:
+            return completions.page_at_once(connection, project, query, self._texts)
+
+        return self._look(lambda connection: snapshot(connection, read))
 
     def _look(self, read: Callable[[apsw.Connection], T]) -> T:
         """What is found by its key, on the event loop; read to the end: no snapshot stays open."""
