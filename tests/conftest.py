@@ -5,6 +5,7 @@ from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
+from support import patience
 
 # A deadline would fail tests for being run on a busy machine.
 settings.register_profile("chatkeep", deadline=None)
@@ -16,6 +17,10 @@ FORBID_SKIPS = os.environ.get("CHATKEEP_FORBID_SKIPS") == "1"
 @pytest.fixture(scope="session")
 def anyio_backend() -> tuple[str, dict[str, bool]]:
     return "asyncio", {"use_uvloop": True}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    patience.bound(item)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,4 @@
-"""A provider, a chatkeep in front of it and clients of it; each test has a minute."""
+"""A provider, a chatkeep in front of it and clients of it."""
 
 import gc
 from collections.abc import AsyncIterator, Iterator
@@ -7,16 +7,10 @@ from pathlib import Path
 import httpx2
 import openai
 import pytest
-from support import chatkeep_server, patience
+from support import chatkeep_server
 from support.chatkeep_server import Chatkeep
 from support.observed import checking
 from support.provider import Provider
-
-PATIENCE_S = 60
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    patience.bound(item, PATIENCE_S)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from support.chatkeep_server import Chatkeep
 from support.faultyvfs import FaultyVfs
 from support.kept import finished, kept_of, row_of, stored_in
 from support.observed import DATA
+from support.patience import PATIENCE_S
 from support.provider import EVENTS, Plain, Provider, Stream
 from support.rawhttp import PATH, Reply, asked, connected, get, post
 
@@ -319,7 +320,7 @@ async def commit_held_back(disk: FaultyVfs) -> AsyncIterator[tuple[asyncio.Event
 
     def wait() -> None:
         loop.call_soon_threadsafe(reached.set)
-        release.wait(30)
+        release.wait(PATIENCE_S)
 
     try:
         with disk.acting("wal", "sync", wait):

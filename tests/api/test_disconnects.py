@@ -3,7 +3,6 @@
 Upstreams and disks that break off are in test_broken_answers.py.
 """
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -166,8 +165,7 @@ async def test_a_finished_stream_is_not_read_on_for_ever(
         id = await opened(chatkeep, wire, BOTH)
         await seen(wire, stream, 3)
         wire.leave()
-        async with asyncio.timeout(15):  # it has 5 s
-            await stream.ended.wait()
+        await stream.ended.wait()
     assert stream.disconnected_after == 3
     row = await kept_soon(chatkeep, id)
     assert (row.status, row.finish_reason, row.usage.total_tokens) == ("complete", "stop", None)
@@ -181,9 +179,8 @@ async def test_an_upstream_that_says_done_and_does_not_end_is_not_read_for_ever(
         id = await opened(chatkeep, wire, BOTH)
         stream.step(5)
         await wire.until(b"[DONE]")
-        async with asyncio.timeout(15):  # it has 5 s
-            assert await wire.piece() == b""
-            await stream.ended.wait()
+        assert await wire.piece() == b""
+        await stream.ended.wait()
     assert stream.disconnected_after == 5
     assert (await kept_soon(chatkeep, id)).status == "complete"
 

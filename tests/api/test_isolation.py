@@ -3,7 +3,6 @@
 The ways to name a thing are read from the route table, so that a new route cannot forget it.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -120,7 +119,7 @@ def test_every_kind_of_body_has_an_example() -> None:
 async def shown(world: World, trace: Trace, request: bytes, name: str) -> Any:
     """All of an answer and its queries but the name and what differs between any two answers."""
     trace.taken()
-    async with asyncio.timeout(20), connected(world.chatkeep.url) as wire:
+    async with connected(world.chatkeep.url) as wire:
         wire.send(request)
         if request.startswith(b"HEAD"):
             head, body = await wire.head(), b""

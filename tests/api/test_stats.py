@@ -36,12 +36,11 @@ async def stats(chatkeep: Chatkeep, query: str = "", key: str | None = None) -> 
 
 async def counted(chatkeep: Chatkeep, outcome: str, calls: int = 1) -> dict[str, Any]:
     """The sum of an outcome, once so many calls are in it."""
-    async with asyncio.timeout(20):
-        while True:
-            found = await stats(chatkeep, f"outcome={outcome}&group=model,upstream,key,outcome")
-            if sum(one["calls"] for one in found) >= calls:
-                (only,) = found
-                return dict(only)
+    while True:
+        found = await stats(chatkeep, f"outcome={outcome}&group=model,upstream,key,outcome")
+        if sum(one["calls"] for one in found) >= calls:
+            (only,) = found
+            return dict(only)
 
 
 async def called(chatkeep: Chatkeep, path: str = PATH, **fields: Any) -> None:

@@ -1,16 +1,9 @@
-"""A provider each module shares; each test has two minutes."""
+"""A provider each module shares."""
 
 from collections.abc import AsyncIterator
 
 import pytest
-from support import patience
 from support.provider import Provider
-
-PATIENCE_S = 120
-
-
-def pytest_itemcollected(item: pytest.Item) -> None:
-    patience.bound(item, PATIENCE_S)
 
 
 @pytest.fixture(scope="module")

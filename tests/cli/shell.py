@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx2
+from support.patience import PATIENCE_S
 from support.server import CHATKEEP, ServerProcess
 
-PATIENCE_S = 30
 SECRET = re.compile(r"sk-ck-[0-9A-Za-z]{43}")
 NEW_KEY_SERVE = f"env -u CHATKEEP_KEY {shlex.join(CHATKEEP)} serve --port 0"
 

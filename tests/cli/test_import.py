@@ -8,9 +8,10 @@ from typing import Any
 
 import httpx2
 import pytest
-from cli.shell import PATIENCE_S, Ended, chatkeep
+from cli.shell import Ended, chatkeep
 from click.testing import CliRunner
 from support.backends import SqliteBackend
+from support.patience import PATIENCE_S
 from support.provider import Provider
 from support.server import ServerProcess
 

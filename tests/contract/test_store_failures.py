@@ -15,6 +15,7 @@ import pytest
 from support.backends import SqliteBackend
 from support.database import direct
 from support.faultyvfs import Call, FaultyVfs, Kind
+from support.patience import PATIENCE_S
 from support.samples import keep, listed, name, place, replacing, row, said
 
 from chatkeep.core.model import KeyId, Project, Query, Scope
@@ -154,7 +155,7 @@ async def test_waiting_for_a_lock_keeps_the_event_loop_free(
         sleepers.add(threading.get_ident())
         waiting.set()
         if threading.get_ident() != event_loop:
-            go_on.wait(10)
+            go_on.wait(PATIENCE_S)
 
     vfs.on_sleep = sleep
     with locked(disk):
@@ -343,7 +344,7 @@ async def test_a_command_that_closes_does_not_hold_up_the_servers_writes(
     def sleep() -> None:
         if threading.current_thread().name == "closing":
             closing.set()
-            assert go_on.wait(10)
+            assert go_on.wait(PATIENCE_S)
 
     def close() -> None:
         threading.current_thread().name = "closing"
@@ -354,7 +355,7 @@ async def test_a_command_that_closes_does_not_hold_up_the_servers_writes(
     vfs.on_sleep = sleep
     closed = asyncio.create_task(asyncio.to_thread(close))
     try:
-        assert await asyncio.to_thread(closing.wait, 10)
+        assert await asyncio.to_thread(closing.wait, PATIENCE_S)
         await keep(store, project, row(place(3)))
     finally:
         go_on.set()

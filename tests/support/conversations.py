@@ -17,13 +17,13 @@ from chatkeep.core.record import Record, cut
 from chatkeep.core.request import StoreHeaders, parsed
 
 SYSTEM = b'{"role":"system","content":"%b"}' % (b"You look things up before you answer. " * 8)
-_LETTERS = "etaoinshrdlucmfw"
+_LETTERS = Random(8)
+_WORDS = ["".join(_LETTERS.choices("etaoinshrdlucmfw", k=1 + n % 9)) for n in range(2000)]
 
 
 def words(luck: Random, count: int) -> str:
     """Text that compresses about as people's does: common words often, rare ones now and then."""
-    known = ["".join(luck.choices(_LETTERS, k=1 + n % 9)) for n in range(2000)]
-    return " ".join(known[min(int(luck.paretovariate(0.4)), 1999)] for _ in range(count))
+    return " ".join(_WORDS[min(int(luck.paretovariate(0.4)), 1999)] for _ in range(count))
 
 
 def message(role: str, content: Any, **fields: Any) -> bytes:

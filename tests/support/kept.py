@@ -1,6 +1,5 @@
 """What a server has kept of a completion, past the API: its row, and its bytes both ways."""
 
-import asyncio
 import re
 from typing import NamedTuple
 
@@ -45,20 +44,18 @@ async def kept_of(chatkeep: Chatkeep, id: str) -> Kept:
 
 async def kept_soon(chatkeep: Chatkeep, id: str) -> Row:
     """The row, as soon as it has been committed: for calls nobody waits for any more."""
-    async with asyncio.timeout(20):
-        while await stored_in(chatkeep.store, id) is None:
-            await asked(chatkeep.url, get("/healthz", None))
+    while await stored_in(chatkeep.store, id) is None:
+        await asked(chatkeep.url, get("/healthz", None))
     return await row_of(chatkeep, id)
 
 
 async def finished(chatkeep: Chatkeep, calls: int = 1) -> None:
     """Returns when so many create calls have ended, whoever was still there to see it."""
-    async with asyncio.timeout(20):
-        while await _ended(chatkeep) < calls:
-            pass
+    while await _ended(chatkeep) < calls:
+        pass
 
 
 async def _ended(chatkeep: Chatkeep) -> int:
     figures = (await asked(chatkeep.url, get("/metrics", None))).body.decode()
-    counts = re.findall(rf'chatkeep_requests_total{{[^}}]*"{PATH}"[^}}]*}} (\S+)', figures)
+    counts = re.findall(rf'requests_total{{method="POST",route="{PATH}"[^}}]*}} (\S+)', figures)
     return round(sum(map(float, counts)))

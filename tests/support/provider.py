@@ -278,12 +278,11 @@ class Provider:
         self._default = answer
         return answer
 
-    async def until(self, requests: int, patience_s: float = 10) -> None:
+    async def until(self, requests: int) -> None:
         """Returns when that many requests have arrived."""
-        async with asyncio.timeout(patience_s):
-            while len(self.requests) < requests:
-                self._news.clear()
-                await self._news.wait()
+        while len(self.requests) < requests:
+            self._news.clear()
+            await self._news.wait()
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()

@@ -15,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from support.patience import PATIENCE_S
+
 KEY = "sk-ck-" + "0123456789abcdef" * 4
 CHATKEEP = (sys.executable, "-m", "chatkeep")
 
@@ -39,7 +41,7 @@ class ServerProcess:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         command: Sequence[str] = CHATKEEP,
-        patience_s: float = 20,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self.key = key
         self.url = ""

@@ -6,6 +6,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from support.patience import PATIENCE_S
 from support.server import KEY, ServerProcess
 
 UPSTREAM = "http://127.0.0.1:9/v1"
@@ -20,7 +21,7 @@ PREAMBLE = """
 """
 
 
-def server(folder: Path, script: str, patience_s: float = 20) -> ServerProcess:
+def server(folder: Path, script: str, patience_s: float = PATIENCE_S) -> ServerProcess:
     path = folder / "fake.py"
     path.write_text(textwrap.dedent(PREAMBLE) + textwrap.dedent(script))
     return ServerProcess(
