@@ -15,7 +15,7 @@ _CROWD = 500
 _FEW = 8
 # The role before the content and the finish reason after it are chunks, too.
 _EVENTS = samples.STREAM_CHUNKS + 2
-_PACED_EVENTS = samples.PACED_CHUNKS + 2
+PACED_EVENTS = samples.PACED_CHUNKS + 2
 
 
 def _plain(connections: int) -> Requests:
@@ -48,7 +48,7 @@ _ALONE = _plain(1)
 _STATIC = Requests(_MANY, samples.static())
 _STATIC_FEW = Requests(_FEW, samples.static())
 _FAST = _stream(samples.MODEL, _EVENTS, store=False)
-_PACED = _stream(samples.PACED, _PACED_EVENTS, store=False)
+_PACED = _stream(samples.PACED, PACED_EVENTS, store=False)
 _OF_REQUESTS = ("rate", "cpu", "p50", "p99")
 _OF_STREAMS = ("rate", "cpu", "first")
 _OF_PACED = ("cpu", "first_added", "gap")
@@ -90,7 +90,7 @@ SCENARIOS = (
     Scenario(
         "paced",
         "Stored streams, a chunk every 20 ms, 64 connections",
-        _stream(samples.PACED, _PACED_EVENTS, store=True),
+        _stream(samples.PACED, PACED_EVENTS, store=True),
         _PACED,
         _OF_PACED,
         "chunk",
@@ -106,8 +106,8 @@ SCENARIOS = (
     Scenario(
         "crowd",
         "500 stored streams with pauses beside 1,000 idle connections",
-        _stream(samples.PACED, _PACED_EVENTS, store=True, connections=_CROWD),
-        _stream(samples.PACED, _PACED_EVENTS, store=False, connections=_CROWD),
+        _stream(samples.PACED, PACED_EVENTS, store=True, connections=_CROWD),
+        _stream(samples.PACED, PACED_EVENTS, store=False, connections=_CROWD),
         _OF_PACED,
         "chunk",
         idle=1_000,
@@ -152,4 +152,5 @@ SCENARIOS = (
 )
 FOOTPRINT = "footprint"
 STORAGE = "storage"
-NAMES = (*(scenario.name for scenario in SCENARIOS), FOOTPRINT, STORAGE)
+LISTS = "lists"
+NAMES = (*(scenario.name for scenario in SCENARIOS), FOOTPRINT, STORAGE, LISTS)

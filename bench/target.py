@@ -45,17 +45,17 @@ def forwarder(stage: Stage) -> Iterator[Target]:
 
 
 @contextmanager
-def chatkeep(stage: Stage, store: str) -> Iterator[Target]:
-    """A server on this file of the folder, which is new or was another server's before."""
-    target = start_chatkeep(stage, store)
+def chatkeep(stage: Stage, store: str, file: Path | None = None) -> Iterator[Target]:
+    """A server on this store of the folder, or a file elsewhere, new or another server's before."""
+    target = start_chatkeep(stage, store, file)
     with target.process:
         yield target
 
 
-def start_chatkeep(stage: Stage, store: str) -> Target:
+def start_chatkeep(stage: Stage, store: str, file: Path | None = None) -> Target:
     """The server once it answers; whoever starts it ends it."""
     command = module("chatkeep", "serve", "--port", 0, "--log-level", "warning")
-    command += ["--store", f"sqlite:///{stage.folder / store}.db"]
+    command += ["--store", f"sqlite:///{file or stage.folder / f'{store}.db'}"]
     command += ["--upstream", f"{stage.mock.url}/v1"]
     log = stage.folder / f"{store}.log"
     process = Process(command, log, stage.cores.server, {"CHATKEEP_KEY": samples.KEY})
