@@ -5,14 +5,12 @@ comes from memory: the figures are CPU time.
 """
 
 import asyncio
-import io
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
-import zstandard
 from msgspec import Raw, Struct
 
 from bench.machine import folder_on_disk
@@ -24,13 +22,18 @@ from chatkeep.core.model import Project
 from chatkeep.core.ports import Store
 from chatkeep.core.prices import Prices
 from chatkeep.core.projects import changed
+from chatkeep.core.zstdframe import zstd
 from chatkeep.store import open_store
 
 # From how many messages on a request counts as so deep.
 _DEPTHS = (1, 8, 16, 32)
 _SAMPLE = 150
 _TIMES = 5
-_LONG = zstandard.ZstdCompressionParameters.from_level(19, window_log=27, enable_ldm=True)
+_LONG: dict[int, int] = {
+    zstd.CompressionParameter.compression_level: 19,
+    zstd.CompressionParameter.window_log: 27,
+    zstd.CompressionParameter.enable_long_distance_matching: 1,
+}
 
 
 class _Messages(Struct):
@@ -94,24 +97,20 @@ def run(data: Path, say: Callable[[str], None]) -> str:
 def _corpus(file: Path) -> Corpus:
     raw = file.read_bytes()
     if file.suffix == ".zst":
-        raw = zstandard.ZstdDecompressor().stream_reader(raw).read()
+        raw = zstd.decompress(raw)
     corpus = Corpus(file.name.partition(".")[0], [], 0, 0, 0, [])
-    single = zstandard.ZstdCompressor(3)
-    sink = io.BytesIO()
-    with zstandard.ZstdCompressor(compression_params=_LONG).stream_writer(
-        sink, closefd=False
-    ) as whole:
-        for line in raw.splitlines():
-            call = msgspec.json.decode(line, type=_Call)
-            both = bytes(call.request) + bytes(call.response)
-            corpus.lines.append(line)
-            corpus.raw += len(both)
-            corpus.single += len(single.compress(both))
-            whole.write(both)
-            id = msgspec.json.decode(call.response, type=_Named).id
-            count = len(msgspec.json.decode(call.request, type=_Messages).messages)
-            corpus.found.append((id, count))
-    corpus.whole = len(sink.getvalue())
+    whole = zstd.ZstdCompressor(options=_LONG)
+    for line in raw.splitlines():
+        call = msgspec.json.decode(line, type=_Call)
+        both = bytes(call.request) + bytes(call.response)
+        corpus.lines.append(line)
+        corpus.raw += len(both)
+        corpus.single += len(zstd.compress(both, 3))
+        corpus.whole += len(whole.compress(both))
+        id = msgspec.json.decode(call.response, type=_Named).id
+        count = len(msgspec.json.decode(call.request, type=_Messages).messages)
+        corpus.found.append((id, count))
+    corpus.whole += len(whole.flush())
     return corpus
 
 

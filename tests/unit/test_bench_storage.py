@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-import zstandard
 
 from bench import storage
 from bench.process import Broken
+from chatkeep.core.zstdframe import zstd
 
 
 def line(number: int, messages: int) -> bytes:
@@ -30,7 +30,7 @@ def test_a_folder_without_such_files_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["calls.jsonl", "calls.jsonl.zst"])
 def test_each_file_gets_its_tables(tmp_path: Path, name: str) -> None:
     lines = b"\n".join(line(number, 1 + 9 * (number % 2)) for number in range(6))
-    data = zstandard.compress(lines) if name.endswith(".zst") else lines
+    data = zstd.compress(lines) if name.endswith(".zst") else lines
     (tmp_path / name).write_bytes(data)
     said: list[str] = []
     table = storage.run(tmp_path, said.append)

@@ -14,12 +14,13 @@ from hashlib import blake2b
 from typing import TypeVar
 
 import msgspec
-import zstandard
 from msgspec import Struct
 
+from chatkeep.core import zstdframe
 from chatkeep.core.dictionary import DICTIONARY
 from chatkeep.core.ids import COMPACT_BYTES, compact, expanded
 from chatkeep.core.parts import Part
+from chatkeep.core.zstdframe import Compressor, Dictionary
 from chatkeep.errors import RecordCorrupt
 
 T = TypeVar("T")
@@ -31,9 +32,7 @@ _WITH_ID, _WITH_SECOND = 0x10, 0x20
 _CHECKED = 1 + 4
 LEVEL = 5
 _WINDOW = 1 << 17
-_FORMAT = zstandard.FORMAT_ZSTD1_MAGICLESS
-# MemoryError: a damaged frame may claim any size.
-_UNREADABLE = (zstandard.ZstdError, msgspec.MsgspecError, MemoryError)
+_UNREADABLE = (*zstdframe.UNREADABLE, msgspec.MsgspecError)
 
 
 class Outline(Struct, array_like=True):
@@ -100,10 +99,7 @@ class Codec:
     def __init__(self, level: int = LEVEL) -> None:
         self._level = level
         self._local = threading.local()
-        self._dictionary = zstandard.ZstdCompressionDict(
-            DICTIONARY, dict_type=zstandard.DICT_TYPE_RAWCONTENT
-        )
-        self._dictionary.precompute_compress(level)
+        self._dictionary = zstdframe.dictionary(DICTIONARY)
 
     def body(self, packed: Body, second: bytes = b"") -> bytes:
         kind, head, id = _KINDS[type(packed)], 0, None
@@ -111,7 +107,7 @@ class Codec:
             head, id = packed.head, _compacted(packed.upstream_id)
             left = None if id else packed.upstream_id
             packed = msgspec.structs.replace(packed, head=0, upstream_id=left)
-        first = self._compressor.compress(_ENCODER.encode(packed))
+        first = zstdframe.compressed(_ENCODER.encode(packed), self._compressor)
         kind |= (_WITH_ID if id else 0) | (_WITH_SECOND if second else 0)
         length = len(first).to_bytes(4) if second else b""
         rest = b"".join((head.to_bytes(8), id or b"", length, first, second))
@@ -132,7 +128,7 @@ class Codec:
         if kind & _WITH_SECOND:
             end = at + 4 + int.from_bytes(body[at : at + 4])
             at += 4
-        packed = self._unpacked(decoder, body[at:end], self._decompressor)
+        packed = _unpacked(decoder, body[at:end], self._dictionary)
         if isinstance(packed, Packed):
             packed.head = int.from_bytes(body[_CHECKED : _CHECKED + 8])
             if id:
@@ -141,52 +137,33 @@ class Codec:
 
     def second(self, messages: list[Message], before: Sequence[bytes]) -> bytes:
         """The frame of long messages, which stand behind others in their request."""
-        compressor = _compressor(_window(before), self._level) if before else self._compressor
-        return compressor.compress(_ENCODER.encode(messages))
+        compressor = self._compressor
+        if before:
+            compressor = zstdframe.compressor(_window(before), self._level)
+        return zstdframe.compressed(_ENCODER.encode(messages), compressor)
 
     def messages(self, second: bytes, before: Sequence[bytes]) -> list[Message]:
         """Raises RecordCorrupt."""
-        decompressor = _decompressor(_window(before)) if before else self._decompressor
-        return self._unpacked(_MESSAGES, second, decompressor)
+        return _unpacked(_MESSAGES, second, _window(before) if before else self._dictionary)
 
     def shared(self, text: bytes) -> bytes:
         """A text of its own, in a form `text` reads."""
-        return self._compressor.compress(text)
+        return zstdframe.compressed(text, self._compressor)
 
     def text(self, shared: bytes) -> bytes:
         """Raises RecordCorrupt."""
         try:
-            return self._decompressor.decompress(shared)
+            return zstdframe.text_of(shared, self._dictionary)
         except _UNREADABLE as error:
             raise RecordCorrupt(f"a shared text cannot be read: {error}") from error
 
-    def _unpacked(
-        self,
-        decoder: msgspec.msgpack.Decoder[T],
-        frame: bytes,
-        decompressor: zstandard.ZstdDecompressor,
-    ) -> T:
-        try:
-            return decoder.decode(decompressor.decompress(frame))
-        except _UNREADABLE as error:
-            raise RecordCorrupt(f"a record body cannot be read: {error}") from error
-
-    # zstd's contexts are for one thread at a time.
-
     @property
-    def _compressor(self) -> zstandard.ZstdCompressor:
+    def _compressor(self) -> Compressor:
+        """This thread's."""
         try:
-            found: zstandard.ZstdCompressor = self._local.compressor
+            found: Compressor = self._local.compressor
         except AttributeError:
-            found = self._local.compressor = _compressor(self._dictionary, self._level)
-        return found
-
-    @property
-    def _decompressor(self) -> zstandard.ZstdDecompressor:
-        try:
-            found: zstandard.ZstdDecompressor = self._local.decompressor
-        except AttributeError:
-            found = self._local.decompressor = _decompressor(self._dictionary)
+            found = self._local.compressor = zstdframe.compressor(self._dictionary, self._level)
         return found
 
 
@@ -202,6 +179,13 @@ def outline_text(outline: Outline) -> bytes:
     return _ENCODER.encode(outline)
 
 
+def _unpacked(decoder: msgspec.msgpack.Decoder[T], frame: bytes, dictionary: Dictionary) -> T:
+    try:
+        return decoder.decode(zstdframe.text_of(frame, dictionary))
+    except _UNREADABLE as error:
+        raise RecordCorrupt(f"a record body cannot be read: {error}") from error
+
+
 def _check(kind: int, rest: bytes) -> bytes:
     return blake2b(rest, digest_size=4, salt=bytes((kind,))).digest()
 
@@ -210,7 +194,7 @@ def _compacted(id: str | None) -> bytes | None:
     return None if id is None else compact(id)
 
 
-def _window(before: Sequence[bytes]) -> zstandard.ZstdCompressionDict:
+def _window(before: Sequence[bytes]) -> Dictionary:
     """The end of the messages before, as a dictionary."""
     tail: list[bytes] = []
     size = 0
@@ -220,16 +204,4 @@ def _window(before: Sequence[bytes]) -> zstandard.ZstdCompressionDict:
         if size >= _WINDOW:
             break
     tail.append(DICTIONARY)
-    content = b"".join(reversed(tail))[-_WINDOW:]
-    return zstandard.ZstdCompressionDict(content, dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-
-
-def _compressor(dictionary: zstandard.ZstdCompressionDict, level: int) -> zstandard.ZstdCompressor:
-    parameters = zstandard.ZstdCompressionParameters.from_level(
-        level, format=_FORMAT, write_content_size=True, write_checksum=False, write_dict_id=False
-    )
-    return zstandard.ZstdCompressor(compression_params=parameters, dict_data=dictionary)
-
-
-def _decompressor(dictionary: zstandard.ZstdCompressionDict) -> zstandard.ZstdDecompressor:
-    return zstandard.ZstdDecompressor(dict_data=dictionary, format=_FORMAT)
+    return zstdframe.dictionary(b"".join(reversed(tail))[-_WINDOW:])

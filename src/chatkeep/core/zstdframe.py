@@ -1,0 +1,41 @@
+"""zstd frames as bodies hold them: a whole text each, without the bytes that say it is zstd."""
+
+import sys
+
+if sys.version_info >= (3, 14):
+    from compression import zstd as zstd
+else:
+    from backports import zstd as zstd
+
+Compressor = zstd.ZstdCompressor
+Dictionary = zstd.ZstdDict
+# MemoryError: a damaged frame may claim any size.
+UNREADABLE = (zstd.ZstdError, MemoryError)
+
+_MAGIC = b"\x28\xb5\x2f\xfd"
+_OPTION = zstd.CompressionParameter
+
+
+def dictionary(content: bytes) -> Dictionary:
+    return Dictionary(content, is_raw=True)
+
+
+def compressor(dictionary: Dictionary, level: int) -> Compressor:
+    """For one thread at a time."""
+    options: dict[int, int] = {
+        _OPTION.compression_level: level,
+        _OPTION.content_size_flag: 1,
+        _OPTION.checksum_flag: 0,
+        _OPTION.dict_id_flag: 0,
+    }
+    # Not digested: ours is short, and any other is used once.
+    return Compressor(options=options, zstd_dict=dictionary.as_undigested_dict)
+
+
+def compressed(text: bytes, compressor: Compressor) -> bytes:
+    return compressor.compress(text, Compressor.FLUSH_FRAME)[len(_MAGIC) :]
+
+
+def text_of(frame: bytes, dictionary: Dictionary) -> bytes:
+    """Raises one of UNREADABLE."""
+    return zstd.decompress(_MAGIC + frame, dictionary)
