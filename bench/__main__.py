@@ -70,7 +70,7 @@ def main(
 ) -> None:
     """Measure chatkeep over HTTP on loopback, beside a bare forwarder and the mock upstream.
 
-    BENCH_PEERS=litellm measures a peer too, installed from PyPI into .venv-bench-litellm.
+    BENCH_PEERS=litellm,ferrogw measures peers too, each installed from PyPI into a .venv-bench-*.
     """
     wanted = frozenset(only or NAMES)
     served = wanted - {STORAGE, LISTS}

@@ -81,6 +81,7 @@ _STREAM_HEAD = (
 )
 _FAST = b"".join(_events(samples.STREAM_CHUNKS))
 _PACED = list(_events(samples.PACED_CHUNKS))
+_KNOWN_PACED = f'"{samples.KNOWN_PACED}"'.encode()
 _USAGE_EVENT = _framed(f'{_CHUNK_KEYS}"choices":[],"usage":{_json(_USAGE)}}}')
 _DONE = _framed("[DONE]") + b"0\r\n\r\n"
 _FAILED = _whole("500 Internal Server Error", '{"error":{"message":"The mock failed."}}')
@@ -136,7 +137,7 @@ class _Connection(asyncio.Protocol):
         if b'"bench-breaking"' in body:
             self._transport.write(_STREAM_HEAD + _FAST[: len(_FAST) // 2])
             self._transport.close()
-        elif b'"bench-paced"' in body:
+        elif b'"bench-paced"' in body or _KNOWN_PACED in body:
             self._transport.write(_STREAM_HEAD)
             self._paced(digits, 0, last + _DONE)
         else:

@@ -51,6 +51,26 @@ PEERS = (
         "/health/liveliness",
         {"LITELLM_LOG": "ERROR"},
     ),
+    # It listens on all interfaces: there is no setting against it.
+    Peer(
+        "ferrogw",
+        "ferrogw==1.5.10",
+        ("ferrogw", "serve"),
+        "strategy:\n  mode: single\ntargets:\n  - virtual_key: openai\naliases:\n"
+        f"  {samples.MODEL}: {samples.KNOWN_MODEL}\n  {samples.PACED}: {samples.KNOWN_PACED}\n",
+        "/health",
+        {
+            "GATEWAY_CONFIG": "{config}",
+            "OPENAI_API_KEY": "none",
+            "OPENAI_BASE_URL": "{upstream}",
+            "PORT": "{port}",
+            "MASTER_KEY": samples.KEY,
+            "LOG_LEVEL": "error",
+            "RATE_LIMIT_RPS": "1000000",
+            "RATE_LIMIT_BURST": "1000000",
+            "FERRO_MODEL_CATALOG_TIMEOUT": "0",
+        },
+    ),
 )
 
 
@@ -75,13 +95,14 @@ def _running(name: str, stage: Stage) -> Iterator[Target]:
         raise Broken(f"it has no row in bench/peers.py, as these have: {rows}")
     venv = _installed(peer)
     port = free_port()
-    config = stage.folder / f"{name}.config"
+    config = stage.folder / f"{name}.yaml"
     values = {"port": str(port), "config": str(config), "upstream": stage.mock.url}
     config.write_text(peer.config.format(**values))
     program, *arguments = (part.format(**values) for part in peer.command)
     command = [str(venv / "bin" / program), *arguments]
     log = stage.folder / f"{name}.log"
-    with Process(command, log, stage.cores.server, peer.environment) as process:
+    environment = {key: value.format(**values) for key, value in peer.environment.items()}
+    with Process(command, log, stage.cores.server, environment) as process:
         target = Target(name, port, process)
         process.wait_for(target.url + peer.ready)
         yield target

@@ -14,6 +14,9 @@ import re
 KEY = "sk-ck-" + "0123456789abcdef" * 4
 MODEL = "bench"
 PACED = "bench-paced"
+# The same for gateways that serve no models but a provider's.
+KNOWN_MODEL = "gpt-4o"
+KNOWN_PACED = "gpt-4o-mini"
 FAILING = "bench-failing"
 BREAKING = "bench-breaking"
 
