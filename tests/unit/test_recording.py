@@ -136,6 +136,17 @@ def test_an_id_that_changes_from_chunk_to_chunk_is_replaced_in_each(
     assert run(stream).all == CHUNK % OURS * 3
 
 
+def test_an_id_behind_the_text_is_replaced_in_each() -> None:
+    events = [
+        b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}],"id":"up"}\n\n' % text
+        for text in (b"a", b"a", b"b", b"c")
+    ]
+    recording = Recording(ID, 1, hide_usage=False, max_bytes=1 << 20)
+    sent = b"".join(map(recording.take, events))
+    assert sent == b"".join(events).replace(b'"up"', b'"%b"' % ID.encode())
+    assert b'"content":"aabc"' in recording.assembly.completion()
+
+
 def test_done_and_what_follows_is_held_back_until_the_commit() -> None:
     outcome = run([CHUNK % THEIRS + DONE + b": bye\n\nrest"])
     assert (outcome.sent, outcome.held) == (CHUNK % OURS, DONE + b": bye\n\nrest")

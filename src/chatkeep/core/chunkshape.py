@@ -13,9 +13,17 @@ import msgspec
 
 from chatkeep.core.sse import is_one_line
 
-_TEXT = msgspec.json.Decoder(str)
+_TEXTS = msgspec.json.Decoder(list[str])
 _MEMBER = rb'([{,][ \t]*"%b"[ \t]*:[ \t]*")(?:[^"\\]++|\\.)*+'
 _OBFUSCATION = re.compile(_MEMBER % b"obfuscation")
+
+
+class Run(NamedTuple):
+    """Events of one shape after each other: their texts, and their bytes under another head."""
+
+    texts: list[str]
+    renamed: bytes
+    rest: bytes
 
 
 class Shape(NamedTuple):
@@ -25,19 +33,27 @@ class Shape(NamedTuple):
     middle: bytes
     end: bytes
 
-    def text(self, event: bytes) -> str | None:
-        """The text of an event of this shape, None for any other event."""
-        head, middle, end = self
-        if not event.startswith(head):
+    def run(self, data: bytes, head: bytes) -> Run | None:
+        """The events of this shape that the data begins with; None when there are none surely.
+
+        They are cut where one ends and the next begins, which is in no JSON string.
+        """
+        if not data.startswith(self.head):
             return None
-        closing = event.find(middle, len(head))
-        rest = event[closing + len(middle) :]
-        if closing < 0 or (rest != end and not _obfuscated(rest, end)):
-            return None
-        try:
-            return _TEXT.decode(event[len(head) - 1 : closing + 1])
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return None
+        end = self.end or self.middle
+        pieces = data[len(self.head) :].split(end + self.head)
+        last, found, rest = pieces.pop().partition(end)
+        if found:
+            pieces.append(last)
+        else:
+            rest = self.head + last
+        texts = _texts(pieces if not self.end else [*map(self._undisguised, pieces)])
+        return Run(texts, head + (end + head).join(pieces) + end, rest) if texts else None
+
+    def _undisguised(self, piece: bytes) -> bytes:
+        """The text before an obfuscation; what is no JSON string when there is none."""
+        text, found, letters = piece.partition(self.middle)
+        return text if found and (not letters or letters.isalnum()) else b'"'
 
 
 def shape_of(event: bytes, key: str, *, obfuscated: bool) -> Shape | None:
@@ -59,5 +75,14 @@ def _around(text: bytes, key: re.Pattern[bytes]) -> tuple[bytes, bytes]:
     return (text[: found[0].end(1)], text[found[0].end() :]) if len(found) == 1 else (b"", b"")
 
 
-def _obfuscated(rest: bytes, end: bytes) -> bool:
-    return bool(end) and rest.endswith(end) and rest.removesuffix(end).isalnum()
+def _texts(raw: list[bytes]) -> list[str]:
+    """The values of the insides of JSON strings; empty when one of them is none."""
+    joined = b'","'.join(raw)
+    if b'\\","' in joined or joined.endswith(b"\\"):
+        return []  # a quote put in between could be an escaped one
+    try:
+        texts = _TEXTS.decode(b'["%b"]' % joined)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return []
+    # As many strings as quotes were put in for: there is no quote inside of one.
+    return texts if len(texts) == len(raw) else []

@@ -19,12 +19,13 @@ _TRIES = 4
 
 
 class _Alike:
-    """What the next chunk is expected to be like, and where its text goes."""
+    """What the next chunk is expected to be like, its head under our id, where its text goes."""
 
-    __slots__ = ("node", "shape", "used")
+    __slots__ = ("head", "node", "shape", "used")
 
-    def __init__(self, shape: Shape, node: Text) -> None:
+    def __init__(self, shape: Shape, head: bytes, node: Text) -> None:
         self.shape = shape
+        self.head = head
         self.node = node
         self.used = False
 
@@ -57,6 +58,19 @@ class Recording:
             return data
         self._budget -= len(data)
         self.overflow = self.overflow or self._budget < 0
+        if self._alike is not None and not self._splitter.waiting and not self._line_end_cut:
+            run = self._alike.shape.run(data, self._alike.head)
+            if run is not None:
+                self._take_run(self._alike, run.texts)
+                return run.renamed + self._take_events(run.rest) if run.rest else run.renamed
+        return self._take_events(data)
+
+    def _take_run(self, alike: _Alike, texts: list[str]) -> None:
+        alike.used = True
+        if not self.overflow:
+            alike.node.extend(filter(None, texts))
+
+    def _take_events(self, data: bytes) -> bytes:
         try:
             events = self._splitter.feed(data)
         except EventTooLong:
@@ -90,12 +104,10 @@ class Recording:
             event = event.removeprefix(b"\n")
         alike = self._alike
         if alike is not None:
-            text = alike.shape.text(event)
-            if text is not None:
-                alike.used = True
-                if text and not self.overflow:
-                    alike.node.append(text)
-                return self._replacement + event[len(self._prefix) :]
+            run = alike.shape.run(event, alike.head)
+            if run is not None and not run.rest:
+                self._take_run(alike, run.texts)
+                return run.renamed
             self._in_vain += not alike.used
             self._alike = None
         return self._other(event)
@@ -121,7 +133,9 @@ class Recording:
         flow = self.assembly.flow if self._in_vain < _TRIES and not self.overflow else None
         if flow is not None:
             shape = shape_of(event, flow.key, obfuscated=self.assembly.obfuscated)
-            self._alike = None if shape is None else _Alike(shape, flow.node)
+            if shape is not None and shape.head.startswith(self._prefix):
+                head = self._replacement + shape.head[len(self._prefix) :]
+                self._alike = _Alike(shape, head, flow.node)
 
     def _first_of_its_kind(self, event: bytes, data: bytes) -> bytes:
         span = id_span(data)

@@ -47,6 +47,10 @@ class EventSplitter:
         self._pending.clear()
         return self._split(whole)
 
+    @property
+    def waiting(self) -> bool:
+        return bool(self._pending)
+
     def rest(self) -> bytes:
         """What was fed and does not make a whole event yet."""
         return bytes(self._pending)
