@@ -1,20 +1,21 @@
-"""The bare forwarder: chatkeep's stack (uvicorn, httptools, uvloop, aiohttp) and no work at all.
+"""The bare forwarder: chatkeep's stack (uvicorn, httptools, uvloop, its client) and no work at all.
 
 python -m bench.forwarder PORT UPSTREAM_URL
 """
 
+import asyncio
 import socket
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-import aiohttp
 import click
 import uvicorn
 import uvloop
-from yarl import URL
 
 from bench import samples
+from chatkeep.upstream.connection import Exchange
+from chatkeep.upstream.connections import Connections
 
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
@@ -22,28 +23,28 @@ _Send = Callable[[_Message], Awaitable[None]]
 _JSON = [(b"content-type", b"application/json")]
 _STATIC = samples.answer_text(0).encode()
 _BACKLOG = 2048
+_PATIENCE_S = 60.0
 
 
 class _Forwarder:
     def __init__(self, upstream: str) -> None:
-        self._upstream = URL(upstream)
-        connector = aiohttp.TCPConnector(limit=0)
-        self._session = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar()
-        )
+        self._connections = Connections(upstream, _PATIENCE_S)
 
     async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
         if scope["path"] == samples.STATIC:
             await _whole(send, 200, _JSON, _STATIC)
             return
-        body = await _received(receive)
-        headers = {"content-type": "application/json"}
-        url = self._upstream.join(URL(scope["path"]))
-        async with self._session.post(url, data=body, headers=headers) as answer:
-            if answer.content_type == "text/event-stream":
-                await _streamed(send, answer)
-            else:
-                await _whole(send, answer.status, _JSON, await answer.read())
+        answer = await self._asked(scope["path"], await _received(receive))
+        if (b"content-type", b"application/json") in answer.headers:
+            await _whole(send, answer.status, _JSON, await _all_of(answer))
+        else:
+            await _streamed(send, answer)
+
+    async def _asked(self, path: str, body: bytes) -> Exchange:
+        head = self._connections.first_lines("POST", path)
+        head += b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+        deadline = asyncio.get_running_loop().time() + _PATIENCE_S
+        return await self._connections.ask(head, body, deadline, _PATIENCE_S, repeatable=False)
 
 
 async def _received(receive: _Receive) -> bytes:
@@ -62,10 +63,17 @@ async def _whole(send: _Send, status: int, headers: list[tuple[bytes, bytes]], b
     await send({"type": "http.response.body", "body": body})
 
 
-async def _streamed(send: _Send, answer: aiohttp.ClientResponse) -> None:
+async def _all_of(answer: Exchange) -> bytes:
+    pieces = []
+    while piece := await answer.read():
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+async def _streamed(send: _Send, answer: Exchange) -> None:
     headers = [(b"content-type", b"text/event-stream")]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    while piece := await answer.content.readany():
+    while piece := await answer.read():
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 

@@ -181,4 +181,5 @@ async def test_a_server_that_says_nothing_does_not_delay_the_others() -> None:
         found = await discover((local("a", silent.url), local("b", quick.url)))
         assert found
         assert found.name == "b"
+        await hanging.ended.wait()
         assert hanging.disconnected

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from chatkeep import __version__
 from chatkeep.cli import main
 
-HEAVY = ["aiohttp", "apsw", "prometheus_client", "starlette", "uvicorn", "uvloop", "xllamacpp"]
+HEAVY = ["apsw", "httptools", "prometheus_client", "starlette", "uvicorn", "uvloop", "xllamacpp"]
 # Each help as its own command prints it, and what has been loaded by then.
 ASK_FOR_HELP = """
 import contextlib, json, sys

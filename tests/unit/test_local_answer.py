@@ -1,17 +1,20 @@
 """Answers of the built-in model, put together from what a server in llama.cpp's place says."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from support.calls import named
 
+from chatkeep.core.ports import UpstreamAnswer
 from chatkeep.errors import UpstreamFailed
+from chatkeep.upstream.client import HttpUpstream
 from chatkeep.upstream.local.answer import Stream, assembled, declined
 from chatkeep.upstream.local.chunks import Chunks
 
@@ -64,10 +67,10 @@ async def streaming(*scripts: Sequence[Any]) -> AsyncIterator[tuple[Stream, Chil
     app.router.add_get("/{number}", child.answer)
     async with (
         TestServer(app, handler_cancellation=True) as server,
-        aiohttp.ClientSession(server.make_url("/")) as http,
+        contextlib.aclosing(HttpUpstream(named("x", str(server.make_url(""))), "x")) as http,
     ):
 
-        async def ask(index: int) -> aiohttp.ClientResponse:
+        async def ask(index: int) -> UpstreamAnswer:
             return await http.get(f"/{index}")
 
         stream = Stream(Chunks(None, include_usage=False), await ask(0), ask, len(scripts))

@@ -1,16 +1,12 @@
-"""An OpenAI-compatible endpoint over HTTP, through aiohttp."""
+"""An OpenAI-compatible endpoint over HTTP."""
 
 import asyncio
-import io
 import logging
 import re
-import weakref
+import socket
+import ssl
 from collections.abc import Mapping
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
-
-import aiohttp
-from yarl import URL
+from urllib.parse import quote, urlencode, urlsplit
 
 from chatkeep.core.headers import CALLERS_KEY, HOP
 from chatkeep.core.keys import PREFIX
@@ -18,10 +14,13 @@ from chatkeep.core.ports import Headers, UpstreamAnswer
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 from chatkeep.settings import UpstreamSetting
 from chatkeep.upstream.coding import Inflater, Undecodable, decoder
+from chatkeep.upstream.connection import Closed, CutOff, Exchange, NotHttp
+from chatkeep.upstream.connections import Connections, NoConnection, NoProxy, NotAccepted
+from chatkeep.upstream.patience import Silent
 
 _AGENT = "chatkeep"
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_IN_ONE_PIECE = 1 << 19
+_IN_TARGETS = "/%:?#[]@!$&'()*+,;=~"
 _log = logging.getLogger("chatkeep")
 # Decoded already, so neither the coding nor the length of the coded bytes holds any more.
 _OF_CODING = frozenset({"content-encoding", "content-length"})
@@ -31,19 +30,18 @@ _MIN_STATUS, _MAX_STATUS = 200, 599
 # header of that name is configured to be passed on.
 _NEVER_UP = frozenset({CALLERS_KEY, HOP, "authorization", "cookie", "host", "content-length"})
 
-# What aiohttp raises, the first that fits: the border where its errors become ours.
+# What a call can fail with, the first that fits: the border where such errors become ours.
 FAILURES: tuple[tuple[type[Exception], type[Refusal], str], ...] = (
-    (aiohttp.ConnectionTimeoutError, UpstreamTimeout, "it took too long to accept a connection"),
-    (aiohttp.ServerTimeoutError, UpstreamTimeout, "it sent nothing for too long"),
+    (NotAccepted, UpstreamTimeout, "it took too long to accept a connection"),
+    (Silent, UpstreamTimeout, "it sent nothing for too long"),
     (TimeoutError, UpstreamTimeout, "it took too long"),
-    (aiohttp.ClientConnectorDNSError, UpstreamUnreachable, "its name is not known"),
-    (aiohttp.ClientSSLError, UpstreamUnreachable, "no secure connection could be made"),
-    (aiohttp.ClientConnectorError, UpstreamUnreachable, "the connection was refused"),
-    (aiohttp.InvalidURL, UpstreamUnreachable, "its address is none"),
-    (aiohttp.ClientPayloadError, UpstreamFailed, "its answer was cut off"),
-    (aiohttp.ServerDisconnectedError, UpstreamFailed, "it closed the connection"),
-    (aiohttp.ClientResponseError, UpstreamFailed, "its answer is not HTTP"),
-    (aiohttp.ClientError, UpstreamFailed, "the connection broke"),
+    (socket.gaierror, UpstreamUnreachable, "its name is not known"),
+    (ssl.SSLError, UpstreamUnreachable, "no secure connection could be made"),
+    (NoProxy, UpstreamUnreachable, "the proxy that the environment names does not lead to it"),
+    (NoConnection, UpstreamUnreachable, "the connection was refused"),
+    (CutOff, UpstreamFailed, "its answer was cut off"),
+    (Closed, UpstreamFailed, "it closed the connection"),
+    (NotHttp, UpstreamFailed, "its answer is not HTTP"),
     (Undecodable, UpstreamFailed, "its answer is not coded as it says"),
     (ValueError, UpstreamFailed, "the call could not be sent"),
     (OSError, UpstreamFailed, "the connection broke"),
@@ -52,127 +50,108 @@ _CAUGHT = tuple(foreign for foreign, *_ in FAILURES)
 
 
 class HttpUpstream:
-    """One upstream and its connections. `hop` names this server, so that a loop is noticed."""
+    """One upstream and its connections. `hop` names this server, so that a loop is noticed.
 
-    def __init__(self, setting: UpstreamSetting, hop: str) -> None:
+    With `reuse` unset each call has a connection of its own.
+    """
+
+    def __init__(self, setting: UpstreamSetting, hop: str, *, reuse: bool = True) -> None:
         self.name = setting.name
         self._setting = setting
         self._hop = hop
-        self._own = {name.lower(): value for name, value in setting.headers.items()}
-        self._urls: dict[str, URL] = {}
-        self._proxy = _proxy(setting.base_url)
-        self._opened: aiohttp.ClientSession | None = None
+        self._own = {name.lower(): _on_wire(value) for name, value in setting.headers.items()}
+        self._connections = Connections(setting.base_url, setting.connect_timeout_s, reuse=reuse)
+        self._first_lines: dict[tuple[str, str], bytes] = {}
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> UpstreamAnswer:
         return await self._call("POST", path, body, headers)
 
     async def get(self, path: str) -> UpstreamAnswer:
-        return await self._call("GET", path, None, {})
+        return await self._call("GET", path, b"", {})
 
     async def aclose(self) -> None:
-        if self._opened is not None:
-            await self._opened.close()
+        await self._connections.aclose()
 
     async def _call(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> UpstreamAnswer:
         setting = self._setting
+        loop = asyncio.get_running_loop()
         try:
-            # Else a head that never ends, or 1xx after 1xx, would go on for ever.
-            async with asyncio.timeout(setting.connect_timeout_s + setting.timeout_s):
-                response = await self._session().request(
-                    method,
-                    self._url(path),
-                    data=_sendable(body),
-                    headers=self._headers(headers),
-                    allow_redirects=False,
-                    proxy=self._proxy,
-                )
+            exchange = await self._connections.ask(
+                self._head(method, path, len(body), headers),
+                body,
+                # Else a head that never ends, or 1xx after 1xx, would go on for ever.
+                deadline=loop.time() + setting.connect_timeout_s + setting.timeout_s,
+                silence_s=setting.timeout_s,
+                repeatable=method == "GET",
+            )
         except _CAUGHT as error:
-            raise mapped(error, self.name) from error
-        if not _MIN_STATUS <= response.status <= _MAX_STATUS:
-            response.close()
-            raise UpstreamFailed(upstream=self.name, detail=f"its status is {response.status}")
-        return HttpAnswer(response, self.name, setting.answer_timeout_s)
+            raise mapped(error, self.name) from _without_frames(error)
+        if not _MIN_STATUS <= exchange.status <= _MAX_STATUS:
+            exchange.close()
+            raise UpstreamFailed(upstream=self.name, detail=f"its status is {exchange.status}")
+        exchange.until(loop.time() + setting.answer_timeout_s)
+        return HttpAnswer(exchange, self.name)
 
-    def _url(self, path: str) -> URL:
-        url = self._urls.get(path)
-        if url is None:
-            url = URL(self._setting.base_url + path, encoded=True).update_query(self._setting.query)
-            self._urls[path] = url
-        return url
+    def _head(self, method: str, path: str, length: int, given: Mapping[str, str]) -> bytes:
+        first = self._first_lines.get((method, path))
+        if first is None:
+            first = self._connections.first_lines(method, self._target(path))
+            self._first_lines[method, path] = first
+        headers = self._headers(given)
+        if method == "POST":
+            headers["content-length"] = str(length)
+        return first + _lines(headers)
+
+    def _target(self, path: str) -> str:
+        base = urlsplit(self._setting.base_url)
+        query = "&".join(filter(None, (base.query, urlencode(self._setting.query))))
+        return quote(f"{base.path}{path}{'?' if query else ''}{query}", safe=_IN_TARGETS)
 
     def _headers(self, given: Mapping[str, str]) -> dict[str, str]:
         setting = self._setting
-        headers = {name: value for name, value in given.items() if name not in _NEVER_UP}
+        headers = {"user-agent": _AGENT}
+        headers.update((name, value) for name, value in given.items() if name not in _NEVER_UP)
         headers.update(self._own)
         headers["accept-encoding"] = "identity"
         headers[HOP] = f"{given[HOP]}, {self._hop}" if HOP in given else self._hop
         key = _callers_key(given) if setting.pass_key else None
-        key = key or setting.key
+        if key is None and setting.key is not None:
+            key = _on_wire(setting.key)
         if key is not None:
-            bearer = setting.auth_header.lower() == "authorization"
-            headers[setting.auth_header] = f"Bearer {key}" if bearer else key
+            auth = setting.auth_header.lower()
+            headers[auth] = f"Bearer {key}" if auth == "authorization" else key
         return headers
-
-    def _session(self) -> aiohttp.ClientSession:
-        if self._opened is None:
-            self._opened = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
-                timeout=aiohttp.ClientTimeout(
-                    total=None,
-                    sock_connect=self._setting.connect_timeout_s,
-                    sock_read=self._setting.timeout_s,
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"user-agent": _AGENT},
-                skip_auto_headers=("accept", "content-type"),
-                auto_decompress=False,  # ours is bounded, and notices a body cut off
-            )
-        return self._opened
 
 
 class HttpAnswer:
     """An answer whose body is still on its way."""
 
-    def __init__(self, response: aiohttp.ClientResponse, upstream: str, timeout_s: float) -> None:
-        loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(timeout_s, _give_up, weakref.ref(response))
-        self.status = response.status
-        self._closed = False
-        self._response = response
+    def __init__(self, exchange: Exchange, upstream: str) -> None:
+        self.status = exchange.status
+        self._exchange = exchange
         self._upstream = upstream
-        self._decoder = decoder(response.headers.get("content-encoding", ""))
-        self.headers = _headers(response, coded=self._decoder is not None)
+        headers = [(_word(name).lower(), _word(value)) for name, value in exchange.headers]
+        self._decoder = decoder(next((v for n, v in headers if n == "content-encoding"), ""))
+        if self._decoder is not None:
+            headers = [entry for entry in headers if entry[0] not in _OF_CODING]
+        self.headers: Headers = headers
 
     async def read(self) -> bytes:
         try:
-            read = self._any() if self._decoder is None else self._decoded(self._decoder)
-            data = await read
+            if self._decoder is None:
+                return await self._exchange.read()
+            return await self._decoded(self._decoder)
         except _CAUGHT as error:
-            self._deadline.cancel()
-            # Of closed answers aiohttp raises one and the same exception each time: it would gather
-            # the frames of all of them, and what these hold, for ever.
-            raise mapped(error, self._upstream) from error.with_traceback(None)
-        if not data:
-            self._deadline.cancel()
-        return data
+            raise mapped(error, self._upstream) from _without_frames(error)
 
     def close(self) -> None:
-        self._deadline.cancel()
-        self._closed = True
-        self._response.close()
-
-    async def _any(self) -> bytes:
-        content = self._response.content
-        if content.exception() is not None and content._buffer and not self._closed:
-            # aiohttp raises before it hands out what had arrived: an upstream's last words.
-            return content._read_nowait(-1)
-        return await content.readany()
+        self._exchange.close()
 
     async def _decoded(self, inflater: Inflater) -> bytes:
         while True:
-            data = b"" if inflater.waiting() else await self._any()
+            data = b"" if inflater.waiting() else await self._exchange.read()
             if not data and not inflater.waiting():
                 inflater.end()
                 return b""
@@ -180,15 +159,8 @@ class HttpAnswer:
                 return decoded
 
 
-def _give_up(answering: weakref.ref[aiohttp.ClientResponse]) -> None:
-    response = answering()
-    if response is not None:
-        response.content.set_exception(TimeoutError())
-        response.close()
-
-
 def mapped(error: Exception, upstream: str) -> Refusal:
-    """Our error for one of aiohttp's. Its own words may quote what was sent, or tell addresses."""
+    """Our error for another one. Its own words may quote what was sent, or tell addresses."""
     _log.info("an upstream failed", extra={"upstream": upstream, "error": type(error).__name__})
     ours, detail = next(
         (ours, detail) for foreign, ours, detail in FAILURES if isinstance(error, foreign)
@@ -196,9 +168,9 @@ def mapped(error: Exception, upstream: str) -> Refusal:
     return ours(upstream=upstream, detail=detail)
 
 
-def _sendable(body: bytes | None) -> bytes | io.BytesIO | None:
-    # A large one goes piece by piece, so that other calls go on meanwhile.
-    return io.BytesIO(body) if body is not None and len(body) > _IN_ONE_PIECE else body
+def _without_frames(error: Exception) -> Exception:
+    # The exchange remembers the error, whose frames would hold it and the whole call in a circle.
+    return error.with_traceback(None)
 
 
 def _callers_key(given: Mapping[str, str]) -> str | None:
@@ -206,26 +178,20 @@ def _callers_key(given: Mapping[str, str]) -> str | None:
     return None if key.startswith(PREFIX) else key or None
 
 
-def _proxy(base_url: str) -> str | None:
-    """The proxy that the environment names for this address.
-
-    Asked once: aiohttp's own `trust_env` looks it up for each call, and reads .netrc as well.
-    """
-    parts = urlsplit(base_url)
-    if not parts.hostname or proxy_bypass(parts.hostname):
-        return None
-    return getproxies().get(parts.scheme)
+def _lines(headers: Mapping[str, str]) -> bytes:
+    """The rest of a head. Raises ValueError for what would be more lines than headers."""
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    if not lines.count("\n") == lines.count("\r") == len(headers) or "\0" in lines:
+        raise ValueError("a header has a line end in it")
+    return lines.encode("latin-1") + b"\r\n"
 
 
-def _headers(response: aiohttp.ClientResponse, *, coded: bool) -> Headers:
-    """As they came, names in lower case; without those that spoke of the coded bytes."""
-    named = [
-        (name.decode("latin-1").lower(), _clean(value.decode("latin-1")))
-        for name, value in response.raw_headers
-    ]
-    return [entry for entry in named if entry[0] not in _OF_CODING] if coded else named
+def _on_wire(text: str) -> str:
+    """UTF-8 as the characters that stand for its bytes in a header."""
+    return text.encode().decode("latin-1")
 
 
-def _clean(value: str) -> str:
-    # aiohttp takes them in; a server may not send them on.
-    return value if value.isprintable() else _CONTROL.sub("", value)
+def _word(raw: bytes) -> str:
+    # Control characters are taken in; a server may not send them on.
+    text = raw.decode("latin-1").strip(" \t")
+    return text if text.isprintable() else _CONTROL.sub("", text)

@@ -3,8 +3,13 @@
 import asyncio
 from typing import NamedTuple
 
-import aiohttp
+from chatkeep.core import jsonspan
+from chatkeep.core.calling import read_whole
+from chatkeep.errors import Refusal
+from chatkeep.settings import UpstreamSetting
+from chatkeep.upstream.client import HttpUpstream
 
+_MAX_LIST = 1 << 20
 TIMEOUT_S = 0.3
 
 
@@ -29,16 +34,18 @@ KNOWN = (
 
 async def discover(known: tuple[LocalServer, ...] = KNOWN) -> LocalServer | None:
     """The first of the known servers that lists at least one model."""
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        answers = await asyncio.gather(*(_has_models(session, server) for server in known))
+    answers = await asyncio.gather(*map(_has_models, known))
     return next((server for server, has in zip(known, answers, strict=True) if has), None)
 
 
-async def _has_models(session: aiohttp.ClientSession, server: LocalServer) -> bool:
+async def _has_models(server: LocalServer) -> bool:
+    upstream = HttpUpstream(UpstreamSetting(name=server.name, base_url=server.base_url), hop="")
     try:
-        async with session.get(f"{server.base_url}/models") as answer:
-            listed = await answer.json(content_type=None)
-    except (aiohttp.ClientError, TimeoutError, ValueError, OSError):
+        async with asyncio.timeout(TIMEOUT_S):
+            answer = await upstream.get("/models")
+            listed = jsonspan.loads((await read_whole(answer, _MAX_LIST))[0])
+    except (Refusal, TimeoutError):
         return False
+    finally:
+        await upstream.aclose()
     return answer.status == 200 and isinstance(listed, dict) and bool(listed.get("data"))

@@ -5,20 +5,17 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-import aiohttp
-
-from chatkeep.core.ports import Headers
+from chatkeep.core.calling import read_whole
+from chatkeep.core.ports import Headers, UpstreamAnswer
 from chatkeep.core.sse import EventSplitter, event_data
 from chatkeep.core.stream import Assembly
 from chatkeep.errors import Refusal, UpstreamFailed
-from chatkeep.upstream.client import FAILURES, mapped
 from chatkeep.upstream.local.chunks import Chunks
 from chatkeep.upstream.local.process import NAME
 from chatkeep.upstream.local.request import Declined
 
-# ValueError: what came is no JSON.
-CAUGHT: tuple[type[Exception], ...] = (*(foreign for foreign, *_ in FAILURES), ValueError)
-Ask = Callable[[int], Awaitable[aiohttp.ClientResponse]]
+_MAX_ERROR = 1 << 20
+Ask = Callable[[int], Awaitable[UpstreamAnswer]]
 
 
 class Whole:
@@ -47,7 +44,7 @@ class Stream:
     status = 200
     headers: Headers = (("content-type", "text/event-stream; charset=utf-8"),)
 
-    def __init__(self, chunks: Chunks, first: aiohttp.ClientResponse, ask: Ask, n: int) -> None:
+    def __init__(self, chunks: Chunks, first: UpstreamAnswer, ask: Ask, n: int) -> None:
         self._chunks = chunks
         self._ask = ask
         self._responses = [first]
@@ -108,7 +105,7 @@ class Stream:
         except Refusal as error:
             self._arrived.put_nowait(error)
 
-    async def _response(self, index: int) -> aiohttp.ClientResponse:
+    async def _response(self, index: int) -> UpstreamAnswer:
         if index == 0:
             return self._responses[0]
         response = await self._ask(index)
@@ -129,25 +126,41 @@ async def assembled(stream: Stream, n: int) -> Whole:
     return Whole(assembly.completion())
 
 
-async def events(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, Any]]:
+async def events(response: UpstreamAnswer) -> AsyncIterator[dict[str, Any]]:
     """The chunks up to `[DONE]`, or the error that came in their place."""
     splitter = EventSplitter()
     try:
         if response.status != 200:
-            yield await response.json()
+            yield await _error(response)
             return
-        while data := await response.content.readany():
+        while data := await response.read():
             for event in splitter.feed(data):
                 said = event_data(event)
                 if said == b"[DONE]":
                     return
                 if said is not None:
-                    yield json.loads(said)
-    except CAUGHT as error:
-        raise mapped(error, NAME) from error
+                    yield _read(said)
     finally:
         response.close()
     raise UpstreamFailed(upstream=NAME, detail="the model ended in the middle of its answer")
+
+
+async def refusal(response: UpstreamAnswer) -> Declined:
+    return declined(response.status, await _error(response))
+
+
+async def _error(response: UpstreamAnswer) -> dict[str, Any]:
+    text, _ = await read_whole(response, _MAX_ERROR)
+    response.close()
+    return _read(text)
+
+
+def _read(text: bytes) -> dict[str, Any]:
+    try:
+        read: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise UpstreamFailed(upstream=NAME, detail="what it says is no JSON") from error
+    return read
 
 
 def declined(status: int, answer: dict[str, Any]) -> Declined:

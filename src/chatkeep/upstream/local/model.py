@@ -5,13 +5,10 @@ import json
 import logging
 from collections.abc import Mapping
 
-import aiohttp
-
 from chatkeep.core.ports import UpstreamAnswer
-from chatkeep.errors import UnknownUrl, UpstreamUnreachable
-from chatkeep.upstream.client import mapped
+from chatkeep.errors import UnknownUrl, UpstreamFailed, UpstreamUnreachable
 from chatkeep.upstream.local import child
-from chatkeep.upstream.local.answer import CAUGHT, Stream, Whole, assembled, declined, events
+from chatkeep.upstream.local.answer import Stream, Whole, assembled, events, refusal
 from chatkeep.upstream.local.chunks import Chunks
 from chatkeep.upstream.local.process import NAME, ModelProcess
 from chatkeep.upstream.local.request import MODEL_ID, Declined, Function, Plan, planned
@@ -74,12 +71,12 @@ class LocalModel:
         if isinstance(call, Declined):
             return call
 
-        async def ask(index: int) -> aiohttp.ClientResponse:
+        async def ask(index: int) -> UpstreamAnswer:
             return await self._ask(plan.question(index, call))
 
         first = await ask(0)
         if first.status != 200:
-            return await _refused(first)
+            return await refusal(first)
         return Stream(Chunks(call, include_usage=plan.include_usage), first, ask, plan.n)
 
     async def _function(self, plan: Plan) -> Function | Declined | None:
@@ -88,7 +85,7 @@ class LocalModel:
             return next(iter(plan.functions), None)
         answer = await self._ask(plan.choosing())
         if answer.status != 200:
-            return await _refused(answer)
+            return await refusal(answer)
         pieces = [
             choice["delta"].get("content") or ""
             async for chunk in events(answer)
@@ -98,18 +95,15 @@ class LocalModel:
         named = (function for function in plan.functions if json.dumps(function.name) == name)
         return next(named, plan.functions[0])
 
-    async def _ask(self, question: bytes) -> aiohttp.ClientResponse:
+    async def _ask(self, question: bytes) -> UpstreamAnswer:
         process = await self._running()
         try:
             return await process.post(question)
-        except CAUGHT as error:
+        except (UpstreamFailed, UpstreamUnreachable):
             # A process that was just killed is not always known to be dead, yet.
-            if isinstance(error, TimeoutError) or not await process.ended(within_s=1):
-                raise mapped(error, NAME) from error
-        try:
-            return await (await self._running()).post(question)
-        except CAUGHT as error:
-            raise mapped(error, NAME) from error
+            if not await process.ended(within_s=1):
+                raise
+        return await (await self._running()).post(question)
 
     async def _running(self) -> ModelProcess:
         """The process, started when there is none or the last one died."""
@@ -133,12 +127,3 @@ def _unknown(method: str, path: str) -> Whole:
 
 def _error(answer: Declined) -> Whole:
     return Whole(answer.envelope(), answer.status)
-
-
-async def _refused(response: aiohttp.ClientResponse) -> Declined:
-    try:
-        return declined(response.status, await response.json())
-    except CAUGHT as error:
-        raise mapped(error, NAME) from error
-    finally:
-        response.close()

@@ -2,13 +2,16 @@
 
 import asyncio
 import contextlib
+import json
 import secrets
 import sys
 from typing import Self, cast
 
-import aiohttp
-
+from chatkeep.core.calling import read_whole
+from chatkeep.core.ports import UpstreamAnswer
 from chatkeep.errors import UpstreamUnreachable
+from chatkeep.settings import UpstreamSetting
+from chatkeep.upstream.client import HttpUpstream
 from chatkeep.upstream.local import child as program
 
 NAME = "built-in"
@@ -16,6 +19,7 @@ PATIENCE_S = 3.0
 # llama.cpp sends something each second once it works on an answer, but a call may wait in line.
 SILENCE_S = 300.0
 _TAIL = 2000
+_MAX_SLOTS = 1 << 20
 
 
 class ModelProcess:
@@ -32,12 +36,7 @@ class ModelProcess:
         self._listening = asyncio.create_task(self._listen())
         self.address = ""
         self._key = secrets.token_hex(16)
-        self._http = aiohttp.ClientSession(
-            headers={"authorization": f"Bearer {self._key}", "content-type": "application/json"},
-            # llama.cpp does not answer well on a connection that is used again.
-            connector=aiohttp.TCPConnector(limit=0, force_close=True),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=SILENCE_S),
-        )
+        self._http: HttpUpstream | None = None
 
     @classmethod
     async def launch(cls, timeout_s: float) -> Self:
@@ -62,13 +61,14 @@ class ModelProcess:
         """None while it runs."""
         return self._process.returncode
 
-    async def post(self, body: bytes) -> aiohttp.ClientResponse:
-        return await self._http.post(f"{self.address}/v1/chat/completions", data=body)
+    async def post(self, body: bytes) -> UpstreamAnswer:
+        """Raises UpstreamUnreachable, UpstreamTimeout, UpstreamFailed."""
+        return await self._upstream.post("/v1/chat/completions", body, {})
 
     async def busy(self) -> int:
         """How many answers are being written."""
-        async with self._http.get(f"{self.address}/slots") as answer:
-            return sum(slot["is_processing"] for slot in await answer.json())
+        slots, _ = await read_whole(await self._upstream.get("/slots"), _MAX_SLOTS)
+        return sum(slot["is_processing"] for slot in json.loads(slots))
 
     async def ended(self, within_s: float) -> bool:
         with contextlib.suppress(TimeoutError):
@@ -77,12 +77,19 @@ class ModelProcess:
 
     async def stop(self) -> None:
         """Ends the child: by closing its stdin, and by force when that does not help."""
-        await self._http.close()
+        if self._http is not None:
+            await self._http.aclose()
         self._stdin.close()
         if not await self.ended(PATIENCE_S):
             self._process.kill()
             await self._process.wait()
         await self._listening
+
+    @property
+    def _upstream(self) -> HttpUpstream:
+        if self._http is None:
+            raise UpstreamUnreachable(upstream=NAME, detail="it has not started")
+        return self._http
 
     async def _meet(self, timeout_s: float) -> None:
         """Gives the child its key and waits for its address."""
@@ -96,6 +103,15 @@ class ModelProcess:
             await self._listening
             raise self._unreachable(f"it ended at start with {self.exit_code}")
         self.address = address.decode().strip()
+        setting = UpstreamSetting(
+            name=NAME,
+            base_url=self.address,
+            key=self._key,
+            headers={"content-type": "application/json"},
+            timeout_s=SILENCE_S,
+        )
+        # llama.cpp does not answer well on a connection that is used again.
+        self._http = HttpUpstream(setting, NAME, reuse=False)
 
     async def _listen(self) -> None:
         """Reads stderr, for a full pipe would stop the child."""
