@@ -84,6 +84,19 @@ def test_a_completion_whose_kind_is_gone_is_found(backend: SqliteBackend) -> Non
     assert ended.code == FAILED
 
 
+@pytest.mark.parametrize(
+    ("more", "fault"),
+    [(b"\0", "cannot be read"), (b"\1\3\2", "not in order"), (b"\1\2\2", "not in order")],
+)
+def test_a_damaged_index_entry_is_found(backend: SqliteBackend, more: bytes, fault: str) -> None:
+    with direct(backend.path) as connection:
+        connection.execute("UPDATE posting SET more = ? WHERE kid = 0", (more,))
+    ended = verify(backend.path.parent)
+    assert f"posting (0, {place(0)})" in ended.out
+    assert fault in ended.out
+    assert ended.code == FAILED
+
+
 def test_an_index_for_search_that_is_out_of_order_is_found(backend: SqliteBackend) -> None:
     spoil(
         backend,

@@ -9,8 +9,12 @@ from typing import Any
 import apsw
 import pytest
 
+from chatkeep.core.ids import MAX_SEQ, Seq
+from chatkeep.core.model import Order, ProjectId
+from chatkeep.core.postings import EVERY
 from chatkeep.store import sql
 from chatkeep.store.sqlite.connection import connect, migrate
+from chatkeep.store.sqlite.postings import Changes, places
 
 PACKAGE = "chatkeep.store.sqlite"
 SQL = {
@@ -21,8 +25,12 @@ SQL = {
 }
 
 COMPLETION = "SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)"
-PROJECT = "SEARCH completion USING COVERING INDEX completion_of_project"
-POSTING = "SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq>? AND seq<?)"
+CHUNKS_UP_TO = "SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq<?)"
+CHUNKS_FROM = [
+    "SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq>?)",
+    "SCALAR SUBQUERY 1",
+    CHUNKS_UP_TO,
+]
 CLAIM = "SEARCH claim USING PRIMARY KEY (project=? AND key=?)"
 
 # What runs for every request, exactly.
@@ -35,12 +43,12 @@ HOT: dict[str, list[str]] = {
     "change_metadata": [],
     "delete_completion": [COMPLETION],
     "candidates": ["SEARCH head USING PRIMARY KEY (project=? AND head=? AND seq>? AND seq<?)"],
-    "delete_posting": ["SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq=?)"],
+    "chunk_at": CHUNKS_FROM,
+    "delete_chunk": ["SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq=?)"],
+    "chunks_desc": [CHUNKS_UP_TO],
+    "chunks_asc": CHUNKS_FROM,
+    "kind_of": [COMPLETION],
     "deleted_high": ["SEARCH deleted_high USING INTEGER PRIMARY KEY (rowid=?)"],
-    "project_desc": [f"{PROJECT} (project=? AND rowid>? AND rowid<?)"],
-    "project_asc": [f"{PROJECT} (project=? AND rowid>? AND rowid<?)"],
-    "posting_desc": [POSTING],
-    "posting_asc": [POSTING],
     "select_alias": ["SEARCH alias USING PRIMARY KEY (project=? AND hash=?)"],
     "select_key": ["SEARCH api_key USING INDEX sqlite_autoindex_api_key_1 (digest=?)"],
     "select_project_of": ["SEARCH project USING INTEGER PRIMARY KEY (rowid=?)"],
@@ -60,6 +68,7 @@ SCANS = {
     "ghosts_of_project": "verify reads everything",
     "beginning": "what has been found of one conversation",
     "search_neighbours": "one row of an answer",
+    "all_completions": "verify reads everything",
     "all_uses": "verify reads everything",
     "unused_texts": "verify reads everything",
     "changes_of_nothing": "verify reads everything",
@@ -139,36 +148,29 @@ def test_every_reason_to_scan_is_still_needed(database: apsw.Connection) -> None
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
 def test_the_work_for_a_page_does_not_grow_with_the_store(
-    database: apsw.Connection, order: str
+    database: apsw.Connection, order: Order
 ) -> None:
     work = []
     with database:
         database.execute(SQL["insert_project"], (order, b"secret", 0))
-        project = database.last_insert_rowid()
-        database.execute(SQL["insert_kind"], (project, "model", "complete", "stop", "up", None))
-        for start, end in ((0, 50), (50, 5000)):
+        project = ProjectId(database.last_insert_rowid())
+        for start, end in ((0, 500), (500, 20_000)):
+            changes = Changes(database)
             for number in range(start, end):
-                _insert(database, project, 10_000 * project + number)
-            listing = _work(database, f"project_{order}", (project, 0, 1 << 62))
-            filtered = _work(database, f"posting_{order}", (project, 7, 0, 1 << 62))
-            work.append((listing, filtered))
+                changes.add(project, [EVERY, 7], Seq(10_000 * number))
+            changes.write()
+            work.append([_work(database, project, kid, order) for kid in (EVERY, 7)])
     assert work[0] == work[1]
 
 
-def _insert(database: apsw.Connection, project: int, seq: int) -> None:
-    rest = (None, 1, 1, 2, 10, *(None,) * 5, b"body")
-    database.execute(SQL["insert_completion"], (seq, project, 1, b"tag", b"id", *rest))
-    database.execute(SQL["insert_posting"], (project, 7, seq))
-
-
-def _work(database: apsw.Connection, name: str, bindings: tuple[int, ...]) -> int:
-    """The instructions SQLite's machine needs for the first 20 rows."""
+def _work(database: apsw.Connection, project: ProjectId, kid: int, order: Order) -> list[int]:
+    """The instructions SQLite's machine needs for the first 20 places."""
     profiles: list[dict[str, Any]] = []
     database.trace_v2(apsw.SQLITE_TRACE_PROFILE, profiles.append)
     try:
-        cursor = database.execute(SQL[name], bindings)
-        assert len([next(cursor) for _ in range(20)]) == 20
-        cursor.close()
+        found = places(database, project, kid, 0, MAX_SEQ, order)
+        assert len([next(found) for _ in range(20)]) == 20
+        del found
     finally:
         database.trace_v2(0)
-    return int(profiles[0]["stmt_status"]["SQLITE_STMTSTATUS_VM_STEP"])
+    return [one["stmt_status"]["SQLITE_STMTSTATUS_VM_STEP"] for one in profiles]

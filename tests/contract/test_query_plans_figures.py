@@ -17,7 +17,6 @@ SQL = {
     for name, statement in sql.blocks("chatkeep.store.sqlite", file).items()
 }
 
-ROWS = "SEARCH completion USING INDEX completion_of_project (project=? AND rowid>? AND rowid<?)"
 KIND = "SEARCH kind USING INTEGER PRIMARY KEY (rowid=?)"
 PLANS: dict[str, list[str]] = {
     "insert_kind": [],
@@ -26,8 +25,7 @@ PLANS: dict[str, list[str]] = {
         " (project=? AND model=? AND status=? AND finish_reason=? AND upstream=? AND api_key=?)"
     ],
     "select_kinds": ["SEARCH kind USING COVERING INDEX kind_by_values (project=?)"],
-    "of_kinds_desc": [ROWS, KIND],
-    "of_kinds_asc": [ROWS, KIND],
+    "kind_of": ["SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)"],
     "select_facts": [
         "SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)",
         KIND,

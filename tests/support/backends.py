@@ -11,6 +11,7 @@ from chatkeep.core.model import Project
 from chatkeep.core.packed import LEVEL
 from chatkeep.core.ports import Store
 from chatkeep.store.sqlite import open_sqlite
+from chatkeep.store.sqlite.postings import Changes
 from chatkeep.store.sqlite.verify import Verifier
 
 
@@ -45,7 +46,9 @@ class SqliteBackend:
 
     def add_posting(self, project: Project, kid: int, seq: Seq) -> None:
         with direct(self.path, self.vfs) as connection:
-            connection.execute("INSERT INTO posting VALUES (?, ?, ?)", (project.id, kid, seq))
+            changes = Changes(connection)
+            changes.add(project.id, [kid], seq)
+            changes.write()
 
     def size(self) -> int:
         with direct(self.path, self.vfs) as connection:

@@ -1,8 +1,8 @@
 """Postings: the index entries through which every equality filter finds its rows (DESIGN.md §4).
 
-A posting is `(project, kid, seq)`. A row has one for each metadata pair, by a 31-bit hash of it,
-keyed per project. A hash can collide, so rows found by it are compared again (`matching`): more
-bits would only make the index larger.
+A posting is `(project, kid, seq)`. A row has one by which a project's rows are listed, and one for
+each metadata pair, by a 31-bit hash of it, keyed per project. A hash can collide, so rows found by
+it are compared again (`matching`): more bits would only make the index larger.
 
 It has a single one for its kind: the model, status, finish reason, upstream and key it has, taken
 together. A store numbers the kinds there are, a few dozen in most projects; a filter by any of
@@ -21,10 +21,13 @@ _METADATA = msgspec.json.Decoder(dict[str, str])
 _KIND = ("model", "status", "finish_reason", "upstream", "key")
 
 
+EVERY = 0  # the kid all rows of a project have
+
+
 def of_pair(secret: bytes, key: str, value: str) -> int:
     # NUL never stands in metadata, so the two cannot run together.
     text = f"metadata\0{key}\0{value}".encode()
-    return int.from_bytes(blake2b(text, key=secret, digest_size=4).digest()) >> 1
+    return int.from_bytes(blake2b(text, key=secret, digest_size=4).digest()) >> 1 or 1
 
 
 def of_metadata(secret: bytes, metadata: Metadata) -> set[int]:
@@ -36,7 +39,7 @@ def of_kind(kind: int) -> int:
 
 
 def of_row(secret: bytes, kind: int, row: Row) -> set[int]:
-    return {of_kind(kind), *of_metadata(secret, _METADATA.decode(row.metadata))}
+    return {EVERY, of_kind(kind), *of_metadata(secret, _METADATA.decode(row.metadata))}
 
 
 def wants_kinds(query: Query) -> bool:

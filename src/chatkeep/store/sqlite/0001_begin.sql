@@ -71,8 +71,6 @@ CREATE TABLE completion (
     body BLOB NOT NULL
 ) STRICT;
 
--- Ends in the rowid, which is seq: the order of a project's completions.
-CREATE INDEX completion_of_project ON completion (project);
 CREATE INDEX completion_by_basis ON completion (basis) WHERE basis IS NOT NULL;
 
 -- What stays of deleted completions because others still say it.
@@ -117,10 +115,13 @@ CREATE TABLE shared_use (
     uses INTEGER NOT NULL
 ) STRICT;
 
+-- The completions that have something in common (core.postings), in chunks of the lowest place and
+-- those behind it (core.chunks).
 CREATE TABLE posting (
     project INTEGER NOT NULL,
     kid INTEGER NOT NULL,
     seq INTEGER NOT NULL,
+    more BLOB NOT NULL,
     PRIMARY KEY (project, kid, seq)
 ) STRICT, WITHOUT ROWID;
 

@@ -22,7 +22,8 @@ from chatkeep.core.said import said
 from chatkeep.core.usage import of_row
 from chatkeep.errors import BodyExpired
 from chatkeep.store import sql
-from chatkeep.store.sqlite import claims, hollowing, kinds, rows, search, usage
+from chatkeep.store.sqlite import claims, hollowing, rows, search
+from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.recent import Found
 from chatkeep.store.sqlite.scan import places
@@ -35,20 +36,20 @@ _METADATA = msgspec.json.Decoder(dict[str, str])
 
 
 def insert(
-    connection: apsw.Connection,
+    batch: Batch,
     project: Project,
     row: Row,
     record: Record,
     texts: Texts,
     claim: Claim | None = None,
 ) -> None:
+    connection = batch.connection
     added = Bodies(connection, project, texts).add(row.seq, record, row.metadata)
-    kind = kinds.number(connection, project.id, row)
+    kind = batch.kind(project, row)
     bindings = rows.bindings(project, row, kind, added.basis, added.body)
     connection.execute(SQL["insert_completion"], bindings)
-    usage.add(connection, [of_row(project.id, row)])
-    kids = postings.of_row(project.secret, kind, row)
-    connection.executemany(SQL["insert_posting"], [(project.id, kid, row.seq) for kid in kids])
+    batch.count(*of_row(project.id, row))
+    batch.postings.add(project.id, postings.of_row(project.secret, kind, row), row.seq)
     if project.full_text:
         search.insert(connection, project.id, row.seq, said(added.new, record.answer))
     if claim is not None:
@@ -56,7 +57,7 @@ def insert(
 
 
 def insert_foreign(
-    connection: apsw.Connection,
+    batch: Batch,
     project: Project,
     id: str,
     created_unix: int,
@@ -64,6 +65,7 @@ def insert_foreign(
     record: Record,
     texts: Texts,
 ) -> Row | None:
+    connection = batch.connection
     known = alias(connection, project, id)
     if known and find(connection, project, known) is not None:
         return None
@@ -79,14 +81,14 @@ def insert_foreign(
             placed = msgspec.structs.replace(row, seq=own.seq, tag=own.tag, alias=None)
             if known:
                 connection.execute(SQL["delete_alias"], (project.id, hash))
-            insert(connection, project, placed, record, texts)
+            insert(batch, project, placed, record, texts)
             hollowing.note_body(connection, project, placed.seq)
             return placed
     seq = ids.next_import(created_unix, lambda low, high: _highest(connection, low, high))
     tag = ids.tag_of(project.secret, request_id)
     placed = msgspec.structs.replace(row, seq=seq, tag=tag, alias=id)
     connection.execute(SQL["upsert_alias"], (project.id, hash, seq))
-    insert(connection, project, placed, record, texts)
+    insert(batch, project, placed, record, texts)
     hollowing.note_body(connection, project, seq)
     return placed
 
@@ -152,12 +154,13 @@ def request(
 
 
 def change_metadata(
-    connection: apsw.Connection,
+    batch: Batch,
     project: Project,
     name: Name,
     change: Callable[[bytes], bytes],
     texts: Texts,
 ) -> Stored | None:
+    connection = batch.connection
     item = get(connection, project, name, texts)
     if item is None:
         return None
@@ -166,22 +169,20 @@ def change_metadata(
     connection.execute(SQL["change_metadata"], (old.seq, new.metadata.decode()))
     before = postings.of_metadata(project.secret, _METADATA.decode(old.metadata))
     after = postings.of_metadata(project.secret, _METADATA.decode(new.metadata))
-    for kid in before - after:
-        connection.execute(SQL["delete_posting"], (project.id, kid, old.seq))
-    for kid in after - before:
-        connection.execute(SQL["insert_posting"], (project.id, kid, old.seq))
+    batch.postings.remove(project.id, before - after, old.seq)
+    batch.postings.add(project.id, after - before, old.seq)
     return msgspec.structs.replace(item, row=new)
 
 
-def delete(connection: apsw.Connection, project: Project, name: Name, texts: Texts) -> bool:
+def delete(batch: Batch, project: Project, name: Name, texts: Texts) -> bool:
+    connection = batch.connection
     found = find(connection, project, name)
     if found is None:
         return False
     bodies = Bodies(connection, project, texts)
     item = rows.stored(found, project, bodies)
     row = item.row
-    for kid in postings.of_row(project.secret, found.kind, row):
-        connection.execute(SQL["delete_posting"], (project.id, kid, row.seq))
+    batch.postings.remove(project.id, postings.of_row(project.secret, found.kind, row), row.seq)
     search.delete(connection, project.id, row.seq, said(bodies.new(row.seq), item.answer))
     connection.execute(SQL["delete_changed_metadata"], (row.seq,))
     connection.execute(SQL["delete_completion"], (row.seq,))
@@ -231,7 +232,7 @@ def _page(
     if query.limit == 0:
         return Page(items, has_more=False)
     matches = postings.matching(query)
-    for seq in places(connection, SQL, project, query):
+    for seq in places(connection, project, query):
         for found in connection.execute(SQL["select_stored"], (seq, project.id)):
             item = item_of(Found(*found))
             if matches(item.row):

@@ -1,5 +1,6 @@
 """Lets go of bodies that are kept no longer; their rows stay."""
 
+from itertools import islice
 from typing import Any
 
 import apsw
@@ -8,10 +9,13 @@ from chatkeep.core.husk import husk
 from chatkeep.core.ids import Seq
 from chatkeep.core.model import Project
 from chatkeep.core.ports import Hollowed
+from chatkeep.core.postings import EVERY
 from chatkeep.core.said import said
 from chatkeep.store import sql
 from chatkeep.store.sqlite import rows, search
+from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies, Texts
+from chatkeep.store.sqlite.postings import places
 from chatkeep.store.sqlite.recent import Found
 
 SQL = sql.blocks("chatkeep.store.sqlite", "hollowing.sql") | sql.blocks(
@@ -20,24 +24,31 @@ SQL = sql.blocks("chatkeep.store.sqlite", "hollowing.sql") | sql.blocks(
 _LOOKED_AT = 256  # completions at the most, for one that has its body
 
 
-def hollow(connection: apsw.Connection, project: Project, below: Seq, texts: Texts) -> Hollowed:
+def hollow(batch: Batch, project: Project, below: Seq, texts: Texts) -> Hollowed:
     """Lets go of the oldest body there is below a place."""
+    batch.postings.write()  # by which completions of the same batch are found, too
+    connection = batch.connection
     bodies = Bodies(connection, project, texts)
-    for _ in range(_LOOKED_AT):
-        found: Any = connection.execute(SQL["oldest_with_body"], (project.id, below)).fetchall()
-        if not found:
-            return Hollowed(done=False, more=False)
-        seq, body = found[0]
+    known: Any = connection.execute(SQL["hollow_below"], (project.id,)).fetchall()
+    low = known[0][0] if known else 0
+    every = places(connection, project.id, EVERY, low, below - 1, "asc")
+    looked_at = [Seq(place) for place in islice(every, _LOOKED_AT)]
+    for seq in looked_at:
         connection.execute(SQL["note_hollow"], (project.id, seq + 1))
-        if not bodies.is_hollow(seq, body):
+        if _has_body(connection, bodies, seq):
             _hollow(connection, project, bodies, seq)
             return Hollowed(done=True, more=True)
-    return Hollowed(done=False, more=True)
+    return Hollowed(done=False, more=len(looked_at) == _LOOKED_AT)
 
 
 def note_body(connection: apsw.Connection, project: Project, seq: Seq) -> None:
     """Says of a completion that has come late that it has a body."""
     connection.execute(SQL["note_not_hollow"], (project.id, seq))
+
+
+def _has_body(connection: apsw.Connection, bodies: Bodies, seq: Seq) -> bool:
+    found: Any = connection.execute(SQL["select_body_of"], (seq,)).fetchall()
+    return not bodies.is_hollow(seq, found[0][0])
 
 
 def _hollow(connection: apsw.Connection, project: Project, bodies: Bodies, seq: Seq) -> None:

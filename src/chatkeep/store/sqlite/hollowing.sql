@@ -1,9 +1,10 @@
--- name: oldest_with_body
--- The first completion whose body may still be there, with it, of those below a place.
-SELECT seq, body FROM completion
-WHERE project = ?1 AND seq < ?2
-    AND seq >= (SELECT coalesce(max(below), 0) FROM hollow WHERE project = ?1)
-ORDER BY seq LIMIT 1
+-- name: hollow_below
+-- Below which place no completion of a project has a body.
+SELECT below FROM hollow WHERE project = ?1
+
+-- name: select_body_of
+-- The body of a completion, whatever form it has.
+SELECT body FROM completion WHERE seq = ?1
 
 -- name: note_hollow
 -- No completion below a place has a body any more.

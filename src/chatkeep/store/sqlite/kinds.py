@@ -7,8 +7,9 @@ from typing import Any
 import apsw
 
 from chatkeep.core import postings
-from chatkeep.core.model import ProjectId, Query, Row
+from chatkeep.core.model import ProjectId, Query
 from chatkeep.store import sql
+from chatkeep.store.sqlite.postings import places
 
 SQL = sql.blocks("chatkeep.store.sqlite", "kinds.sql")
 # So many postings are merged. A query that more kinds match is a common one: it looks at the rows,
@@ -16,9 +17,8 @@ SQL = sql.blocks("chatkeep.store.sqlite", "kinds.sql")
 MOST = 64
 
 
-def number(connection: apsw.Connection, project: ProjectId, row: Row) -> int:
-    """The kind of a row that is being inserted; a new one is listed."""
-    values = (project, row.model, row.status, row.finish_reason, row.upstream, row.key)
+def number(connection: apsw.Connection, values: tuple[Any, ...]) -> int:
+    """The kind with these values; a new one is listed."""
     found: Any = connection.execute(SQL["select_kind"], values).fetchall()
     if not found:
         found = connection.execute(SQL["insert_kind"], values).fetchall()
@@ -28,30 +28,23 @@ def number(connection: apsw.Connection, project: ProjectId, row: Row) -> int:
 class Places:
     """Opens the places of all the kinds a query wants, between two bounds and in its order."""
 
-    def __init__(
-        self, connection: apsw.Connection, posting: str, project: ProjectId, query: Query
-    ) -> None:
+    def __init__(self, connection: apsw.Connection, project: ProjectId, query: Query) -> None:
         self._connection = connection
-        self._posting = posting
+        self._project = project
         self._order = query.order
-        self._wanted = (
-            project,
-            query.model,
-            query.status,
-            query.finish_reason,
-            query.upstream,
-            query.key,
-        )
-        found = connection.execute(SQL["select_kinds"], (*self._wanted, MOST + 1))
-        self._kids = [postings.of_kind(kind) for (kind,) in found]
+        columns = (query.model, query.status, query.finish_reason, query.upstream, query.key)
+        found = connection.execute(SQL["select_kinds"], (project, *columns))
+        self._kinds = {kind for (kind,) in found}
 
-    def __call__(self, low: int, high: int) -> Iterator[tuple[Any, ...]]:
-        if len(self._kids) > MOST:
-            statement = SQL[f"of_kinds_{self._order}"]
-            return iter(self._connection.execute(statement, (*self._wanted, low, high)))
-        project = self._wanted[0]
-        every = [
-            iter(self._connection.execute(self._posting, (project, kid, low, high)))
-            for kid in self._kids
-        ]
+    def __call__(self, low: int, high: int) -> Iterator[int]:
+        if len(self._kinds) > MOST:
+            return filter(self._is_wanted, self._places(postings.EVERY, low, high))
+        every = [self._places(postings.of_kind(kind), low, high) for kind in self._kinds]
         return merge(*every, reverse=self._order == "desc")
+
+    def _places(self, kid: int, low: int, high: int) -> Iterator[int]:
+        return places(self._connection, self._project, kid, low, high, self._order)
+
+    def _is_wanted(self, place: int) -> bool:
+        found: Any = self._connection.execute(SQL["kind_of"], (place,)).fetchall()
+        return bool(found) and found[0][0] in self._kinds

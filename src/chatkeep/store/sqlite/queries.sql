@@ -8,14 +8,6 @@ INSERT INTO completion (
     ?11, ?12, ?13, ?14, ?15, ?16
 )
 
--- name: insert_posting
--- One index entry.
-INSERT INTO posting (project, kid, seq) VALUES (?1, ?2, ?3)
-
--- name: delete_posting
--- One index entry.
-DELETE FROM posting WHERE project = ?1 AND kid = ?2 AND seq = ?3
-
 -- name: select_stored
 -- A completion with its body, by its place.
 SELECT
@@ -69,22 +61,6 @@ SELECT max(seq) FROM (
 SELECT 1 FROM completion WHERE seq = ?1
 UNION ALL
 SELECT 1 FROM ghost WHERE seq = ?1
-
--- name: project_desc
--- A project's places, newest first.
-SELECT seq FROM completion WHERE project = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq DESC
-
--- name: project_asc
--- A project's places, oldest first.
-SELECT seq FROM completion WHERE project = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq
-
--- name: posting_desc
--- The places of one posting, newest first.
-SELECT seq FROM posting WHERE project = ?1 AND kid = ?2 AND seq BETWEEN ?3 AND ?4 ORDER BY seq DESC
-
--- name: posting_asc
--- The places of one posting, oldest first.
-SELECT seq FROM posting WHERE project = ?1 AND kid = ?2 AND seq BETWEEN ?3 AND ?4 ORDER BY seq
 
 -- name: upsert_alias
 -- Where an imported completion stands; one that was deleted gets a new place.

@@ -6,12 +6,13 @@ import apsw
 
 from chatkeep.core import postings
 from chatkeep.core.ids import MAX_SEQ, Seq, first_of, last_of
-from chatkeep.core.model import Project, ProjectId, Query
+from chatkeep.core.model import Order, Project, ProjectId, Query
 from chatkeep.store.sqlite import kinds, search
+from chatkeep.store.sqlite.postings import places as in_chunks
 
-_STEPS_BEFORE_SEEK = 8  # a step costs a tenth of a new query
+_STEPS_BEFORE_SEEK = 64  # a chunk; a step costs a hundredth of a new query
 
-Open = Callable[[int, int], Iterator[tuple[int]]]  # (low, high) -> places in the query's order
+Open = Callable[[int, int], Iterator[int]]  # (low, high) -> places in the query's order
 
 
 def bounds(query: Query) -> tuple[int, int]:
@@ -34,12 +35,7 @@ def is_simple(query: Query) -> bool:
     return query.q is None and not postings.wants_kinds(query) and len(query.metadata) <= 1
 
 
-def places(
-    connection: apsw.Connection,
-    sql: dict[str, str],
-    project: Project,
-    query: Query,
-) -> Iterator[Seq]:
+def places(connection: apsw.Connection, project: Project, query: Query) -> Iterator[Seq]:
     """The places that have all that the query wants, lazily."""
     low, high = bounds(query)
     if low > high:
@@ -47,14 +43,12 @@ def places(
     found = None if query.q is None else search.expression(project.id, query.q)
     if found == "":
         return iter(())
-    statement = sql[f"posting_{query.order}"]
     pairs = sorted(postings.of_metadata(project.secret, query.metadata))
-    lists = [_posting(connection, statement, project.id, kid) for kid in pairs]
+    lists = [_posting(connection, project.id, kid, query.order) for kid in pairs]
     if postings.wants_kinds(query):
-        lists.append(kinds.Places(connection, statement, project.id, query))
+        lists.append(kinds.Places(connection, project.id, query))
     if not lists and found is None:
-        rows = connection.execute(sql[f"project_{query.order}"], (project.id, low, high))
-        return (Seq(seq) for (seq,) in rows)
+        lists.append(_posting(connection, project.id, postings.EVERY, query.order))
     descending = query.order == "desc"
     cursors = [_Cursor(opened, low, high, descending) for opened in lists]
     if found is not None:
@@ -63,9 +57,9 @@ def places(
     return _leapfrog(cursors)
 
 
-def _posting(connection: apsw.Connection, statement: str, project: ProjectId, kid: int) -> Open:
-    def opened(low: int, high: int) -> Iterator[tuple[int]]:
-        return iter(connection.execute(statement, (project, kid, low, high)))
+def _posting(connection: apsw.Connection, project: ProjectId, kid: int, order: Order) -> Open:
+    def opened(low: int, high: int) -> Iterator[int]:
+        return in_chunks(connection, project, kid, low, high, order)
 
     return opened
 
@@ -84,10 +78,10 @@ class _Cursor:
         self._open = opened
         self._steps_before_seek = steps_before_seek
         self._low, self._high, self._descending = low, high, descending
-        self._rows = opened(low, high)
+        self._places = opened(low, high)
 
     def step(self) -> int | None:
-        return next(self._rows, (None,))[0]
+        return next(self._places, None)
 
     def seek(self, bound: int) -> int | None:
         """The first place at the bound or behind it."""
@@ -99,7 +93,7 @@ class _Cursor:
             self._high = bound
         else:
             self._low = bound
-        self._rows = self._open(self._low, self._high)
+        self._places = self._open(self._low, self._high)
         return self.step()
 
     def _reached(self, place: int, bound: int) -> bool:

@@ -59,13 +59,14 @@ def expression(project: ProjectId, q: str) -> str:
 
 def opened(
     connection: apsw.Connection, found: str, order: Order
-) -> Callable[[int, int], Iterator[tuple[int]]]:
+) -> Callable[[int, int], Iterator[int]]:
     """Opens the places where an expression is found."""
     statements = (SQL[f"search_{order}"], SQL[f"crowded_{order}"])
 
-    def places(low: int, high: int) -> Iterator[tuple[int]]:
-        lists = [iter(connection.execute(one, (found, low, high))) for one in statements]
-        return heapq.merge(*lists, reverse=order == "desc")
+    def places(low: int, high: int) -> Iterator[int]:
+        lists = [connection.execute(one, (found, low, high)) for one in statements]
+        rows: Any = heapq.merge(*lists, reverse=order == "desc")
+        return (seq for (seq,) in rows)
 
     return places
 

@@ -40,6 +40,7 @@ from chatkeep.store.sqlite import (
     pruning,
     usage,
 )
+from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.conversation import conversation
 from chatkeep.store.sqlite.failures import mapped
@@ -77,23 +78,23 @@ class SqliteStore:
     ) -> None:
         texts = self._texts
         await self._writer.submit(
-            lambda connection: completions.insert(connection, project, row, record, texts, claim),
+            lambda batch: completions.insert(batch, project, row, record, texts, claim),
             row.seq,
         )
 
     async def claim(self, project: Project, claim: Claim, now_unix: int) -> ClaimState:
         return await self._writer.submit(
-            lambda connection: claims.take(connection, SQL, project, claim, now_unix)
+            lambda batch: claims.take(batch.connection, SQL, project, claim, now_unix)
         )
 
     async def renew(self, project: Project, claim: Claim, now_unix: int) -> None:
         await self._writer.submit(
-            lambda connection: claims.renew(connection, SQL, project, claim, now_unix)
+            lambda batch: claims.renew(batch.connection, SQL, project, claim, now_unix)
         )
 
     async def release(self, project: Project, claim: Claim) -> None:
         await self._writer.submit(
-            lambda connection: claims.release(connection, SQL, project, claim)
+            lambda batch: claims.release(batch.connection, SQL, project, claim)
         )
 
     async def insert_foreign(
@@ -101,8 +102,8 @@ class SqliteStore:
     ) -> Row | None:
         texts = self._texts
         return await self._writer.submit(
-            lambda connection: completions.insert_foreign(
-                connection, project, id, created_unix, row, record, texts
+            lambda batch: completions.insert_foreign(
+                batch, project, id, created_unix, row, record, texts
             )
         )
 
@@ -134,24 +135,22 @@ class SqliteStore:
         self, project: Project, name: Name, change: Callable[[bytes], bytes]
     ) -> Stored | None:
         return await self._writer.submit(
-            lambda connection: completions.change_metadata(
-                connection, project, name, change, self._texts
-            )
+            lambda batch: completions.change_metadata(batch, project, name, change, self._texts)
         )
 
     async def delete(self, project: Project, name: Name) -> bool:
-        def delete(connection: apsw.Connection) -> bool:
+        def delete(batch: Batch) -> bool:
             self._writer.erased()
-            return completions.delete(connection, project, name, self._texts)
+            return completions.delete(batch, project, name, self._texts)
 
         deleted = await self._writer.submit(delete)
         self._texts.recent.forget(name.seq)
         return deleted
 
     async def hollow(self, project: Project, below: Seq) -> Hollowed:
-        def hollow(connection: apsw.Connection) -> Hollowed:
+        def hollow(batch: Batch) -> Hollowed:
             self._writer.erased()
-            return hollowing.hollow(connection, project, below, self._texts)
+            return hollowing.hollow(batch, project, below, self._texts)
 
         return await self._writer.submit(hollow)
 
@@ -159,7 +158,7 @@ class SqliteStore:
         self, project: Project, below: Seq, behind: HeadPlace
     ) -> HeadPlace | None:
         return await self._writer.submit(
-            lambda connection: pruning.prune(connection, project.id, below, behind)
+            lambda batch: pruning.prune(batch.connection, project.id, below, behind)
         )
 
     async def page(self, project: Project, query: Query) -> Page:
@@ -172,13 +171,17 @@ class SqliteStore:
 
     async def look(self, project: Project, query: Query, read: Callable[[Iterable[Facts]], T]) -> T:
         def looked(connection: apsw.Connection) -> T:
-            found = places(connection, SQL, project, query)
+            found = places(connection, project, query)
             return read(facets.facts(connection, project, query, found, self._texts))
 
         return await self._readers.run(looked)
 
     async def add_usage(self, sums: Sequence[tuple[Account, Sums]]) -> None:
-        await self._writer.submit(lambda connection: usage.add(connection, sums))
+        def add(batch: Batch) -> None:
+            for account, figures in sums:
+                batch.count(account, figures)
+
+        await self._writer.submit(add)
 
     async def usage(self, project: Project, query: StatsQuery, limit: int) -> list[Summed]:
         return await self._readers.run(
@@ -195,14 +198,14 @@ class SqliteStore:
         self, name: str, now_unix: int, change: Callable[[Project], Project]
     ) -> Project | None:
         return await self._writer.submit(
-            lambda connection: accounts.add_project(connection, name, now_unix, change)
+            lambda batch: accounts.add_project(batch.connection, name, now_unix, change)
         )
 
     async def change_project(
         self, project: ProjectId, change: Callable[[Project], Project]
     ) -> Project | None:
         return await self._writer.submit(
-            lambda connection: accounts.change_project(connection, project, change)
+            lambda batch: accounts.change_project(batch.connection, project, change)
         )
 
     async def key(self, digest: bytes) -> Key | None:
@@ -226,23 +229,23 @@ class SqliteStore:
         expires_unix: int | None = None,
     ) -> Key:
         return await self._writer.submit(
-            lambda connection: accounts.add_key(
-                connection, project, digest, hint, scopes, now_unix, name, expires_unix
+            lambda batch: accounts.add_key(
+                batch.connection, project, digest, hint, scopes, now_unix, name, expires_unix
             )
         )
 
     async def change_key(self, key: KeyId, change: Callable[[Key], Key]) -> Key | None:
         return await self._writer.submit(
-            lambda connection: accounts.change_key(connection, key, change)
+            lambda batch: accounts.change_key(batch.connection, key, change)
         )
 
     async def revoke_key(self, key: KeyId, now_unix: int) -> bool:
         return await self._writer.submit(
-            lambda connection: accounts.revoke_key(connection, key, now_unix)
+            lambda batch: accounts.revoke_key(batch.connection, key, now_unix)
         )
 
     async def note_used(self, used: Mapping[KeyId, int]) -> None:
-        await self._writer.submit(lambda connection: accounts.note_used(connection, used))
+        await self._writer.submit(lambda batch: accounts.note_used(batch.connection, used))
 
     async def keys_version(self) -> int:
         return self._look(accounts.keys_version)

@@ -10,6 +10,7 @@ import apsw
 
 from chatkeep.core import fold, postings
 from chatkeep.core.chain import INDEXED
+from chatkeep.core.chunks import MOST, Chunk, unpacked
 from chatkeep.core.ids import Seq
 from chatkeep.core.model import Project
 from chatkeep.core.packed import Codec, Ghost, Husk, Packed
@@ -78,12 +79,30 @@ class Verifier:
             except RecordCorrupt as error:
                 broken.add(place)
                 yield f"completion {place}: {error}"
-        found = _of_others(broken, self._all("postings_of_project", project.id))
+        entries: set[Entry] = set()
+        yield from self._postings(project, entries)
+        found = _of_others(broken, entries)
         yield from _differences("posting", wanted - found, found - wanted)
         found = _of_others(broken, self._all("heads_of_project", project.id))
         yield from self._heads(project, heads, found)
         for place, body in self._all("ghosts_of_project", project.id):
             yield from self._ghost(bodies, place, body)
+
+    def _postings(self, project: Project, found: set[Entry]) -> Iterator[str]:
+        """Chunks follow each other, each of no more places than it may have."""
+        before: Entry | None = None
+        for kid, *chunk in self._all("postings_of_project", project.id):
+            try:
+                places = unpacked(Chunk(*chunk))
+            except RecordCorrupt as error:
+                yield f"posting {(kid, chunk[0])}: {error}"
+                continue
+            entries = [(kid, place) for place in places]
+            in_order = sorted(set(entries)) == entries and (not before or before < entries[0])
+            if not in_order or len(entries) > MOST:
+                yield f"posting {entries[0]} begins a chunk that is not in order"
+            before = entries[-1]
+            found.update(entries)
 
     def _heads(self, project: Project, wanted: set[Entry], found: set[Entry]) -> Iterator[str]:
         below = max((place for (place,) in self._all("pruned_below", project.id)), default=0)

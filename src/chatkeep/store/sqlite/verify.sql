@@ -11,8 +11,8 @@ SELECT "table", rowid, parent, fkid FROM pragma_foreign_key_check
 SELECT seq FROM completion WHERE project = ?1 ORDER BY seq
 
 -- name: postings_of_project
--- Every index entry of a project.
-SELECT kid, seq FROM posting WHERE project = ?1
+-- Every index entry of a project, as it lies.
+SELECT kid, seq, more FROM posting WHERE project = ?1
 
 -- name: heads_of_project
 -- By which completions of a project are found by what continues them.

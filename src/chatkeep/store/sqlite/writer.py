@@ -5,6 +5,7 @@
 
 The SQL runs on the event loop, where it needs no hand-over; only COMMIT, which waits for the disk,
 runs beside it, and the next writes gather meanwhile. Nobody is answered before COMMIT returned.
+What many of a batch change, as the sums of the hour, is gathered and written once (batch.py).
 A write that fails takes nobody with it: its batch is rolled back and run again one by one.
 
 What a write deletes is overwritten in the file, but stands in the WAL until that is emptied: soon
@@ -22,14 +23,15 @@ import apsw
 
 from chatkeep.core.ids import MAX_SEQ
 from chatkeep.errors import Refusal, StoreBusy
+from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.connection import BUSY_MS
 from chatkeep.store.sqlite.failures import mapped
 
 T = TypeVar("T")
 
-# A write runs with the connection inside a transaction. It checks first and writes then: a Refusal
-# it raises is its answer and leaves the transaction as it was.
-Write = Callable[[apsw.Connection], T]
+# A write runs with a batch inside its transaction. It checks first and writes then: a Refusal it
+# raises is its answer and leaves the transaction as it was.
+Write = Callable[[Batch], T]
 _Waiting = tuple[Write[Any], "asyncio.Future[Any]", int]
 
 MAX_BATCH = 64
@@ -144,19 +146,15 @@ class Writer:
 
     async def _transaction(self, batch: list[_Waiting]) -> list[Any]:
         try:
-            outcomes = [self._attempt(write) for write, _, _ in batch]
+            shared = Batch(self._connection)
+            outcomes = [_attempt(write, shared) for write, _, _ in batch]
+            shared.write()
             await self._beside(self._connection.execute, "COMMIT")
         except BaseException:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
         return outcomes
-
-    def _attempt(self, write: Write[Any]) -> Any:
-        try:
-            return write(self._connection)
-        except Refusal as refusal:
-            return refusal
 
     async def _begin(self) -> None:
         try:
@@ -173,6 +171,13 @@ class Writer:
 
     async def _beside(self, act: Callable[..., object], *arguments: object) -> None:
         await asyncio.get_running_loop().run_in_executor(self._thread, act, *arguments)
+
+
+def _attempt(write: Write[Any], batch: Batch) -> Any:
+    try:
+        return write(batch)
+    except Refusal as refusal:
+        return refusal
 
 
 def _answer(future: "asyncio.Future[Any]", outcome: Any) -> None:

@@ -1,0 +1,71 @@
+"""Places in chunks, as index entries keep them: the first, and how far the others are behind it.
+
+more = bytes a distance | distance | distance | ...        rising; empty for a single place
+"""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+from chatkeep.errors import RecordCorrupt
+
+MOST = 64  # places of a chunk: it is read and written as a whole
+
+
+class Chunk(NamedTuple):
+    first: int
+    more: bytes
+
+
+def packed(places: Sequence[int]) -> Chunk:
+    """A chunk of rising places."""
+    first = places[0]
+    size = _size(places[-1] - first)
+    behind = [(place - first).to_bytes(size) for place in places[1:]]
+    return Chunk(first, b"".join((bytes((size,)), *behind)) if behind else b"")
+
+
+def unpacked(chunk: Chunk) -> list[int]:
+    """Raises RecordCorrupt."""
+    first, more = chunk
+    size = more[0] if more else 1
+    if not size or (len(more) - bool(more)) % size:
+        raise RecordCorrupt("an index entry cannot be read")
+    behind = range(1, len(more), size)
+    return [first, *[first + int.from_bytes(more[at : at + size]) for at in behind]]
+
+
+def changed(
+    chunk: Chunk | None, added: Collection[int], removed: Collection[int], *, newest: bool
+) -> list[Chunk]:
+    """What becomes of a chunk, or of none. The newest of its list is going to grow at its end."""
+    if chunk and newest and added and not removed:
+        longer = _appended(chunk, sorted(added))
+        if longer is not None:
+            return [longer]
+    before = unpacked(chunk) if chunk else ()
+    places = sorted({*before, *added} - set(removed))
+    return [packed(run) for run in _runs(places, newest=newest)]
+
+
+def _appended(chunk: Chunk, places: Sequence[int]) -> Chunk | None:
+    """The chunk with places behind its last, without reading it; None when that cannot be."""
+    first, more = chunk
+    size = more[0] if more else _size(places[-1] - first)
+    last = int.from_bytes(more[-size:]) if more else 0
+    room = MOST - len(more) // size - 1
+    if len(places) > room or places[0] - first <= last or _size(places[-1] - first) > size:
+        return None
+    behind = [(place - first).to_bytes(size) for place in places]
+    return Chunk(first, b"".join((more or bytes((size,)), *behind)))
+
+
+def _runs(places: Sequence[int], *, newest: bool) -> Iterator[Sequence[int]]:
+    """Full ones, or in the middle of a list such as leave room in each."""
+    count = -(-len(places) // MOST)
+    size = MOST if newest or not count else -(-len(places) // count)
+    for start in range(0, len(places), size):
+        yield places[start : start + size]
+
+
+def _size(distance: int) -> int:
+    return (distance.bit_length() + 7) // 8

@@ -1,0 +1,37 @@
+"""What the writes of one transaction share: what many of them change is written once."""
+
+from typing import Any
+
+import apsw
+
+from chatkeep.core.model import Project, Row
+from chatkeep.core.usage import Account, Sums, added
+from chatkeep.store.sqlite import kinds, usage
+from chatkeep.store.sqlite.postings import Changes
+
+
+class Batch:
+    """Writes run with its connection inside a transaction; `write` ends what they gathered."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self.connection = connection
+        self.postings = Changes(connection)
+        self._sums: dict[Account, Sums] = {}
+        self._kinds: dict[tuple[Any, ...], int] = {}
+
+    def count(self, account: Account, sums: Sums) -> None:
+        before = self._sums.get(account)
+        self._sums[account] = sums if before is None else added(before, sums)
+
+    def kind(self, project: Project, row: Row) -> int:
+        """The number of a row's kind; a new one is listed."""
+        values = (project.id, row.model, row.status, row.finish_reason, row.upstream, row.key)
+        known = self._kinds.get(values)
+        if known is None:
+            known = self._kinds[values] = kinds.number(self.connection, values)
+        return known
+
+    def write(self) -> None:
+        self.postings.write()
+        usage.add(self.connection, self._sums.items())
+        self._sums = {}

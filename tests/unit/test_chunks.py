@@ -1,0 +1,60 @@
+"""Chunks of places: whatever comes and goes, they hold what is there, in order."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatkeep.core.chunks import MOST, Chunk, changed, packed, unpacked
+from chatkeep.core.ids import MAX_SEQ
+from chatkeep.errors import RecordCorrupt
+
+places = st.integers(0, MAX_SEQ) | st.integers(0, 300) | st.integers(1 << 40, (1 << 40) + 300)
+
+
+@given(st.sets(places, min_size=1))
+def test_what_is_packed_comes_out_again(some: set[int]) -> None:
+    chunk = packed(sorted(some))
+    assert chunk.first == min(some)
+    assert unpacked(chunk) == sorted(some)
+
+
+@given(st.sets(places), st.sets(places), st.sets(places), st.booleans())
+def test_a_change_leaves_what_was_added_and_not_removed(
+    before: set[int], added: set[int], removed: set[int], newest: bool
+) -> None:
+    chunk = packed(sorted(before)) if before else None
+    after = changed(chunk, added - removed, removed, newest=newest)
+    runs = [unpacked(one) for one in after]
+    assert [place for run in runs for place in run] == sorted((before | added) - removed)
+    assert all(1 <= len(run) <= MOST for run in runs)
+
+
+@given(st.lists(st.integers(0, 1 << 44), min_size=1, max_size=3 * MOST), st.integers(1, 9))
+def test_a_list_that_grows_at_its_end_has_full_chunks(steps: list[int], many: int) -> None:
+    """However many come at a time."""
+    every: list[int] = []
+    for step in steps:
+        every.append((every[-1] if every else 1 << 60) + 1 + step)
+    chunks: list[Chunk] = []
+    for start in range(0, len(every), many):
+        newest = chunks.pop() if chunks else None
+        chunks += changed(newest, every[start : start + many], (), newest=True)
+    assert [place for chunk in chunks for place in unpacked(chunk)] == every
+    assert [len(unpacked(chunk)) for chunk in chunks[:-1]] == [MOST] * (len(chunks) - 1)
+
+
+def test_a_full_chunk_in_the_middle_parts_into_halves_that_have_room() -> None:
+    chunk = packed(range(0, 2 * MOST, 2))
+    halves = [len(unpacked(half)) for half in changed(chunk, [1], (), newest=False)]
+    assert halves == [MOST // 2 + 1, MOST // 2]
+
+
+def test_places_near_each_other_take_few_bytes() -> None:
+    assert len(packed(range(1 << 60, (1 << 60) + MOST)).more) == MOST
+    assert packed([1 << 62]).more == b""
+
+
+@pytest.mark.parametrize("more", [b"\0", b"\0\1", b"\2\1", b"\2\1\1\1"])
+def test_a_damaged_chunk_is_refused(more: bytes) -> None:
+    with pytest.raises(RecordCorrupt):
+        unpacked(Chunk(1, more))
