@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
+from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
@@ -13,15 +14,22 @@ from bench import samples
 from bench.process import Broken
 
 _PAGE = 100
+_LOOKED_AT = 300
 _LOADERS = 32
 _HEADERS = {"authorization": f"Bearer {samples.KEY}", "content-type": "application/json"}
 
 
 class Acknowledged(Struct):
-    """A record somebody was told is stored. `grade` is the last one an update was acknowledged."""
+    """A record somebody was told is stored.
+
+    `marks` are numbers in its metadata that only grow, as an update last acknowledged them;
+    `asked` is the digest of the request, where it is known, and `messages` how many it has.
+    """
 
     number: int
-    grade: int | None = None
+    marks: dict[str, int] = {}
+    asked: bytes | None = None
+    messages: int = 2
 
 
 class Ledger:
@@ -37,8 +45,8 @@ class Ledger:
         self.doubtful: set[str] = set()
         self.unsure = 0
 
-    def created(self, id: str, number: int) -> None:
-        self.records[id] = Acknowledged(number)
+    def created(self, id: str, number: int, asked: bytes | None = None, messages: int = 2) -> None:
+        self.records[id] = Acknowledged(number, {}, asked, messages)
 
     def gone(self, id: str, *, surely: bool) -> None:
         """A delete was acknowledged, or its answer never came."""
@@ -52,7 +60,7 @@ class Ledger:
             if grade == "-":
                 self.created(id, int(number))
             else:
-                self.records[id].grade = int(grade)
+                self.records[id].marks["grade"] = int(grade)
 
     def ids(self) -> str:
         """The records as lines "id number"."""
@@ -120,7 +128,7 @@ async def _check(store: str, url: str, ledger: Ledger) -> Check:
                 wrong += 1
             elif id not in ledger.doubtful:
                 extra += 1
-        wrong += await _wrong_messages(http, url, ledger)
+        wrong += await _wrong_requests(http, url, ledger)
     missing = len(ledger.records) - len(found)
     return Check(store, len(ledger.records), missing, wrong, extra, ledger.unsure)
 
@@ -137,25 +145,33 @@ async def _everything(http: aiohttp.ClientSession, url: str) -> AsyncIterator[di
 
 
 def as_acknowledged(item: dict[str, Any], record: Acknowledged) -> bool:
-    metadata = item["metadata"]
-    grade = int(metadata.get("grade", -1))
+    metadata, expected = item["metadata"], samples.expected_texts(record.number)
     return (
-        item["choices"][0]["message"]["content"] in samples.expected_texts(record.number)
+        all(choice["message"]["content"] in expected for choice in item["choices"])
         and metadata.get("n") == f"{record.number:012d}"
         # A later update may have been committed whose answer was cut off.
-        and grade >= (-1 if record.grade is None else record.grade)
+        and all(int(metadata.get(key, -1)) >= value for key, value in record.marks.items())
     )
 
 
-async def _wrong_messages(http: aiohttp.ClientSession, url: str, ledger: Ledger) -> int:
+async def _wrong_requests(http: aiohttp.ClientSession, url: str, ledger: Ledger) -> int:
     """Lists do not show requests, so some are looked at one by one."""
-    step = max(1, len(ledger.records) // _PAGE)
+    step = max(1, len(ledger.records) // _LOOKED_AT)
     wrong = 0
     for id, record in islice(ledger.records.items(), 0, None, step):
-        page = await _json(http, f"{url}{samples.COMPLETIONS}/{id}/messages", {})
+        query: dict[str, str | int] = {"limit": _PAGE, "order": "asc"}
+        page = await _json(http, f"{url}{samples.COMPLETIONS}/{id}/messages", query)
         said = [item["content"] for item in page.get("data", [])]
-        wrong += len(said) != 2 or samples.marked(said[1]) != record.number
+        good = len(said) == record.messages and samples.marked(said[-1]) == record.number
+        if good and record.asked is not None:
+            async with http.get(f"{url}{samples.KEPT}/{id}/raw/request") as answer:
+                good = digest(await answer.read()) == record.asked
+        wrong += not good
     return wrong
+
+
+def digest(body: bytes) -> bytes:
+    return blake2b(body, digest_size=16).digest()
 
 
 async def _json(http: aiohttp.ClientSession, url: str, query: dict[str, str | int]) -> Any:

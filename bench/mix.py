@@ -1,24 +1,27 @@
-"""Mixed load for a soak: every kind of call at a steady rate, remembering what was acknowledged."""
+"""Mixed load for a soak: calls of many kinds at a steady rate, and what was acknowledged."""
 
 import asyncio
 import random
-from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from itertools import count
+from typing import Any
 
 import aiohttp
 import msgspec
 from msgspec import Struct
+from multidict import CIMultiDictProxy
 
 from bench import samples
-from bench.library import Ledger, as_acknowledged, session
+from bench.library import Acknowledged, Ledger, digest, session
+from bench.talk import Talk
+from bench.verdict import Counted
 
-WORKERS = 16
-_LEAVES_AFTER = 20  # reads of a stream that has a hundred
-_LOST = (aiohttp.ClientError, OSError, TimeoutError)
+WORKERS = 12  # each has a pair of its own in the shared records, which have room for 16
+RECORDS = 3_000  # from then on as many are deleted as are made, so that the store stays as large
+SHARED = 4
+_LOST = (aiohttp.ClientError, OSError, TimeoutError, asyncio.IncompleteReadError)
 _TIMEOUT = aiohttp.ClientTimeout(total=30)
-_MAX_RECORDS = 20_000  # from then on as many are deleted as are made
 
 
 class Server(Struct):
@@ -28,192 +31,137 @@ class Server(Struct):
     up: asyncio.Event
 
 
-class Mix:
-    """Workers that share a ledger. A record is in one worker's hands at a time.
+class Kind(Struct, frozen=True):
+    """A kind of call, and how often it is made beside the others."""
 
-    `done` counts operations by kind; `odd` what was answered otherwise than it should be, and
-    stays empty when all is well; `lost` the calls whose connection broke.
+    name: str
+    weight: int
+    call: "Callable[[Mix], Awaitable[None]]"
+    makes: bool = False
+
+
+class Answer(Struct, frozen=True):
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+    def json(self) -> Any:
+        return msgspec.json.decode(self.body)
+
+
+class Mix:
+    """Workers that share a ledger. A record is in one worker's hands at a time, `shared` ones
+    apart, which all of them change.
     """
 
-    def __init__(self, server: Server, per_second: float, *, faults: bool) -> None:
+    def __init__(self, per_second: float, kinds: Sequence[Kind]) -> None:
+        self.server = Server("", asyncio.Event())
         self.ledger = Ledger()
-        self.done: Counter[str] = Counter()
-        self.odd: Counter[str] = Counter()
-        self.lost: Counter[str] = Counter()
-        self._server = server
+        self.counted = Counted()
+        self.shared: list[str] = []
+        self.talks: list[Talk] = []
+        self.random = random.Random(11)
         self._pause_s = WORKERS / per_second
         self._idle: list[str] = []  # records nobody works on
         self._numbers = count(1)
-        self._random = random.Random(11)
-        self._weights = _WEIGHTS | (_FAULTS if faults else {})
+        self._kinds = kinds
+        self._weights = [kind.weight for kind in kinds]
+        self._delete = next(kind for kind in kinds if kind.name == "delete")
 
     async def run(self, seconds: float) -> None:
-        async with session() as http, asyncio.TaskGroup() as group:
-            for _ in range(WORKERS):
-                group.create_task(self._work(http, seconds))
+        async with session() as self.http, asyncio.TaskGroup() as group:
+            for number in range(WORKERS):
+                group.create_task(self._work(seconds), name=f"worker-{number}")
 
-    async def _work(self, http: aiohttp.ClientSession, seconds: float) -> None:
+    async def _work(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while loop.time() < end:
             started = loop.time()
-            await self._server.up.wait()
-            await self._one(http)
+            await self.server.up.wait()
+            await self._one()
             await asyncio.sleep(max(0.0, started + self._pause_s - loop.time()))
 
-    async def _one(self, http: aiohttp.ClientSession) -> None:
-        (kind,) = self._random.choices(list(self._weights), list(self._weights.values()))
-        if kind in ("create", "stream") and len(self._idle) >= _MAX_RECORDS:
-            kind = "delete"
+    async def _one(self) -> None:
+        (kind,) = self.random.choices(self._kinds, self._weights)
+        if kind.makes and len(self._idle) >= RECORDS:
+            kind = self._delete
         try:
-            await _KINDS[kind](self, http)
-        except _LOST:
-            self.lost[kind] += 1
+            await kind.call(self)
+        except _LOST as error:
+            self.counted.lost[f"{kind.name}: {type(error).__name__}"] += 1
         else:
-            self.done[kind] += 1
+            self.counted.done[kind.name] += 1
 
-    async def _create(self, http: aiohttp.ClientSession) -> None:
-        number = next(self._numbers)
-        self.ledger.unsure += 1  # until the answer is here
-        async with self._post(http, number, samples.MODEL) as answer:
-            body = await answer.read()
-            if self._expected("create", answer, body, stored="yes"):
-                self._created(answer.headers["x-chatkeep-id"], number)
+    def take_over(self) -> None:
+        """Has the workers work on what the ledger holds."""
+        self._idle += self.ledger.records
 
-    async def _stream(self, http: aiohttp.ClientSession) -> None:
-        number = next(self._numbers)
-        self.ledger.unsure += 1
-        async with self._post(http, number, samples.MODEL, stream=True) as answer:
-            body = await answer.read()
-            if self._expected("stream", answer, body[:200], stored="pending"):
-                if body.endswith(b"data: [DONE]\n\n") and b": chatkeep stored=no" not in body:
-                    self._created(answer.headers["x-chatkeep-id"], number)
-                else:
-                    self.odd["stream without its end"] += 1
+    def number(self) -> int:
+        return next(self._numbers)
 
-    async def _leave(self, http: aiohttp.ClientSession) -> None:
-        self.ledger.unsure += 1
-        number = next(self._numbers)
-        async with self._post(http, number, samples.PACED, stream=True) as answer:
-            for _ in range(self._random.randrange(_LEAVES_AFTER)):
-                await answer.content.readany()
-            answer.close()
+    @staticmethod
+    def worker() -> str:
+        """The name of the one that makes this call."""
+        task = asyncio.current_task()
+        return "" if task is None else task.get_name()
 
-    async def _retrieve(self, http: aiohttp.ClientSession) -> None:
-        id = self._taken()
-        if id is None:
-            return
-        try:
-            async with http.get(self._completion(id), timeout=_TIMEOUT) as answer:
-                body = await answer.read()
-                if self._expected("retrieve", answer, body):
-                    item = msgspec.json.decode(body)
-                    if not as_acknowledged(item, self.ledger.records[id]):
-                        self.odd["another record than was stored"] += 1
-        finally:
-            self._idle.append(id)
-
-    async def _update(self, http: aiohttp.ClientSession) -> None:
-        id = self._taken()
-        if id is None:
-            return
-        grade, record = next(self._numbers), self.ledger.records[id]
-        metadata = {"n": f"{record.number:012d}", "grade": f"{grade:012d}"}
-        body = msgspec.json.encode({"metadata": metadata})
-        try:
-            async with http.post(self._completion(id), data=body, timeout=_TIMEOUT) as answer:
-                if self._expected("update", answer, await answer.read()):
-                    record.grade = grade
-        finally:
-            self._idle.append(id)
-
-    async def _delete(self, http: aiohttp.ClientSession) -> None:
-        id = self._taken()
-        if id is None:
-            return
-        surely = False
-        try:
-            async with http.delete(self._completion(id), timeout=_TIMEOUT) as answer:
-                surely = self._expected("delete", answer, await answer.read())
-        finally:
-            self.ledger.gone(id, surely=surely)
-
-    async def _list(self, http: aiohttp.ClientSession) -> None:
-        run = self._random.randrange(samples.RUNS)
-        query = self._random.choice(({}, {"metadata[run]": f"{run:02d}"}, {"model": "none"}))
-        url = self._server.url + samples.COMPLETIONS
-        async with http.get(url, params=query, timeout=_TIMEOUT) as answer:
-            self._expected("list", answer, await answer.read())
-
-    async def _upstream_fails(self, http: aiohttp.ClientSession) -> None:
-        async with self._post(http, next(self._numbers), samples.FAILING) as answer:
-            if answer.status != 500 or b"The mock failed." not in await answer.read():
-                self.odd[f"upstream's error as {answer.status}"] += 1
-
-    async def _upstream_breaks(self, http: aiohttp.ClientSession) -> None:
-        self.ledger.unsure += 1
-        number = next(self._numbers)
-        async with self._post(http, number, samples.BREAKING, stream=True) as answer:
-            await answer.read()
-            self.odd["a broken stream that looked whole"] += 1
-
-    def _post(
-        self, http: aiohttp.ClientSession, number: int, model: str, *, stream: bool = False
-    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        body = samples.create_body(store=True, model=model, stream=stream)
-        url = self._server.url + samples.COMPLETIONS
-        return http.post(url, data=samples.filled(body, number), timeout=_TIMEOUT)
-
-    def _completion(self, id: str) -> str:
-        return f"{self._server.url}{samples.COMPLETIONS}/{id}"
-
-    def _expected(
+    async def ask(
         self,
-        kind: str,
-        answer: aiohttp.ClientResponse,
-        body: bytes,
-        *,
-        stored: str | None = None,
-    ) -> bool:
+        method: str,
+        path: str,
+        body: str | bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+    ) -> Answer:
+        url = self.server.url + path
+        async with self.http.request(
+            method, url, data=body, headers=headers, params=query, timeout=_TIMEOUT
+        ) as answer:
+            return Answer(answer.status, answer.headers, await answer.read())
+
+    def good(self, kind: str, answer: Answer, *, stored: str | None = None) -> bool:
+        """Whether it is answered as it should be; else it is counted as what it is."""
         said = answer.headers.get("x-chatkeep-stored")
-        good = answer.status == 200 and said == stored
-        if not good:
-            self.odd[f"{kind}: {answer.status}, stored {said}: {body[:200].decode()}"] += 1
-        return good
+        if answer.status == 200 and said == stored:
+            return True
+        counted = self.counted
+        why = f"{kind}: {answer.status}, stored {said}: {answer.body[:200]!r}"
+        if answer.status == 503 and "retry-after" in answer.headers:
+            counted.busy[kind] += 1
+        elif b'"store_failed"' in answer.body or (said or "").startswith("no; The store"):
+            counted.unkept[kind] += 1
+        else:
+            (counted.failed if answer.status >= 500 else counted.odd)[why] += 1
+        return False
 
-    def _created(self, id: str, number: int) -> None:
-        self.ledger.unsure -= 1
-        self.ledger.created(id, number)
-        self._idle.append(id)
+    def created(self, answer: Answer, number: int, asked: str, messages: int = 2) -> None:
+        id = answer.headers["x-chatkeep-id"]
+        self.ledger.created(id, number, digest(asked.encode()), messages)
+        if len(self.shared) < SHARED:
+            self.shared.append(id)
+        else:
+            self._idle.append(id)
 
-    def _taken(self) -> str | None:
-        """A record at random, out of the others' reach."""
+    @asynccontextmanager
+    async def taken(self) -> AsyncIterator[tuple[str, Acknowledged] | None]:
+        """A record at random, out of the others' reach while the block runs."""
         if not self._idle:
-            return None
-        index = self._random.randrange(len(self._idle))
+            yield None
+            return
+        index = self.random.randrange(len(self._idle))
         self._idle[index], self._idle[-1] = self._idle[-1], self._idle[index]
-        return self._idle.pop()
+        id = self._idle.pop()
+        try:
+            yield id, self.ledger.records[id]
+        finally:
+            if id in self.ledger.records:
+                self._idle.append(id)
 
 
-_Kind = Callable[[Mix, aiohttp.ClientSession], Awaitable[None]]
-_KINDS: dict[str, _Kind] = {
-    "create": Mix._create,
-    "stream": Mix._stream,
-    "leave mid-stream": Mix._leave,
-    "retrieve": Mix._retrieve,
-    "update": Mix._update,
-    "delete": Mix._delete,
-    "list": Mix._list,
-    "upstream fails": Mix._upstream_fails,
-    "upstream breaks off": Mix._upstream_breaks,
-}
-_WEIGHTS: dict[str, int] = {
-    "create": 30,
-    "stream": 15,
-    "leave mid-stream": 5,
-    "retrieve": 15,
-    "update": 15,
-    "delete": 15,
-    "list": 5,
-}
-_FAULTS: dict[str, int] = {"upstream fails": 3, "upstream breaks off": 3}
+def completion(id: str) -> str:
+    return f"{samples.COMPLETIONS}/{id}"
+
+
+def kept(id: str) -> str:
+    return f"{samples.KEPT}/{id}"

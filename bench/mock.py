@@ -2,7 +2,7 @@
 
     python -m bench.mock      prints its address
 
-The model's name says what it does: answer at once, pace its stream, fail, or break off.
+The model's name says what it does: answer at once, pace its stream, call a tool, fail, break off.
 """
 
 import asyncio
@@ -38,20 +38,30 @@ def _whole(status: str, body: str) -> bytes:
     return f"{head}\r\n\r\n{body}".encode()
 
 
-def _answer(text: str) -> bytes:
-    message: dict[str, object] = {"role": "assistant", "content": text}
-    message |= {"refusal": None, "annotations": []}
+def _answer(*messages: dict[str, object]) -> tuple[bytes, ...]:
+    """What stands before and after each text."""
+    rest = {"logprobs": None, "finish_reason": "stop"}
+    choices = [
+        {"index": index, "message": _message(message), **rest}
+        for index, message in enumerate(messages)
+    ]
+    text = samples.answer_text(0)
     body = {
         "id": f"chatcmpl-mock{_SLOT}",
         "object": "chat.completion",
         "created": 1760000000,
         "model": "bench-2026-10-01",
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+        "choices": choices,
         "usage": _USAGE,
         "service_tier": "default",
         "system_fingerprint": "fp_560af6e559",
     }
-    return _whole("200 OK", _json(body))
+    return tuple(_whole("200 OK", _json(body)).split(text.encode()))
+
+
+def _message(more: dict[str, object]) -> dict[str, object]:
+    text = samples.answer_text(0)
+    return {"role": "assistant", "content": text, "refusal": None, "annotations": [], **more}
 
 
 def _events(chunks: int) -> Iterator[bytes]:
@@ -74,7 +84,9 @@ def _framed(data: str) -> bytes:
 
 
 _SLOT_BYTES = _SLOT.encode()
-_BEFORE_TEXT, _AFTER_TEXT = _answer(samples.answer_text(0)).split(samples.answer_text(0).encode())
+_PLAIN = _answer({})
+_CALLING = _answer({"tool_calls": [samples.tool_call(_SLOT)]})
+_TWICE = _answer({}, {})
 _STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
     b"transfer-encoding: chunked\r\n\r\n"
@@ -85,6 +97,7 @@ _KNOWN_PACED = f'"{samples.KNOWN_PACED}"'.encode()
 _USAGE_EVENT = _framed(f'{_CHUNK_KEYS}"choices":[],"usage":{_json(_USAGE)}}}')
 _DONE = _framed("[DONE]") + b"0\r\n\r\n"
 _FAILED = _whole("500 Internal Server Error", '{"error":{"message":"The mock failed."}}')
+_PAGE = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 12\r\n\r\n<p>Oops.</p>"
 _MODELS = _whole(
     "200 OK", '{"object":"list","data":[{"id":"bench","object":"model","owned_by":"mock"}]}'
 )
@@ -119,18 +132,33 @@ class _Connection(asyncio.Protocol):
             self._answer(body)
 
     def _answer(self, body: bytes) -> None:
-        at = body.find(b"n=") + 2
+        at = body.rfind(b"n=") + 2  # what a conversation says last
         digits = body[at : at + 12]
-        if b'"bench-failing"' in body:
-            self._transport.write(_FAILED)
-        elif b'"stream":true' in body:
+        if b'"stream":true' in body:
             self._stream(body, digits)
+        elif b'"bench-' in body:
+            self._odd(body, digits)
         elif at >= 2:
-            before = _BEFORE_TEXT.replace(_SLOT_BYTES, digits)
-            text = samples.answer_text(int(digits)).encode()
-            self._transport.write(before + text + _AFTER_TEXT)
+            self._say(_PLAIN, digits)
         else:
             self._transport.write(_MODELS)
+
+    def _odd(self, body: bytes, digits: bytes) -> None:
+        if b'"bench-calling"' in body:
+            self._say(_CALLING, digits)
+        elif b'"bench-twice"' in body:
+            self._say(_TWICE, digits)
+        elif b'"bench-failing"' in body:
+            self._transport.write(_FAILED)
+        elif b'"bench-page"' in body:
+            self._transport.write(_PAGE)
+        elif b'"bench-cut"' in body:
+            self._transport.write(b"".join(_PLAIN)[:-20])
+            self._transport.close()
+
+    def _say(self, parts: tuple[bytes, ...], digits: bytes) -> None:
+        text = samples.answer_text(int(digits)).encode()
+        self._transport.write(text.join(part.replace(_SLOT_BYTES, digits) for part in parts))
 
     def _stream(self, body: bytes, digits: bytes) -> None:
         last = _USAGE_EVENT.replace(_SLOT_BYTES, digits) if b'"include_usage"' in body else b""
@@ -140,10 +168,15 @@ class _Connection(asyncio.Protocol):
         elif b'"bench-paced"' in body or _KNOWN_PACED in body:
             self._transport.write(_STREAM_HEAD)
             self._paced(digits, 0, last + _DONE)
+        elif b'"bench-endless"' in body:
+            self._transport.write(_STREAM_HEAD)
+            self._paced(digits, 0, b"")
         else:
             self._transport.write(_STREAM_HEAD + _FAST.replace(_SLOT_BYTES, digits) + last + _DONE)
 
     def _paced(self, digits: bytes, index: int, end: bytes) -> None:
+        if index == len(_PACED) - 1 and not end:
+            index = 1  # it never ends
         if index == len(_PACED):
             self._transport.write(end)
             return

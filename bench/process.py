@@ -83,13 +83,14 @@ class Process:
     def open_files(self) -> int:
         return len(os.listdir(_PROC / str(self.pid) / "fd")) if _PROC.is_dir() else 0
 
-    def stop(self) -> None:
-        """Asks it to end, and sees to it."""
-        if self._child.poll() is None:
-            self._child.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._child.wait(_STOP_S)
+    def stop(self) -> int | None:
+        """Asks it to end, and sees to it; its exit code, None when it had to be killed."""
+        self._child.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._child.wait(_STOP_S)
+        code = self._child.poll()
         self.kill()
+        return code
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -17,8 +17,15 @@ PACED = "bench-paced"
 # The same for gateways that serve no models but a provider's.
 KNOWN_MODEL = "gpt-4o"
 KNOWN_PACED = "gpt-4o-mini"
+CALLING = "bench-calling"  # answers with a call of a tool as well
+TWICE = "bench-twice"  # has two choices
+# What goes wrong with an upstream, from an error to no answer at all.
 FAILING = "bench-failing"
 BREAKING = "bench-breaking"
+CUT = "bench-cut"
+PAGE = "bench-page"
+ENDLESS = "bench-endless"
+SILENT = "bench-silent"
 
 RUNS = 20  # a page of 20 with one pair is full from 1,000 rows on
 STREAM_CHUNKS = 200
@@ -27,6 +34,7 @@ PACE_S = 0.02
 LIST_LIMIT = 20
 
 COMPLETIONS = "/v1/chat/completions"
+KEPT = "/keep/v1/completions"
 STATIC = "/answer"  # the bare forwarder's own: what its stack costs without any work
 
 _ANSWER_CHARS = 720  # 1 KB with the JSON around it
@@ -105,6 +113,12 @@ def filtered_page() -> str:
 
 def static() -> str:
     return _get(STATIC)
+
+
+def tool_call(digits: str) -> dict[str, object]:
+    """The call of a tool in an answer to the number with these digits."""
+    function = {"name": "look_up", "arguments": f'{{"n": "{digits}"}}'}
+    return {"id": f"call_{digits}", "type": "function", "function": function}
 
 
 def create_body(*, store: bool, model: str = MODEL, stream: bool = False) -> str:
