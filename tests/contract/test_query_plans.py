@@ -33,13 +33,14 @@ CHUNKS_FROM = [
 ]
 CLAIM = "SEARCH claim USING PRIMARY KEY (project=? AND key=?)"
 
+STORED = [
+    "SEARCH kind USING INTEGER PRIMARY KEY (rowid=?)",
+    "SEARCH changed_metadata USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
+]
 # What runs for every request, exactly.
 HOT: dict[str, list[str]] = {
-    "select_stored": [
-        COMPLETION,
-        "SEARCH kind USING INTEGER PRIMARY KEY (rowid=?)",
-        "SEARCH changed_metadata USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
-    ],
+    "select_stored": [COMPLETION, *STORED],
+    "stored_at": ["SCAN place VIRTUAL TABLE INDEX 1:", COMPLETION, *STORED],
     "change_metadata": [],
     "delete_completion": [COMPLETION],
     "candidates": ["SEARCH head USING PRIMARY KEY (project=? AND head=? AND seq>? AND seq<?)"],

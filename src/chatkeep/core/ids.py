@@ -8,6 +8,7 @@ The tag cannot be guessed; it is compared after the row was found by its seq.
 
 from collections.abc import Callable
 from hashlib import blake2b
+from operator import mul
 from typing import NamedTuple, NewType
 
 Seq = NewType("Seq", int)
@@ -32,6 +33,7 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _DIGIT = {character: digit for digit, character in enumerate(_ALPHABET)}
 _PAIR_BASE = len(_PAIRS)
+_POWERS = [62**place for place in range(LENGTH)]
 
 
 class Name(NamedTuple):
@@ -60,13 +62,11 @@ def spelled(value: int) -> str:
 
 
 def number(digits: str) -> int | None:
-    """The number that digits of base 62 spell, None when there is another character."""
-    value = 0
-    for character in digits:
-        digit = _DIGIT.get(character)
-        if digit is None:
-            return None
-        value = value * 62 + digit
+    """The number that up to 29 digits of base 62 spell, None when there is another character."""
+    try:
+        value: int = sum(map(mul, map(_DIGIT.__getitem__, reversed(digits)), _POWERS))
+    except KeyError:
+        return None
     return value
 
 

@@ -83,11 +83,10 @@ class Library:
     async def messages(self, project: Project, id: str, pairs: Pairs) -> bytes:
         """The input messages, never the model's answer (CONTRACT.md §1.7)."""
         wanted = message_query(pairs)
-        row = (await self._get(project, id)).row
         messages = (await self._request(project, id)).messages
-        items = stored.message_items(row.id, messages)
+        items = stored.message_items(id, messages)
         if wanted.after is not None:
-            at = _message_index(row.id, wanted.after)
+            at = _message_index(id, wanted.after)
             items = items[at + 1 :] if wanted.order == "asc" else items[:at]
         if wanted.order == "desc":
             items.reverse()

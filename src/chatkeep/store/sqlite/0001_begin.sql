@@ -90,6 +90,16 @@ CREATE TABLE changed_metadata (
     metadata TEXT NOT NULL
 ) STRICT;
 
+-- Completions with all that their rows refer to.
+CREATE VIEW stored AS
+SELECT
+    completion.seq, completion.project, kind.id AS kind, tag, request_id, alias, model, status,
+    finish_reason, upstream, api_key, prompt_tokens, completion_tokens, total_tokens, duration_ms,
+    first_token_ms, cached_tokens, reasoning_tokens, cost_micro, changed_metadata.metadata, basis,
+    body
+FROM completion JOIN kind ON kind.id = completion.kind
+LEFT JOIN changed_metadata ON changed_metadata.seq = completion.seq;
+
 -- Below which place a project's completions are kept without what was said in them.
 CREATE TABLE hollow (
     project INTEGER PRIMARY KEY,

@@ -1,7 +1,8 @@
 """Completions in SQLite: their rows with all that belongs to them, in one transaction each."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 import apsw
@@ -126,27 +127,44 @@ def _highest_of_node(connection: apsw.Connection) -> Seq | None:
 
 
 def find(connection: apsw.Connection, project: Project, name: Name) -> Found | None:
-    here: Any = connection.execute(SQL["select_stored"], (name.seq, project.id)).fetchall()
-    if not here:
+    found = _at(connection, project, name.seq)
+    if found is None:
         return None
-    found = Found(*here[0])
     tag = rows.of_found(found, project).tag
     return found if secrets.compare_digest(tag, name.tag) else None
 
 
+def _at(connection: apsw.Connection, project: Project, seq: Seq) -> Found | None:
+    here: Any = connection.execute(SQL["select_stored"], (seq, project.id)).fetchall()
+    return Found(*here[0]) if here else None
+
+
 def get(connection: apsw.Connection, project: Project, name: Name, texts: Texts) -> Stored | None:
-    found = find(connection, project, name)
-    return (
-        None if found is None else rows.stored(found, project, Bodies(connection, project, texts))
-    )
+    found = _at(connection, project, name.seq)
+    if found is None:
+        return None
+    known = texts.recent.get(found)
+    tag = rows.of_found(found, project).tag if known is None else known.row.tag
+    if not secrets.compare_digest(tag, name.tag):
+        return None
+    return known or rows.stored(found, project, Bodies(connection, project, texts))
+
+
+def is_short(found: Found) -> bool:
+    """Whether its request is put together from itself, and in no time."""
+    return found.basis is None and len(found.body) <= _SHORT
 
 
 def request(
     connection: apsw.Connection, project: Project, name: Name, texts: Texts
 ) -> Request | None:
     found = find(connection, project, name)
-    if found is None:
-        return None
+    return None if found is None else request_of(connection, project, found, texts)
+
+
+def request_of(
+    connection: apsw.Connection, project: Project, found: Found, texts: Texts
+) -> Request:
     bodies = Bodies(connection, project, texts)
     if bodies.is_hollow(found.seq, found.body):
         raise BodyExpired("completion_id", id=rows.id_of(found, project))
@@ -232,11 +250,18 @@ def _page(
     if query.limit == 0:
         return Page(items, has_more=False)
     matches = postings.matching(query)
-    for seq in places(connection, project, query):
-        for found in connection.execute(SQL["select_stored"], (seq, project.id)):
-            item = item_of(Found(*found))
-            if matches(item.row):
-                if len(items) == query.limit:
-                    return Page(items, has_more=True)
-                items.append(item)
+    for one in _found(connection, project, query):
+        item = item_of(one)
+        if matches(item.row):
+            if len(items) == query.limit:
+                return Page(items, has_more=True)
+            items.append(item)
     return Page(items, has_more=False)
+
+
+def _found(connection: apsw.Connection, project: Project, query: Query) -> Iterator[Found]:
+    """What stands at the places of a query, in batches of a page."""
+    wanted = places(connection, project, query)
+    while batch := list(islice(wanted, query.limit + 1)):
+        bindings = (msgspec.json.encode(batch).decode(), project.id)
+        yield from map(Found._make, connection.execute(SQL["stored_at"], bindings))

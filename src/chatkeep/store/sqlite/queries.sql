@@ -10,13 +10,12 @@ INSERT INTO completion (
 
 -- name: select_stored
 -- A completion with its body, by its place.
-SELECT
-    completion.seq, kind.id, tag, request_id, alias, model, status, finish_reason, upstream,
-    api_key, prompt_tokens, completion_tokens, total_tokens, duration_ms, first_token_ms,
-    cached_tokens, reasoning_tokens, cost_micro, changed_metadata.metadata, basis, body
-FROM completion JOIN kind ON kind.id = kind
-LEFT JOIN changed_metadata ON changed_metadata.seq = completion.seq
-WHERE completion.seq = ?1 AND completion.project = ?2
+SELECT * FROM stored WHERE seq = ?1 AND project = ?2
+
+-- name: stored_at
+-- The completions at the places of a JSON array, in its order.
+SELECT stored.* FROM json_each(?1) AS place CROSS JOIN stored ON stored.seq = place.value
+WHERE stored.project = ?2
 
 -- name: change_metadata
 -- The only part of a completion that changes.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from chatkeep.core.ids import Seq
-from chatkeep.core.model import KeyId, Stored
+from chatkeep.core.model import KeyId, ProjectId, Stored
 
 _MOST_BYTES = 8 << 20  # of each generation
 _OBJECTS_BYTES = 2_500  # what the columns and the rest around an answer take
@@ -18,9 +18,10 @@ _LONGEST = 1 << 18
 
 
 class Found(NamedTuple):
-    """One result of `select_stored`, in its order."""
+    """A row of the view `stored`, in its order."""
 
     seq: Seq
+    project: ProjectId
     kind: int
     tag: bytes | None
     request_id: bytes | None

@@ -113,6 +113,11 @@ class SqliteStore:
         )
 
     async def request(self, project: Project, name: Name) -> Request | None:
+        found = self._look(lambda connection: completions.find(connection, project, name))
+        if found is not None and completions.is_short(found):
+            return self._look(
+                lambda connection: completions.request_of(connection, project, found, self._texts)
+            )
         return await self._readers.run(
             lambda connection: completions.request(connection, project, name, self._texts)
         )
