@@ -1,19 +1,20 @@
 """Holds a file against itself: rows, bodies, postings, heads, shared texts, the search index."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
 from chatkeep.core import fold, postings
+from chatkeep.core.balance import Balance, Entry
 from chatkeep.core.chain import INDEXED
 from chatkeep.core.chunks import MOST, Chunk, unpacked
 from chatkeep.core.ids import Seq
 from chatkeep.core.model import Project
-from chatkeep.core.packed import Codec, Ghost, Husk, Packed
+from chatkeep.core.packed import Body, Codec, Ghost, Husk, Packed
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.sqlite import accounts, rows
@@ -24,7 +25,6 @@ from chatkeep.store.sqlite.recent import Found
 SQL = sql.blocks("chatkeep.store.sqlite", "verify.sql") | sql.blocks(
     "chatkeep.store.sqlite", "queries.sql"
 )
-Entry = tuple[int, int]
 
 
 @contextmanager
@@ -41,7 +41,11 @@ def verifying(path: Path) -> Iterator["Verifier"]:
 
 
 class Verifier:
-    """Reads a whole file over one connection; `checked` counts the completions so far."""
+    """Reads a whole file over one connection; `checked` counts the completions so far.
+
+    Its memory does not grow with the store: of large indexes it keeps sums. Only where these differ
+    it reads again.
+    """
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
@@ -69,62 +73,91 @@ class Verifier:
 
     def _project(self, project: Project) -> Iterator[str]:
         bodies = Bodies(self._connection, project, self._texts)
-        wanted: set[Entry] = set()
-        heads: set[Entry] = set()
-        broken: set[int] = set()
-        for (place,) in self._all("all_completions", project.id):
+        held = _Held(max((place for (place,) in self._all("pruned_below", project.id)), default=0))
+        for (place,) in self._each("all_completions", project.id):
             self.checked += 1
             try:
-                wanted |= self._completion(project, bodies, Seq(place), heads)
+                read = self._read(project, bodies, Seq(place))
+                self._whole(bodies, Seq(place), read.body)
             except RecordCorrupt as error:
-                broken.add(place)
+                held.broken.add(place)
                 yield f"completion {place}: {error}"
-        entries: set[Entry] = set()
-        yield from self._postings(project, entries)
-        found = _of_others(broken, entries)
-        yield from _differences("posting", wanted - found, found - wanted)
-        found = _of_others(broken, self._all("heads_of_project", project.id))
-        yield from self._heads(project, heads, found)
-        for place, body in self._all("ghosts_of_project", project.id):
+            else:
+                held.postings.add(read.postings)
+                held.heads.add(held.needed(read.heads))
+        yield from self._chunks(project)
+        held.postings.take(held.readable(self._postings(project)))
+        held.heads.take(held.needed(held.readable(self._heads(project))))
+        if not (held.postings.even and held.heads.even):
+            yield from self._differences(project, bodies, held)
+        yield from self._needless(project, bodies, held)
+        for place, body in self._each("ghosts_of_project", project.id):
             yield from self._ghost(bodies, place, body)
 
-    def _postings(self, project: Project, found: set[Entry]) -> Iterator[str]:
+    def _differences(self, project: Project, bodies: Bodies, held: "_Held") -> Iterator[str]:
+        """The second reading: what stands where the sums say that something is wrong."""
+        postings: set[Entry] = set()
+        heads: set[Entry] = set()
+        for (place,) in self._each("all_completions", project.id):
+            if place not in held.broken:
+                read = self._read(project, bodies, Seq(place))
+                postings |= held.postings.uneven(read.postings)
+                heads |= held.heads.uneven(held.needed(read.heads))
+        found = held.postings.uneven(held.readable(self._postings(project)))
+        yield from _apart("posting", postings, found)
+        found = held.heads.uneven(held.needed(held.readable(self._heads(project))))
+        yield from _apart("head", heads, found)
+
+    def _needless(self, project: Project, bodies: Bodies, held: "_Held") -> Iterator[str]:
+        """Heads that may be gone must be right as long as they are there."""
+        for head, place in held.readable(self._heads(project)):
+            if place < held.below and not self._has_head(project, bodies, head, Seq(place)):
+                yield f"head {(head, place)} should not be there"
+
+    def _has_head(self, project: Project, bodies: Bodies, head: int, seq: Seq) -> bool:
+        try:
+            return (head, seq) in self._read(project, bodies, seq).heads
+        except RecordCorrupt:
+            return False
+
+    def _chunks(self, project: Project) -> Iterator[str]:
         """Chunks follow each other, each of no more places than it may have."""
         before: Entry | None = None
-        for kid, *chunk in self._all("postings_of_project", project.id):
+        for kid, *chunk in self._each("postings_of_project", project.id):
             try:
-                places = unpacked(Chunk(*chunk))
+                entries = [(kid, place) for place in unpacked(Chunk(*chunk))]
             except RecordCorrupt as error:
                 yield f"posting {(kid, chunk[0])}: {error}"
                 continue
-            entries = [(kid, place) for place in places]
             in_order = sorted(set(entries)) == entries and (not before or before < entries[0])
             if not in_order or len(entries) > MOST:
                 yield f"posting {entries[0]} begins a chunk that is not in order"
             before = entries[-1]
-            found.update(entries)
 
-    def _heads(self, project: Project, wanted: set[Entry], found: set[Entry]) -> Iterator[str]:
-        below = max((place for (place,) in self._all("pruned_below", project.id)), default=0)
-        missing = {(head, seq) for head, seq in wanted - found if seq >= below}
-        yield from _differences("head", missing, found - wanted)
+    def _postings(self, project: Project) -> Iterator[Entry]:
+        for kid, *chunk in self._each("postings_of_project", project.id):
+            with suppress(RecordCorrupt):  # `_chunks` says so
+                yield from ((kid, place) for place in unpacked(Chunk(*chunk)))
 
-    def _completion(
-        self, project: Project, bodies: Bodies, seq: Seq, heads: set[Entry]
-    ) -> set[Entry]:
+    def _heads(self, project: Project) -> Iterator[Entry]:
+        return self._each("heads_of_project", project.id)
+
+    def _read(self, project: Project, bodies: Bodies, seq: Seq) -> "_Read":
         results = self._all("select_stored", seq, project.id)
         if not results:
             raise RecordCorrupt("its kind is not there")
         found = Found(*results[0])
         row = rows.stored(found, project, bodies).row
-        packed, _ = bodies.opened(seq, found.body)
-        if not isinstance(packed, Husk):
+        body, _ = bodies.opened(seq, found.body)
+        heads = [(body.head & INDEXED, seq)] if isinstance(body, Packed) and body.count else []
+        kids = postings.of_row(project.secret, found.kind, row)
+        return _Read([(kid, seq) for kid in kids], heads, body)
+
+    def _whole(self, bodies: Bodies, seq: Seq, body: Body) -> None:
+        if not isinstance(body, Husk):
             bodies.request(seq)
-        if isinstance(packed, Packed):
-            self._uses.update(fold.shared_of(packed, bodies.load))
-            if packed.count:
-                heads.add((packed.head & INDEXED, seq))
-        return {(kid, seq) for kid in postings.of_row(project.secret, found.kind, row)}
+        if isinstance(body, Packed):
+            self._uses.update(fold.shared_of(body, bodies.load))
 
     def _ghost(self, bodies: Bodies, place: int, body: bytes) -> Iterator[str]:
         try:
@@ -138,7 +171,7 @@ class Verifier:
         yield f"the rest of {place} is not needed by anybody"
 
     def _shared(self) -> Iterator[str]:
-        for key, uses, there in self._all("all_uses"):
+        for key, uses, there in self._each("all_uses"):
             if uses != self._uses.pop(key, 0):
                 yield f"shared text {key} is counted {uses} times, which is wrong"
             if not there:
@@ -150,7 +183,7 @@ class Verifier:
     def _searched(self) -> Iterator[str]:
         """Numbers of the search index are in the order of the completions they stand for."""
         before = 0
-        for seq, there in self._connection.execute(SQL["all_searched"]):
+        for seq, there in self._each("all_searched"):
             if not there:
                 yield f"search finds {seq}, which is not there"
             if seq < before:
@@ -158,14 +191,39 @@ class Verifier:
             before = seq
 
     def _all(self, statement: str, *bindings: Any) -> list[Any]:
-        return self._connection.execute(SQL[statement], bindings).fetchall()
+        return list(self._each(statement, *bindings))
+
+    def _each(self, statement: str, *bindings: Any) -> Iterator[Any]:
+        """One row after the other: a store may have more than fit into memory."""
+        return iter(self._connection.execute(SQL[statement], bindings))
 
 
-def _of_others(broken: set[int], entries: Iterable[Entry]) -> set[Entry]:
-    """The entries of completions that could be read."""
-    return {entry for entry in entries if entry[1] not in broken}
+class _Read(NamedTuple):
+    """A completion: the index entries it is to have, and its body."""
+
+    postings: Sequence[Entry]
+    heads: Sequence[Entry]
+    body: Body
 
 
-def _differences(what: str, missing: set[Entry], excess: set[Entry]) -> Iterator[str]:
-    yield from (f"{what} {entry} is missing" for entry in sorted(missing))
-    yield from (f"{what} {entry} should not be there" for entry in sorted(excess))
+class _Held:
+    """What a project's completions say beside what its indexes have.
+
+    Heads of places `below` may be gone. Of `broken` completions nothing is known.
+    """
+
+    def __init__(self, below: int) -> None:
+        self.postings, self.heads = Balance(), Balance()
+        self.broken: set[int] = set()
+        self.below = below
+
+    def readable(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        return (entry for entry in entries if entry[1] not in self.broken)
+
+    def needed(self, heads: Iterable[Entry]) -> Iterator[Entry]:
+        return (entry for entry in heads if entry[1] >= self.below)
+
+
+def _apart(what: str, wanted: set[Entry], found: set[Entry]) -> Iterator[str]:
+    yield from (f"{what} {entry} is missing" for entry in sorted(wanted - found))
+    yield from (f"{what} {entry} should not be there" for entry in sorted(found - wanted))
