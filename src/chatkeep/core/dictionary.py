@@ -1,11 +1,40 @@
-"""The bytes most records begin with: what chat requests and answers look like, before any text.
+"""The bytes most records begin with: English words and phrases, shapes of requests and answers.
 
-Written by hand after OpenAI's documented shapes, so it holds nobody's text. Whatever stands nearer
-to its end costs fewer bits. A record can only be read with the dictionary it was written with:
-changing this one means a new record version.
+Written by hand, the shapes after OpenAI's documented ones and as MessagePack has them here, so it
+holds nobody's text. Whatever stands nearer to its end costs fewer bits. A record can only be read
+with the dictionary it was written with: changing this one means a new record version.
 """
 
-DICTIONARY = (
+_WORDS = (
+    b" the of and to a in that is for it with as was on be at by this have from or had not but "
+    b"what all were when we there can an your which their said if do will each about how up out "
+    b"them then she many some so these would other into has more her two like him see time could "
+    b"no make than first been its who now people my made over did down only way find use may "
+    b"water long little very after words called just where most know get through back much before "
+    b"go good new write our used me man too any day same right look think also around another "
+    b"came come work three word must because does part even place well such here take why things "
+    b"help put years different away again off went old number great tell men say small every "
+    b"found still between name should home big give air line set own under read last never us "
+    b"left end along while might next below saw something thought both few those always looked "
+    b"show large often together asked house world going want school important until form food "
+    b"keep children feet land side without boy once animals life enough took four head above kind "
+    b"began almost live page got earth need far hand high year mother light country father let "
+    b"night following picture being study second soon story since white ever paper hard near "
+    b"sentence better best across during today however sure knew try told young sun thing whole "
+    b"hear example heard several change answer room sea against top turned learn point city play "
+    b"toward five himself usually money seen car morning body upon family later turn move face "
+    b"door cut done group true half red fish plants "
+)
+
+_PHRASES = (
+    b" I can help you with that. Could you please provide Please let me know if you have any "
+    b"questions. Here is Here are the following information. Thank you for your Unfortunately, "
+    b"I'm sorry, but Yes, please. I would like to Is there anything else I can assist you with? "
+    b"First, we need to find out how many times the total number of is equal to Therefore, the "
+    b"answer is So, For example, In this case, Let me know if there's anything else. "
+)
+
+_SHAPES = (
     b'{"type":"function","function":{"name":"get_","description":"","parameters":{"type":"object",'
     b'"properties":{"id":{"type":"string","description":"The "},"required":[""],'
     b'"additionalProperties":false},"strict":true}}]'
@@ -21,19 +50,26 @@ DICTIONARY = (
     b'{"role": "assistant", "content": "'
     b'{"role":"tool","tool_call_id":"call_","name":"","content":"{\\"error\\":\\"\\",\\"result\\":'
     b'{"role":"assistant","content":null,"tool_calls":[{"id":"call_","type":"function","function":'
-    b'{"name":"","arguments":"{\\"\\":\\"\\"}"}}]},{"role":"assistant","content":"'
+    b'{"name":"","arguments":"{\\"\\":\\"\\"}"}}]},{"content":null,"role":"assistant","tool_calls":['
+    b'{"function":{"arguments":"{\\"\\":\\"\\"}","name":"get_"},"id":"call_","type":"function"}]},'
+    b'{"role":"assistant","content":"'
     b'{"model":"claude-sonnet-4","model":"llama3.1","model":"gpt-5","model":"gpt-4.1-mini",'
     b'"model":"gpt-4o-mini","model":"gpt-4o","messages":[{"role":"user","content":""}],'
     b'"temperature":0.7,"temperature":0.0,"tools":"max_completion_tokens":512,"store":true,'
     b'"metadata":{"env":"prod","user_id":"session_id":"run":""}}'
-    b'{"id":"chatcmpl-","object":"chat.completion","created":17,"model":"gpt-4o-2024-08-06",'
+    b'\x93\xc4\x07{"id":"\x01\xc5\x03","object":"chat.completion","created":17,'
+    b'"model":"gpt-4o-2024-08-06",'
     b'"model":"gpt-4o-mini-2024-07-18","choices":[{"index":0,"message":{"role":"assistant",'
     b'"content":null,"tool_calls":[{"id":"call_","type":"function","function":{"name":"","arguments'
-    b'":"{\\"\\":\\"\\"}"}}],"refusal":null,"annotations":[]},"logprobs":null,"finish_reason":'
+    b'":"{\\"\\":\\"\\"}"}}],"tool_calls":[{"function":{"arguments":"{\\"\\":\\"\\"}","name":"get_"},'
+    b'"id":"call_","type":"function"}],"refusal":null,"annotations":[]},"logprobs":null,'
+    b'"finish_reason":'
     b'"tool_calls"}],"finish_reason":"length","message":{"role":"assistant","content":"","refusal":'
     b'null,"annotations":[]},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":1,'
     b'"completion_tokens":1,"total_tokens":1,"prompt_tokens_details":{"cached_tokens":0,'
     b'"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,'
     b'"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},"service_tier":"default",'
-    b'"system_fingerprint":"fp_"}'
+    b'"system_fingerprint":"fp_"}\xc0\x00\x90\x90\xc0\xc0'
 )
+
+DICTIONARY = _WORDS + _PHRASES + _SHAPES
