@@ -7,7 +7,7 @@
     │   │        ArrayTooLong, IntegerBelowMin, IntegerAboveMax, TooManyProperties,
     │   │        PropertyNameTooLong, StringTooLong, InvalidHeader, MalformedRequest, UnusableValue,
     │   │        WrongHost, SearchOff
-    │   ├── 401  MissingKey, WrongKey            403  ScopeMissing
+    │   ├── 401  MissingKey, WrongKey            403  ScopeMissing, CrossOrigin
     │   ├── 404  CompletionNotFound, AttachmentNotFound, ModelNotFound, KeyNotFound,
     │   │        ProjectNotFound, UnknownUrl
     │   ├── 405  MethodNotSupported              408  RequestTimeout
@@ -216,6 +216,15 @@ class ScopeMissing(Refusal):
     status = 403
     code = "insufficient_permissions"
     text = "This key may not do that: it needs the scope '{scope}'."
+
+
+class CrossOrigin(Refusal):
+    status = 403
+    code = "cross_origin_request"
+    text = (
+        "Without keys this server answers no web page of another origin, as {origin} is: list the"
+        " origin in cors_origins, or start it without --no-auth."
+    )
 
 
 class CompletionNotFound(Refusal):

@@ -36,6 +36,7 @@ KINDS: dict[str, tuple[int, str, str | None]] = {
     "MissingKey": (401, "invalid_request_error", None),
     "WrongKey": (401, "invalid_request_error", "invalid_api_key"),
     "ScopeMissing": (403, "invalid_request_error", "insufficient_permissions"),
+    "CrossOrigin": (403, "invalid_request_error", "cross_origin_request"),
     "CompletionNotFound": (404, "invalid_request_error", "not_found"),
     "ModelNotFound": (404, "invalid_request_error", "model_not_found"),
     "AttachmentNotFound": (404, "invalid_request_error", "not_found"),

@@ -96,8 +96,7 @@ async def running(
     try:
         app: ASGIApp = _router(guard, endpoints)
         if open_to is not None:
-            # Else any web page could reach it under a name of its own that leads to this machine.
-            app = guard.only_for(LOOPBACK_NAMES, app)
+            app = guard.without_keys(LOOPBACK_NAMES, settings.cors_origins, app)
         yield _at_edge(app, settings)
     finally:
         for task in beside:

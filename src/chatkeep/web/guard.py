@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from typing import Any, Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,6 +16,7 @@ from chatkeep.core.limits import Limits
 from chatkeep.core.model import Key
 from chatkeep.errors import (
     ClientLeft,
+    CrossOrigin,
     LoopDetected,
     MethodNotSupported,
     Refusal,
@@ -25,7 +26,7 @@ from chatkeep.errors import (
     WrongHost,
 )
 from chatkeep.web.metrics import Metrics
-from chatkeep.web.request import Request, host_of
+from chatkeep.web.request import Request, foreign_page, host_of
 from chatkeep.web.routes import Operation
 from chatkeep.web.wire import Sender, limited, refused, request_id_header
 
@@ -75,15 +76,21 @@ class Guard:
             scope, receive, send, lambda one: UnknownUrl(method=one.method, path=one.path)
         )
 
-    def only_for(self, names: tuple[str, ...], app: ASGIApp) -> ASGIApp:
-        """Lets those requests through whose Host is one of the names."""
+    def without_keys(self, names: Container[str], origins: Container[str], app: ASGIApp) -> ASGIApp:
+        """Lets through what calls this server by one of the names, and no page of another origin.
+
+        Else any web page could reach it, under a name of its own that leads here or under ours.
+        """
 
         async def checked(scope: Scope, receive: Receive, send: Send) -> None:
-            host = host_of(scope)
-            if host in names:
+            host, page = host_of(scope), foreign_page(scope)
+            if host not in names:
+                await self._refusing(scope, receive, send, lambda _: WrongHost(host=repr(host)))
+            elif page is None or page in origins or "*" in origins:
                 await app(scope, receive, send)
             else:
-                await self._refusing(scope, receive, send, lambda _: WrongHost(host=repr(host)))
+                origin = repr(page) if page else "one without a name"
+                await self._refusing(scope, receive, send, lambda _: CrossOrigin(origin=origin))
 
         return checked
 

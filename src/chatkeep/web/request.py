@@ -125,6 +125,17 @@ def host_of(scope: Scope) -> str:
     return name + bracket if bracket else host.partition(":")[0]
 
 
+def foreign_page(scope: Scope) -> str | None:
+    """The origin of the page of another origin that makes the request, if one does; it may be
+    empty. Browsers tell, and pages cannot keep them from it."""
+    headers = _headers(scope)
+    origin, site = headers.get("origin", ""), headers.get("sec-fetch-site")
+    if site is None:  # an older browser, or none
+        own = origin.partition("://")[2] == headers.get("host")
+        return None if own or not origin else origin
+    return None if site in ("same-origin", "none") else origin
+
+
 def _headers(scope: Scope) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
