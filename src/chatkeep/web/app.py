@@ -7,7 +7,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 
-from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatkeep.core import retention
@@ -110,6 +109,8 @@ async def running(
 def _at_edge(app: ASGIApp, settings: Settings) -> ASGIApp:
     """What stands before the routes: web pages of other origins, and a proxy's path."""
     if settings.cors_origins:
+        from starlette.middleware.cors import CORSMiddleware
+
         app = CORSMiddleware(
             app,
             allow_origins=settings.cors_origins,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import msgspec
-from starlette.types import Send
+from starlette.types import Message, Send
 
 from chatkeep.core import limits
 from chatkeep.core.calling import Flowing, Reply, Whole
@@ -80,23 +80,23 @@ class Sender:
             case Whole():
                 length = ("content-length", str(len(answer.body)))
                 given = without(answer.headers, "content-length")
-                await self._head(answer.status, (*given, length))
-                await self._body(answer.body, more=False)
+                await self._send(self._head(answer.status, (*given, length)))
+                await self._send(_piece(answer.body, more=False))
             case Flowing():
-                await self._head(answer.status, answer.headers)
-                await self._body(b"", more=True)  # the head goes out at once
+                await self._send(self._head(answer.status, answer.headers))
+                await self._send(_piece(b"", more=True))  # the head goes out at once
                 await self._flow(answer)
 
     async def _flow(self, answer: Flowing) -> None:
         try:
             async for piece in answer.pieces:
-                await self._body(piece, more=True)
+                await self._send(_piece(piece, more=True))
         except (UpstreamFailed, UpstreamTimeout):
             # The upstream broke off: an answer left unfinished makes the server break off as well.
             return
-        await self._body(b"", more=False)
+        await self._send(_piece(b"", more=False))
 
-    async def _head(self, status: int, headers: Headers) -> None:
+    def _head(self, status: int, headers: Headers) -> Message:
         self.status = status
         encoded = [
             (name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers
@@ -106,10 +106,11 @@ class Sender:
             (b"openai-processing-ms", b"%d" % self._elapsed_ms()),
             _VERSION,
         )
-        await self._send({"type": "http.response.start", "status": status, "headers": encoded})
+        return {"type": "http.response.start", "status": status, "headers": encoded}
 
-    async def _body(self, piece: bytes, *, more: bool) -> None:
-        await self._send({"type": "http.response.body", "body": piece, "more_body": more})
+
+def _piece(body: bytes, *, more: bool) -> Message:
+    return {"type": "http.response.body", "body": body, "more_body": more}
 
 
 def _param(error: Refusal) -> str | None:
