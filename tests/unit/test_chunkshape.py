@@ -104,12 +104,12 @@ def streams(draw: st.DrawFn) -> list[bytes]:
 
 
 def text_of(event: bytes, shape: Shape) -> str | None:
-    """The text of an event, if it is of the shape."""
-    run = shape.run(event, shape.head)
-    if run is None or run.rest:
-        return None
-    assert run.renamed == event
-    (text,) = run.texts
+    """The text of an event of the shape, read alone and as a run of one."""
+    text, run = shape.text(event), shape.run(event, shape.head)
+    if text is None:
+        assert run is None or run.rest
+    else:
+        assert run == ([text], event, b"")
     return text
 
 
@@ -243,6 +243,8 @@ def test_only_letters_and_digits_pass_for_obfuscation(disguise: bytes, text: str
         b'data: {"content":\ndata: "a"}\n\n',
         b'event: x\ndata: {"content":"a"}\n\n',
         b': {"content":"a"}\n\n',
+        b'data: {"content":"a"}\n\r',
+        b'data: {"content":"a"}',
     ],
 )
 def test_an_event_that_is_not_sure_has_no_shape(event: bytes) -> None:

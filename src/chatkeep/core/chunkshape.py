@@ -13,6 +13,7 @@ import msgspec
 
 from chatkeep.core.sse import is_one_line
 
+_TEXT = msgspec.json.Decoder(str)
 _TEXTS = msgspec.json.Decoder(list[str])
 _MEMBER = rb'([{,][ \t]*"%b"[ \t]*:[ \t]*")(?:[^"\\]++|\\.)*+'
 _OBFUSCATION = re.compile(_MEMBER % b"obfuscation")
@@ -33,22 +34,35 @@ class Shape(NamedTuple):
     middle: bytes
     end: bytes
 
+    def text(self, event: bytes) -> str | None:
+        """The text of an event of this shape, None for any other event."""
+        head, middle, end = self
+        if not event.startswith(head):
+            return None
+        closing = event.find(middle, len(head))
+        rest = event[closing + len(middle) :]
+        if closing < 0 or (rest != end and not _obfuscated(rest, end)):
+            return None
+        try:
+            return _TEXT.decode(event[len(head) - 1 : closing + 1])
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
+
     def run(self, data: bytes, head: bytes) -> Run | None:
         """The events of this shape that the data begins with; None when there are none surely.
 
-        They are cut where one ends and the next begins, which is in no JSON string.
+        They are cut at their ends, which are in no JSON string.
         """
-        if not data.startswith(self.head):
-            return None
         end = self.end or self.middle
-        pieces = data[len(self.head) :].split(end + self.head)
-        last, found, rest = pieces.pop().partition(end)
-        if found:
-            pieces.append(last)
-        else:
-            rest = self.head + last
-        texts = _texts(pieces if not self.end else [*map(self._undisguised, pieces)])
-        return Run(texts, head + (end + head).join(pieces) + end, rest) if texts else None
+        *events, rest = data.split(end)
+        others = [place for place, one in enumerate(events) if not one.startswith(self.head)]
+        if others:
+            rest = end.join((*events[others[0] :], rest))
+            del events[others[0] :]
+        skipped = len(self.head)
+        inside = [event[skipped:] for event in events]
+        texts = _texts([*map(self._undisguised, inside)] if self.end else inside)
+        return Run(texts, head + (end + head).join(inside) + end, rest) if texts else None
 
     def _undisguised(self, piece: bytes) -> bytes:
         """The text before an obfuscation; what is no JSON string when there is none."""
@@ -58,7 +72,8 @@ class Shape(NamedTuple):
 
 def shape_of(event: bytes, key: str, *, obfuscated: bool) -> Shape | None:
     """The shape of an event whose chunk has its text under this key; None when it is not sure."""
-    if not is_one_line(event) or not key.isascii():
+    # After a CR an LF may come that is a part of the event, too.
+    if not is_one_line(event) or not event.endswith(b"\n") or not key.isascii():
         return None
     # A key stands nowhere inside a string: that would take a quote that is not escaped.
     head, tail = _around(event, re.compile(_MEMBER % re.escape(key).encode()))
@@ -73,6 +88,10 @@ def _around(text: bytes, key: re.Pattern[bytes]) -> tuple[bytes, bytes]:
     """What is before and after the string under the key, empty unless the key stands once."""
     found = list(key.finditer(text))
     return (text[: found[0].end(1)], text[found[0].end() :]) if len(found) == 1 else (b"", b"")
+
+
+def _obfuscated(rest: bytes, end: bytes) -> bool:
+    return bool(end) and rest.endswith(end) and rest.removesuffix(end).isalnum()
 
 
 def _texts(raw: list[bytes]) -> list[str]:

@@ -16,6 +16,7 @@ _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 
 _TRIES = 4
+_TOGETHER = 64  # events; joining them is in vain when one of them is not as expected
 
 
 class _Alike:
@@ -58,29 +59,48 @@ class Recording:
             return data
         self._budget -= len(data)
         self.overflow = self.overflow or self._budget < 0
-        if self._alike is not None and not self._splitter.waiting and not self._line_end_cut:
-            run = self._alike.shape.run(data, self._alike.head)
-            if run is not None:
-                self._take_run(self._alike, run.texts)
-                return run.renamed + self._take_events(run.rest) if run.rest else run.renamed
-        return self._take_events(data)
-
-    def _take_run(self, alike: _Alike, texts: list[str]) -> None:
-        alike.used = True
-        if not self.overflow:
-            alike.node.extend(filter(None, texts))
+        alike = self._alike
+        if alike is None or len(data) < 2 * len(alike.head) or self._splitter.waiting:
+            return self._take_events(data)
+        out: list[bytes] = []  # for several events, which need not be cut apart first
+        rest = self._take_run(alike, data, out)
+        return b"".join(out) + self._take_events(rest)
 
     def _take_events(self, data: bytes) -> bytes:
         try:
             events = self._splitter.feed(data)
         except EventTooLong:
             return self._too_long()
-        for index, event in enumerate(events):
-            events[index] = self._event(event)
-            if self.assembly.done:
-                self.held = b"".join((*events[index:], self._splitter.rest()))
-                return b"".join(events[:index])
-        return b"".join(events)
+        out: list[bytes] = []
+        at, end = 0, len(events)
+        while at < end and not self.assembly.done:
+            out.append(self._event(events[at]))
+            at += 1
+            if at < end and self._alike is not None and not self._line_end_cut:
+                at += self._take_together(self._alike, events[at : at + _TOGETHER], out)
+        if self.assembly.done:
+            self.held = b"".join((out.pop(), *events[at:], self._splitter.rest()))
+        return b"".join(out)
+
+    def _take_together(self, alike: _Alike, events: list[bytes], out: list[bytes]) -> int:
+        """Takes those that are as expected before the first that is not; how many."""
+        rest = len(self._take_run(alike, b"".join(events), out))
+        left = 0
+        while left < len(events) and rest > 0:
+            left += 1
+            rest -= len(events[-left])
+        return len(events) - left
+
+    def _take_run(self, alike: _Alike, data: bytes, out: list[bytes]) -> bytes:
+        """Takes the events that are as expected and gives back what comes after them."""
+        run = alike.shape.run(data, alike.head)
+        if run is None:
+            return data
+        alike.used = True
+        if not self.overflow:
+            alike.node.extend(filter(None, run.texts))
+        out.append(run.renamed)
+        return run.rest
 
     def end(self) -> bytes:
         """Takes what is left of an event that never ended, once; it counts when it is whole."""
@@ -104,10 +124,12 @@ class Recording:
             event = event.removeprefix(b"\n")
         alike = self._alike
         if alike is not None:
-            run = alike.shape.run(event, alike.head)
-            if run is not None and not run.rest:
-                self._take_run(alike, run.texts)
-                return run.renamed
+            text = alike.shape.text(event)
+            if text is not None:
+                alike.used = True
+                if text and not self.overflow:
+                    alike.node.append(text)
+                return alike.head + event[len(alike.shape.head) :]
             self._in_vain += not alike.used
             self._alike = None
         return self._other(event)
