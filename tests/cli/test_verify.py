@@ -102,8 +102,10 @@ def test_an_index_for_search_that_is_out_of_order_is_found(backend: SqliteBacken
         backend,
         ("UPDATE searched SET doc = 1 WHERE seq = ?", 2),
         ("UPDATE searched SET seq = 7 WHERE seq = ?", 0),
+        ("INSERT INTO crowded VALUES (? + 50)", 0),
     )
     ended = verify(backend.path.parent)
+    assert f"search finds {place(50)}, which is not there\n" in ended.out
     assert f"search has 7 behind {place(2)}\n" in ended.out
     assert "search finds 7, which is not there\n" in ended.out
     assert ended.code == FAILED

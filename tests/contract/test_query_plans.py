@@ -68,12 +68,13 @@ SCANS = {
     "conversation_desc": "what has been found of one conversation",
     "ghosts_of_project": "verify reads everything",
     "beginning": "what has been found of one conversation",
-    "search_neighbours": "one row of an answer",
+    "newest_number": "takes the last row",
     "all_completions": "verify reads everything",
     "all_uses": "verify reads everything",
     "unused_texts": "verify reads everything",
     "changes_of_nothing": "verify reads everything",
     "all_searched": "verify reads everything",
+    "crowded_of_nothing": "verify reads everything",
     "bump_keys_version": "the table has one row",
 }
 

@@ -178,12 +178,11 @@ INSERT INTO search (search, rank) VALUES ('secure-delete', 1);
 -- before it, and with those of seqs the index would take half as much again.
 CREATE TABLE searched (
     doc INTEGER PRIMARY KEY,
-    seq INTEGER NOT NULL UNIQUE
+    seq INTEGER NOT NULL
 ) STRICT;
 
--- The same for completions that found no number between their neighbours; the rowid is seq.
-CREATE VIRTUAL TABLE crowded USING fts5 (words, content = '', columnsize = 0, tokenize = 'ascii');
-INSERT INTO crowded (crowded, rank) VALUES ('secure-delete', 1);
+-- Completions that found no number between their neighbours: in search they are by -seq.
+CREATE TABLE crowded (seq INTEGER PRIMARY KEY) STRICT;
 
 -- Sums of calls by the hour, whether they were kept or not; hours count from 1970. Nobody's key is
 -- -1. The columns after the outcome stand in the order of usage.FIGURES.

@@ -4,18 +4,19 @@ FTS5 walks its rows in the order of their rowids, which therefore have the order
 entries are small when rowids are near each other. So each completion gets a short number, with room
 between two for those that began earlier and end later:
 
-    search    16 = seq a      24 = seq b      32 = seq c ...
+    searched    16 = seq a      24 = seq b      32 = seq c ...
 
-Where no room is left, as there may be for imports, it goes into `crowded`, by its seq.
+Where no room is left, as there may be for imports, the rowid is -seq. The number of a place is
+found by halving: both rise together.
 """
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
-from chatkeep.core.ids import Seq
+from chatkeep.core.ids import MAX_SEQ, Seq
 from chatkeep.core.model import Order, ProjectId
 from chatkeep.core.tokens import phrases, positions
 from chatkeep.store import sql
@@ -25,18 +26,26 @@ STEPS_BEFORE_SEEK = 64  # a step takes a microsecond, a new query up to some hun
 _ROOM = 16  # before a new number, for those that began earlier
 
 
+class _Numbered(NamedTuple):
+    number: int
+    place: int
+
+
+_NONE = _Numbered(0, -1)
+
+
 def insert(connection: apsw.Connection, project: ProjectId, seq: Seq, texts: Sequence[str]) -> None:
     words = positions(texts)
     if not words:
         return
     text = _marked(project, words)
-    doc = _free_number(connection, seq)
-    if doc is None:
-        connection.execute(SQL["crowded_insert"], (seq, text))
+    number = _free_number(connection, seq)
+    if number is None:
+        connection.execute(SQL["insert_crowded"], (seq,))
     else:
-        # One row by VALUES: what needs a savepoint of its own makes FTS5 write out all it gathered.
-        connection.execute(SQL["insert_searched"], (doc, seq))
-        connection.execute(SQL["search_insert"], (doc, text))
+        connection.execute(SQL["insert_searched"], (number, seq))
+    # One row by VALUES: what needs a savepoint of its own makes FTS5 write out all it gathered.
+    connection.execute(SQL["search_insert"], (-seq if number is None else number, text))
 
 
 def delete(connection: apsw.Connection, project: ProjectId, seq: Seq, texts: Sequence[str]) -> None:
@@ -45,11 +54,12 @@ def delete(connection: apsw.Connection, project: ProjectId, seq: Seq, texts: Seq
     if not words:
         return
     text = _marked(project, words)
-    taken: Any = connection.execute(SQL["delete_searched"], (seq,)).fetchall()
-    if taken:
-        connection.execute(SQL["search_delete"], (taken[0][0], text))
-    elif _is_crowded(connection, seq, _marked(project, words[:1])):
-        connection.execute(SQL["crowded_delete"], (seq, text))
+    number, place = _up_to(connection, seq)
+    if place == seq:
+        connection.execute(SQL["delete_searched"], (number,))
+        connection.execute(SQL["search_delete"], (number, text))
+    elif connection.execute(SQL["delete_crowded"], (seq,)).fetchall():
+        connection.execute(SQL["search_delete"], (-seq, text))
 
 
 def expression(project: ProjectId, q: str) -> str:
@@ -61,10 +71,13 @@ def opened(
     connection: apsw.Connection, found: str, order: Order
 ) -> Callable[[int, int], Iterator[int]]:
     """Opens the places where an expression is found."""
-    statements = (SQL[f"search_{order}"], SQL[f"crowded_{order}"])
 
     def places(low: int, high: int) -> Iterator[int]:
-        lists = [connection.execute(one, (found, low, high)) for one in statements]
+        first = _up_to(connection, low - 1).number + 1 if low > 0 else 1
+        last = _up_to(connection, high).number if high < MAX_SEQ else MAX_SEQ
+        lists = [connection.execute(SQL[f"search_{order}"], (found, first, last))]
+        if connection.execute(SQL["some_crowded"], (low, high)).fetchall():
+            lists.append(connection.execute(SQL[f"crowded_{order}"], (found, low, high)))
         rows: Any = heapq.merge(*lists, reverse=order == "desc")
         return (seq for (seq,) in rows)
 
@@ -72,16 +85,31 @@ def opened(
 
 
 def _free_number(connection: apsw.Connection, seq: Seq) -> int | None:
-    neighbours: Any = connection.execute(SQL["search_neighbours"], (seq,)).fetchall()
-    before, behind = neighbours[0]
-    before = before or 0
-    if behind is None:
-        return int(before + _ROOM)
-    return int((before + behind) // 2) if behind - before > 1 else None
+    newest = _numbered(connection, "newest_number")
+    if newest.place < seq:
+        return newest.number + _ROOM
+    before = _up_to(connection, seq).number
+    behind = _numbered(connection, "number_from", before + 1).number
+    return (before + behind) // 2 if behind - before > 1 else None
 
 
-def _is_crowded(connection: apsw.Connection, seq: Seq, word: str) -> bool:
-    return bool(connection.execute(SQL["crowded_has"], (f'"{word}"', seq)).fetchall())
+def _up_to(connection: apsw.Connection, seq: int) -> _Numbered:
+    """The last number of a place up to this one."""
+    found = _NONE
+    end = _numbered(connection, "newest_number").number + 1
+    while end - found.number > 1:
+        middle = (found.number + end) // 2
+        there = _numbered(connection, "number_from", middle)
+        if there.number < end and there.place <= seq:
+            found = there
+        else:
+            end = middle
+    return found
+
+
+def _numbered(connection: apsw.Connection, statement: str, *bindings: int) -> _Numbered:
+    rows: Any = connection.execute(SQL[statement], bindings).fetchall()
+    return _Numbered(*rows[0]) if rows else _NONE
 
 
 def _marked(project: ProjectId, words: Sequence[str]) -> str:

@@ -6,11 +6,13 @@ INSERT INTO search (rowid, words) VALUES (?1, ?2)
 -- The same words leave again.
 INSERT INTO search (search, rowid, words) VALUES ('delete', ?1, ?2)
 
--- name: search_neighbours
--- The numbers before and behind a place.
-SELECT
-    (SELECT doc FROM searched WHERE seq < ?1 ORDER BY seq DESC LIMIT 1),
-    (SELECT doc FROM searched WHERE seq > ?1 ORDER BY seq LIMIT 1)
+-- name: newest_number
+-- The last number given out, and its place.
+SELECT doc, seq FROM searched ORDER BY doc DESC LIMIT 1
+
+-- name: number_from
+-- The first number from one on, and its place.
+SELECT doc, seq FROM searched WHERE doc >= ?1 ORDER BY doc LIMIT 1
 
 -- name: insert_searched
 -- The number of a place.
@@ -18,48 +20,40 @@ INSERT INTO searched (doc, seq) VALUES (?1, ?2)
 
 -- name: delete_searched
 -- No more of it.
-DELETE FROM searched WHERE seq = ?1 RETURNING doc
+DELETE FROM searched WHERE doc = ?1
 
 -- name: search_desc
 -- The places where an expression is found, newest first.
 SELECT seq FROM search CROSS JOIN searched ON doc = search.rowid
-WHERE search MATCH ?1
-    AND search.rowid >= (SELECT coalesce(min(doc), 0x7fffffffffffffff) FROM (
-        SELECT doc FROM searched WHERE seq >= ?2 ORDER BY seq LIMIT 1))
-    AND search.rowid <= (SELECT coalesce(max(doc), -1) FROM (
-        SELECT doc FROM searched WHERE seq <= ?3 ORDER BY seq DESC LIMIT 1))
+WHERE search MATCH ?1 AND search.rowid BETWEEN ?2 AND ?3
 ORDER BY search.rowid DESC
 
 -- name: search_asc
 -- The places where an expression is found, oldest first.
 SELECT seq FROM search CROSS JOIN searched ON doc = search.rowid
-WHERE search MATCH ?1
-    AND search.rowid >= (SELECT coalesce(min(doc), 0x7fffffffffffffff) FROM (
-        SELECT doc FROM searched WHERE seq >= ?2 ORDER BY seq LIMIT 1))
-    AND search.rowid <= (SELECT coalesce(max(doc), -1) FROM (
-        SELECT doc FROM searched WHERE seq <= ?3 ORDER BY seq DESC LIMIT 1))
+WHERE search MATCH ?1 AND search.rowid BETWEEN ?2 AND ?3
 ORDER BY search.rowid
 
--- name: crowded_insert
--- The words of a completion that has no number.
-INSERT INTO crowded (rowid, words) VALUES (?1, ?2)
+-- name: insert_crowded
+-- A place that found no number.
+INSERT INTO crowded (seq) VALUES (?1)
 
--- name: crowded_delete
--- The same words leave again.
-INSERT INTO crowded (crowded, rowid, words) VALUES ('delete', ?1, ?2)
+-- name: delete_crowded
+-- No more of it.
+DELETE FROM crowded WHERE seq = ?1 RETURNING seq
 
--- name: crowded_has
--- Whether such a completion is found by a word.
-SELECT rowid FROM crowded WHERE crowded MATCH ?1 AND rowid = ?2
+-- name: some_crowded
+-- Whether there is such a place in a range.
+SELECT seq FROM crowded WHERE seq BETWEEN ?1 AND ?2 LIMIT 1
 
 -- name: crowded_desc
 -- Those in which an expression is found, newest first.
-SELECT rowid FROM crowded
-WHERE crowded MATCH ?1 AND rowid BETWEEN ?2 AND ?3
-ORDER BY rowid DESC
+SELECT -rowid FROM search
+WHERE search MATCH ?1 AND rowid BETWEEN -?3 AND -?2
+ORDER BY rowid
 
 -- name: crowded_asc
 -- Those in which an expression is found, oldest first.
-SELECT rowid FROM crowded
-WHERE crowded MATCH ?1 AND rowid BETWEEN ?2 AND ?3
-ORDER BY rowid
+SELECT -rowid FROM search
+WHERE search MATCH ?1 AND rowid BETWEEN -?3 AND -?2
+ORDER BY rowid DESC

@@ -189,6 +189,8 @@ class Verifier:
             if seq < before:
                 yield f"search has {seq} behind {before}"
             before = seq
+        for (seq,) in self._all("crowded_of_nothing"):
+            yield f"search finds {seq}, which is not there"
 
     def _all(self, statement: str, *bindings: Any) -> list[Any]:
         return list(self._each(statement, *bindings))

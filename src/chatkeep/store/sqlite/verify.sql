@@ -42,3 +42,7 @@ SELECT seq FROM changed_metadata WHERE seq NOT IN (SELECT seq FROM completion)
 -- What search has numbered, in the order of the numbers, and whether it is there.
 SELECT searched.seq, completion.seq IS NOT NULL
 FROM searched LEFT JOIN completion ON completion.seq = searched.seq ORDER BY searched.doc
+
+-- name: crowded_of_nothing
+-- What search has without a number and is not there.
+SELECT seq FROM crowded WHERE seq NOT IN (SELECT seq FROM completion)
