@@ -17,8 +17,9 @@ class Goal(Struct, frozen=True):
     bare_us: float | None = None
 
 
-_FORWARDED_US = 160  # a plain answer from the upstream
-_CHUNK_US = 4
+# With aiohttp it took 160 and 4; with chatkeep's own client 2.75 and 3.4 times less, side by side.
+_FORWARDED_US = 58  # a plain answer from the upstream
+_CHUNK_US = 1.2
 _STATIC_US = 42  # an answer from memory
 
 GOALS = (

@@ -102,8 +102,8 @@ def test_rates_and_costs_are_read_off_the_runs() -> None:
 
 
 def test_a_goal_of_cpu_or_rate_is_scaled_by_what_the_bare_forwarder_takes_here() -> None:
-    """Half as fast as where it was set: 320 µs of the bare forwarder's instead of 160."""
-    ours, bare = run(operations=1000), run(operations=round(1.5e6 / 320))
+    """Half as fast as where it was set: 116 µs of the bare forwarder's instead of 58."""
+    ours, bare = run(operations=1000), run(operations=round(1.5e6 / 116))
     found = {one.name: one for one in figures(scenario("create"), outcome(ours, bare, bare), 1)}
     assert found["cpu"].goal_here == pytest.approx(400, rel=1e-3)
     assert found["cpu"].of_goal_here == pytest.approx(400 / 1500, rel=1e-3)
