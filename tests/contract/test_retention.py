@@ -205,6 +205,19 @@ async def test_a_head_that_is_missing_and_was_not_pruned_is_a_fault(
     assert len(backend.faults()) == 1
 
 
+async def test_a_head_that_is_wrong_is_a_fault_also_where_heads_may_be_gone(
+    store: Store, project: Project, backend: SqliteBackend
+) -> None:
+    talks = Talks(store, project)
+    await talks.keep(call([message("user", "hi")]), SAID, at=place(1))
+    await retention.prune(store, SECOND + MAX_AGE_S + 1)
+    late = await talks.keep(call([message("user", "late")]), SAID, at=place(2))
+    assert backend.faults() == []
+    with direct(backend.path) as connection:
+        connection.execute("INSERT INTO head VALUES (?, 7, ?)", (project.id, late.row.seq))
+    assert backend.faults() == [f"head (7, {late.row.seq}) should not be there"]
+
+
 def heads_in(backend: SqliteBackend) -> int:
     with direct(backend.path) as connection:
         found: Any = connection.execute("SELECT count(*) FROM head").fetchall()

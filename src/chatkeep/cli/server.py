@@ -56,8 +56,8 @@ async def _serve(settings: Settings, store: Store, chosen: Chosen, instance: str
         # What is there now stays, and calls leave few cycles: a fifth of a create's CPU saved.
         gc.freeze()
         gc.set_threshold(20_000, 50, 100)
-        # Beside a long read the loop waits so long for the interpreter: with Python's own 5 ms the
-        # p99 of a 2 ms timer was 18 to 35 ms later, with this one it is not.
+        # How long the loop may wait for the interpreter, each time it wakes beside a thread that
+        # computes: facets, searches. Python's own is 5 ms.
         sys.setswitchinterval(0.001)
         server = Server(app, settings)
         with server.capture_signals():  # before anybody is told, and may send one
