@@ -30,9 +30,9 @@ from chatkeep.store.sqlite.recent import Found
 from chatkeep.store.sqlite.scan import places
 
 SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")
-# So many completions of a page may have to be read from bodies of that length, at once: a page of 20
-# and the one that tells whether there are more. It takes some 60 µs each; to hand a page over when
-# most of it has been looked at would cost more.
+# So many completions of a page may have to be read from bodies of that length, at once: a page of
+# 20 and the one that tells whether there are more. It takes some 60 µs each; to hand a page over
+# when most of it has been looked at would cost more.
 _FEW, _SHORT = 21, 1 << 12
 NODE = 0  # one process serves a file, so there is one node
 _METADATA = msgspec.json.Decoder(dict[str, str])
