@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from support.calls import named
-from support.provider import Peer, Plain, Provider, Refuse, Stream, nobody
+from support.provider import Peer, Plain, Provider, Raw, Refuse, Stream, nobody
 from support.refusals import create
 
 from chatkeep.core.calling import read_whole
@@ -90,6 +90,17 @@ async def test_what_changes_nothing_is_asked_again_when_the_connection_is_closed
         answer = await upstream.get("/models")
         assert b'"object": "list"' in (await read_whole(answer, 1 << 20))[0]
     assert connections(provider) == [1, 2]
+
+
+async def test_a_connection_that_was_closed_after_its_answer_is_not_used_again(
+    provider: Provider,
+) -> None:
+    provider.answer(Raw(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"))
+    async with before(provider.url) as upstream, before(provider.url) as another:
+        assert await answer_of(upstream) == (200, b"{}")
+        await answer_of(another)  # by then the end of the first has come
+        assert (await answer_of(upstream))[0] == 200
+    assert connections(provider) == [1, 2, 3]
 
 
 async def test_a_new_connection_that_is_closed_is_not_tried_again(provider: Provider) -> None:

@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode, urlsplit
 
-from chatkeep.core.headers import CALLERS_KEY, HOP
+from chatkeep.core.headers import CALLERS_KEY, HOP, get
 from chatkeep.core.keys import PREFIX
 from chatkeep.core.ports import Headers, UpstreamAnswer
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
@@ -132,8 +132,11 @@ class HttpAnswer:
         self.status = exchange.status
         self._exchange = exchange
         self._upstream = upstream
-        headers = [(_word(name).lower(), _word(value)) for name, value in exchange.headers]
-        self._decoder = decoder(next((v for n, v in headers if n == "content-encoding"), ""))
+        headers = [
+            (name.decode("latin-1").lower(), _clean(value.decode("latin-1").strip(" \t")))
+            for name, value in exchange.headers
+        ]
+        self._decoder = decoder(get(headers, "content-encoding"))
         if self._decoder is not None:
             headers = [entry for entry in headers if entry[0] not in _OF_CODING]
         self.headers: Headers = headers
@@ -191,7 +194,6 @@ def _on_wire(text: str) -> str:
     return text.encode().decode("latin-1")
 
 
-def _word(raw: bytes) -> str:
+def _clean(value: str) -> str:
     # Control characters are taken in; a server may not send them on.
-    text = raw.decode("latin-1").strip(" \t")
-    return text if text.isprintable() else _CONTROL.sub("", text)
+    return value if value.isprintable() else _CONTROL.sub("", value)

@@ -64,6 +64,8 @@ class Connections:
         """
         while self._free:
             connection, _ = self._free.popitem()
+            if connection.transport.is_closing():
+                continue
             try:
                 return await connection.ask(head, body, deadline, silence_s)
             except Closed:
@@ -73,7 +75,7 @@ class Connections:
         return await connection.ask(head, body, deadline, silence_s)
 
     async def aclose(self) -> None:
-        for connection in self._open:
+        for connection in tuple(self._open):
             connection.drop()
         if self._ageing is not None:
             self._ageing.cancel()
