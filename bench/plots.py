@@ -19,6 +19,7 @@ _MARGIN = 16
 _TOP = 78
 _BAR = 14
 _ROW = re.compile(r"\| \**(.+?)\** \| ([\d,]+) \|[^|]*\|$")
+_LESS = "less "  # of the row before
 _CORPUS = re.compile(r"`(.+)`, ([\d,]+) completions:$")
 
 
@@ -87,7 +88,11 @@ class _Scale:
 
 
 def _duration(power: int) -> str:
-    return f"{10**power} µs" if power < 3 else f"{10 ** (power - 3):,} ms"
+    for unit in ("µs", "ms"):
+        if power < 3:
+            return f"{10**power} {unit}"
+        power -= 3
+    return f"{10**power:,} s"
 
 
 def _legend(sizes: Sequence[str]) -> Iterator[str]:
@@ -109,5 +114,5 @@ def _bytes(tables: str) -> Iterator[tuple[str, str, float]]:
     for line in tables.splitlines():
         if head := _CORPUS.match(line):
             corpus = f"{head[1]}: {head[2]} completions"
-        elif row := _ROW.match(line):
+        elif (row := _ROW.match(line)) and not row[1].startswith(_LESS):
             yield corpus, row[1], float(row[2].replace(",", ""))
