@@ -54,7 +54,9 @@ COMPILE = .uv/bin/uv pip compile --quiet --universal --python-version 3.11 --gen
 	--exclude-newer '7 days' --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command 'make pins' $(ARGS)
 pins: .uv/bin/uv ## Write requirements/*.txt anew (ARGS=--upgrade, ARGS="-P starlette")
-	$(COMPILE) pyproject.toml --extra local --group dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --all-extras --group dev -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra encryption -c requirements/dev.txt \
+		-o requirements/encryption.txt
 	$(COMPILE) pyproject.toml --extra local -c requirements/dev.txt -o requirements/local.txt
 	$(COMPILE) pyproject.toml -c requirements/dev.txt -o requirements/runtime.txt
 	$(COMPILE) --group model --no-deps -o requirements/model.txt

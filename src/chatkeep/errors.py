@@ -6,7 +6,7 @@
     │   │        InvalidType, InvalidValue, InvalidCharacter, NestedTooDeep, EmptyArray,
     │   │        ArrayTooLong, IntegerBelowMin, IntegerAboveMax, TooManyProperties,
     │   │        PropertyNameTooLong, StringTooLong, InvalidHeader, MalformedRequest, UnusableValue,
-    │   │        WrongHost, SearchOff
+    │   │        WrongHost, SearchOff, SearchEncrypted
     │   ├── 401  MissingKey, WrongKey            403  ScopeMissing, CrossOrigin
     │   ├── 404  CompletionNotFound, AttachmentNotFound, ModelNotFound, KeyNotFound,
     │   │        ProjectNotFound, UnknownUrl
@@ -21,7 +21,8 @@
     │   ├── 504  UpstreamTimeout                 508  LoopDetected
     ├── ClientLeft                   ends a request that nobody waits for any more
     └── Fault                        stops a command with one line
-        ├── BadSetting, StoreLocked, StoreUnreadable, RecordCorrupt, ModelUnavailable
+        ├── BadSetting, StoreLocked, StoreUnreadable, StoreEncrypted, RecordCorrupt,
+        │   ModelUnavailable
 
 Texts under /v1 are OpenAI's own, from `errors.json` of the contract; the rest are ours.
 """
@@ -195,6 +196,14 @@ class WrongHost(Refusal):
 class SearchOff(Refusal):
     code = "full_text_off"
     text = "The parameter '{param}' cannot be used: full text search is off in this project."
+
+
+class SearchEncrypted(Refusal):
+    code = "store_encrypted"
+    text = (
+        "The parameter '{param}' cannot be used: this store is encrypted, and has no index of the"
+        " words in it."
+    )
 
 
 class MissingKey(Refusal):
@@ -420,6 +429,10 @@ class StoreLocked(Fault):
 
 class StoreUnreadable(Fault):
     """The store cannot be opened: no such folder, no rights, not a database, a newer version."""
+
+
+class StoreEncrypted(Fault):
+    """The store is encrypted, and its key was not given, or another one."""
 
 
 class RecordCorrupt(Fault):

@@ -6,9 +6,11 @@ else the file, else its default. Each field's sentence is in `SAYS`, from which 
 
 import os
 import re
+import shlex
+import subprocess
 import tomllib
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, unquote, urlsplit
@@ -16,6 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 from platformdirs import user_data_path
 
+from chatkeep.core import masterkey
 from chatkeep.core.calling import OnDisconnect
 from chatkeep.core.keys import PREFIX as KEY_PREFIX
 from chatkeep.core.prices import Price
@@ -23,11 +26,12 @@ from chatkeep.errors import BadSetting
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
-_SECRETS = ("key", "upstream_key", "upstream")
+_SECRETS = ("key", "upstream_key", "upstream", "encryption_key")
 _LISTS = ("cors_origins", "trusted_proxies")
 PREFIX = "CHATKEEP_"
 FILE = "chatkeep.toml"
 _PORTS = {"http": 80, "https": 443}
+_COMMAND_S = 60  # somebody may be asked for a passphrase
 OPENAI = "https://api.openai.com/v1"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -80,7 +84,7 @@ UPSTREAM_SAYS: dict[str, str] = {
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All settings of a server."""
+    """All settings of a server. Some are secret, so it does not show them."""
 
     host: str = "127.0.0.1"
     port: int = 8787
@@ -90,6 +94,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     upstream: tuple[UpstreamSetting, ...] = ()
     discover: bool = True
     key: str | None = None
+    encryption_key: str | None = None
+    encryption_key_file: str | None = None
+    encryption_key_command: str | None = None
     no_auth: bool = False
     on_disconnect: OnDisconnect = "cancel"
     max_body_bytes: int = 32 << 20
@@ -104,6 +111,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     price: tuple[Price, ...] = ()
     log_level: LogLevel = "info"
 
+    def __repr__(self) -> str:
+        return f"Settings(store={self.store!r})"
+
 
 SAYS: dict[str, str] = {
     "host": "Address to listen on.",
@@ -114,6 +124,9 @@ SAYS: dict[str, str] = {
     "upstream": "Several upstreams, as [[upstream]] tables of chatkeep.toml; see below.",
     "discover": "Look for a local model server when no upstream is given.",
     "key": "The root key to create at the first start, instead of a random one that is printed.",
+    "encryption_key": "The key of an encrypted store, from `chatkeep encryption new-key`.",
+    "encryption_key_file": "File that holds the key of an encrypted store.",
+    "encryption_key_command": "Command that prints the key of an encrypted store; no shell.",
     "no_auth": "Answer without asking for a key; only on a loopback address.",
     "on_disconnect": "When a client leaves before its answer is finished: cancel the upstream call,"
     " or finish it and store the whole.",
@@ -210,6 +223,40 @@ def _checked(settings: Settings) -> Settings:
     if settings.root_path and not re.fullmatch(r"(/[\w.~-]+)+", settings.root_path):
         raise BadSetting(f"root_path is {settings.root_path!r}; give a path like /chatkeep")
     return settings
+
+
+def encryption_key(settings: Settings) -> bytes | None:
+    """The key the store is opened with, None for a plain one. Raises BadSetting."""
+    given = [name for name in _ENCRYPTION_KEYS if getattr(settings, name) is not None]
+    if len(given) > 1:
+        raise BadSetting(f"{' and '.join(given)} are given; give one of them")
+    if not given:
+        return None
+    return masterkey.parsed(_ENCRYPTION_KEYS[given[0]](getattr(settings, given[0])), given[0])
+
+
+def _from_key_file(file: str) -> str:
+    try:
+        return Path(file).expanduser().read_text(encoding="ascii", errors="replace")
+    except OSError as error:
+        raise BadSetting(f"encryption_key_file cannot be read: {error}") from error
+
+
+def _from_key_command(command: str) -> str:
+    try:
+        ran = subprocess.run(  # noqa: S603  # whoever sets it may run commands
+            shlex.split(command) or [""], stdout=subprocess.PIPE, timeout=_COMMAND_S, check=True
+        )
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise BadSetting(f"encryption_key_command gives no key: {error}") from error
+    return ran.stdout.decode("ascii", errors="replace")
+
+
+_ENCRYPTION_KEYS: dict[str, Callable[[str], str]] = {
+    "encryption_key": str,
+    "encryption_key_file": _from_key_file,
+    "encryption_key_command": _from_key_command,
+}
 
 
 def upstreams(

@@ -1,10 +1,13 @@
-"""Every test here that asks for `store` or `backend` runs once on each backend there is."""
+"""Every test here that asks for `store` or `backend` runs once on each backend there is.
+
+Those marked `also_encrypted` run on an encrypted one as well.
+"""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.backends import BACKENDS, Backend
+from support.backends import BACKENDS, ENCRYPTED, Backend
 
 from chatkeep.core.model import Project, Scope
 from chatkeep.core.ports import Store
@@ -12,9 +15,16 @@ from chatkeep.core.ports import Store
 READ: frozenset[Scope] = frozenset({"read"})
 
 
-@pytest.fixture(params=sorted(BACKENDS))
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend" in metafunc.fixturenames:
+        also = metafunc.definition.get_closest_marker("also_encrypted")
+        names = sorted(BACKENDS | ENCRYPTED if also else BACKENDS)
+        metafunc.parametrize("backend", names, indirect=True)
+
+
+@pytest.fixture
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
-    return BACKENDS[request.param](tmp_path)
+    return (BACKENDS | ENCRYPTED)[request.param](tmp_path)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from chatkeep.core.model import Project, Query, Stored
 from chatkeep.core.ports import Store
 from chatkeep.errors import StoreBusy, StoreFailed
 
+pytestmark = pytest.mark.also_encrypted
+
 MANY = 3 * bulk.BATCH + 5
 
 

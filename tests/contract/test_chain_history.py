@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
-from support.backends import BACKENDS, Backend
+from support.backends import BACKENDS, ENCRYPTED, Backend
 from support.conversations import SYSTEM, Said, Talks, as_spaced, call, message, tools, words
 from support.samples import as_json, name, place, replacing
 
@@ -38,7 +38,7 @@ class History(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory(prefix="chatkeep-chains-")
-        self.backend: Backend = BACKENDS[self.kind](Path(self.folder.name))
+        self.backend: Backend = (BACKENDS | ENCRYPTED)[self.kind](Path(self.folder.name))
         self.store: Store = self.run(self.backend.open())
         self.talks: dict[str, Talks] = {
             owner: Talks(self.store, self.project(owner)) for owner in ("ours", "theirs")
@@ -164,7 +164,7 @@ class History(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-@pytest.mark.parametrize("kind", sorted(BACKENDS))
+@pytest.mark.parametrize("kind", sorted(BACKENDS | ENCRYPTED))
 def test_any_history_of_conversations_leaves_each_byte_in_its_place(kind: str) -> None:
     class OnBackend(History): ...
 

@@ -73,6 +73,7 @@ async def test_a_loop_of_1000_turns_is_kept_in_little(talks: Talks, backend: Bac
 TOOLS = tools(Random(9))
 
 
+@pytest.mark.also_encrypted
 async def test_branches_of_one_conversation_share_its_trunk(talks: Talks, backend: Backend) -> None:
     trunk = await grow(talks, 20)
     before = backend.size()
@@ -196,6 +197,7 @@ async def test_an_answer_that_is_cut_off_comes_back_and_may_be_gone_on_from(talk
     await talks.check()
 
 
+@pytest.mark.also_encrypted
 async def test_an_image_in_two_conversations_is_kept_once_and_decoded(
     talks: Talks, backend: Backend
 ) -> None:
@@ -234,6 +236,7 @@ async def test_turns_that_arrive_out_of_order_come_back(talks: Talks, backend: B
     assert backend.faults() == []
 
 
+@pytest.mark.also_encrypted
 async def test_places_that_fall_come_back(talks: Talks, backend: Backend) -> None:
     said = [SYSTEM]
     for turn in range(34):
@@ -260,6 +263,7 @@ async def test_what_is_more_than_a_day_older_is_not_built_on(
     assert backend.faults() == []
 
 
+@pytest.mark.also_encrypted
 async def test_equal_conversations_of_two_projects_have_nothing_in_common(
     store: Store, project: Project, other: Project, backend: Backend
 ) -> None:
@@ -277,6 +281,7 @@ async def test_equal_conversations_of_two_projects_have_nothing_in_common(
     assert backend.faults() == []
 
 
+@pytest.mark.also_encrypted
 async def test_a_conversation_goes_on_after_a_restart(backend: Backend) -> None:
     store = await backend.open()
     key = await store.add_key("ours", b"digest of our key", "sk-o", frozenset({"read"}), 0)

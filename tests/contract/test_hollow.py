@@ -154,6 +154,7 @@ async def test_an_import_behind_those_without_bodies_has_its_own_until_its_turn_
     assert backend.faults() == []
 
 
+@pytest.mark.also_encrypted
 async def test_what_later_turns_say_again_stays_theirs(talks: Talks, backend: Backend) -> None:
     kept = await chain(talks, 40)
     for one in kept:
@@ -186,6 +187,7 @@ async def test_a_conversation_shows_its_turns_without_bodies_in_their_places(
     assert backend.faults() == []
 
 
+@pytest.mark.also_encrypted
 @pytest.mark.parametrize("seed", range(6))
 async def test_a_conversation_holds_together_whatever_goes(
     talks: Talks, backend: Backend, seed: int

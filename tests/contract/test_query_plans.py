@@ -61,6 +61,10 @@ HOT: dict[str, list[str]] = {
 }
 # What may read a table from end to end, and why.
 SCANS = {
+    "count_others": "status reads everything",
+    "data_keys": "shows them all",
+    "is_new": "one row of an answer",
+    "search_off": "changes them all",
     "select_keys": "shows them all",
     "select_projects": "shows them all",
     "keys_version": "the table has one row",
@@ -154,7 +158,7 @@ def test_the_work_for_a_page_does_not_grow_with_the_store(
 ) -> None:
     work = []
     with database:
-        database.execute(SQL["insert_project"], (order, b"secret", 0))
+        database.execute(SQL["insert_project"], (order, b"secret", 0, True))
         project = ProjectId(database.last_insert_rowid())
         for start, end in ((0, 500), (500, 20_000)):
             changes = Changes(database)

@@ -25,6 +25,8 @@ from chatkeep.core.ports import Store
 from chatkeep.core.record import Record, cut
 from chatkeep.errors import MetadataChanged, StoreFailed
 
+pytestmark = pytest.mark.also_encrypted
+
 Use = Callable[[Store, Project, Name], Awaitable[object]]
 
 USES: dict[str, Use] = {

@@ -3,6 +3,7 @@
 import asyncio
 from random import Random
 
+import pytest
 from support.backends import Backend
 from support.listing import is_wanted
 from support.samples import SECOND, keep, name, place, replacing, row, said
@@ -24,6 +25,7 @@ async def test_an_empty_project_has_nothing_to_look_at(store: Store, project: Pr
     assert await looked(store, project) == []
 
 
+@pytest.mark.also_encrypted
 async def test_each_completion_is_there_the_newest_first(store: Store, project: Project) -> None:
     rows = [row(place(n), {"n": str(n)}, key=KeyId(n), finish_reason=None) for n in range(130)]
     await keep(store, project, *rows)

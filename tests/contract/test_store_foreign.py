@@ -23,6 +23,8 @@ from chatkeep.core.model import Project, Query, Row
 from chatkeep.core.ports import Store
 from chatkeep.errors import Refusal
 
+pytestmark = pytest.mark.also_encrypted
+
 FOREIGN = "chatcmpl-AyPNinnUqUDYo9SAdA52NobMflmj2"  # OpenAI's own ids are not of our form
 
 

@@ -10,7 +10,8 @@ from chatkeep.core.ids import Seq
 from chatkeep.core.model import Project
 from chatkeep.core.packed import LEVEL
 from chatkeep.core.ports import Store
-from chatkeep.store.sqlite import open_sqlite
+from chatkeep.store.sqlite import SqliteStore, open_sqlite
+from chatkeep.store.sqlite.encryption import unlocked
 from chatkeep.store.sqlite.postings import Changes
 from chatkeep.store.sqlite.verify import Verifier
 
@@ -34,15 +35,24 @@ class Backend(Protocol):
 
 
 class SqliteBackend:
-    """The path of a database; `vfs` and `level` are how stores open it."""
+    """The path of a database; `vfs`, `level` and `key` are how stores open it."""
 
-    def __init__(self, folder: Path, vfs: str | None = None, level: int = LEVEL) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        vfs: str | None = None,
+        level: int = LEVEL,
+        key: bytes | None = None,
+    ) -> None:
         self.path = folder / "chatkeep.db"
         self.vfs = vfs
         self.level = level
+        self.key = key
 
-    async def open(self, *, serving: bool = False) -> Store:
-        return await open_sqlite(self.path, serving=serving, vfs=self.vfs, level=self.level)
+    async def open(self, *, serving: bool = False) -> SqliteStore:
+        return await open_sqlite(
+            self.path, key=self.key, serving=serving, vfs=self.vfs, level=self.level
+        )
 
     def add_posting(self, project: Project, kid: int, seq: Seq) -> None:
         with direct(self.path, self.vfs) as connection:
@@ -61,7 +71,16 @@ class SqliteBackend:
 
     def faults(self) -> list[str]:
         with direct(self.path, self.vfs) as connection:
-            return list(Verifier(connection).faults())
+            cipher = unlocked(connection, self.path, self.key)
+            return list(Verifier(connection, cipher).faults())
+
+
+KEY = bytes(range(32))
+
+
+def encrypted(folder: Path) -> SqliteBackend:
+    return SqliteBackend(folder, key=KEY)
 
 
 BACKENDS: dict[str, Callable[[Path], Backend]] = {"sqlite": SqliteBackend}
+ENCRYPTED: dict[str, Callable[[Path], Backend]] = {"encrypted": encrypted}

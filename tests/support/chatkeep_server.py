@@ -15,7 +15,7 @@ from chatkeep.core import keys
 from chatkeep.core.keeping import Clock
 from chatkeep.core.model import SCOPES, Scope
 from chatkeep.core.ports import Store
-from chatkeep.settings import Settings, UpstreamSetting, upstreams
+from chatkeep.settings import Settings, UpstreamSetting, encryption_key, upstreams
 from chatkeep.store.sqlite import open_sqlite
 from chatkeep.upstream.client import HttpUpstream
 from chatkeep.upstream.router import Router
@@ -78,7 +78,8 @@ async def chatkeep_before(
     """The same in front of several upstreams; `listening` when its address must be known before,
     `open_to` a project that needs no key."""
     given = Settings(drain_s=5, upstream=tuple(named), **settings)
-    store = await open_sqlite(folder / "chatkeep.db", serving=True, vfs=vfs)
+    key = encryption_key(given)
+    store = await open_sqlite(folder / "chatkeep.db", key=key, serving=True, vfs=vfs)
     if await store.key(keys.digest(KEY)) is None:
         await add_key(store, KEY, "default")
     usable = upstreams(given, {})

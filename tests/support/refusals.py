@@ -33,6 +33,7 @@ KINDS: dict[str, tuple[int, str, str | None]] = {
     "UnusableValue": (400, "invalid_request_error", "invalid_value"),
     "WrongHost": (400, "invalid_request_error", "invalid_host"),
     "SearchOff": (400, "invalid_request_error", "full_text_off"),
+    "SearchEncrypted": (400, "invalid_request_error", "store_encrypted"),
     "MissingKey": (401, "invalid_request_error", None),
     "WrongKey": (401, "invalid_request_error", "invalid_api_key"),
     "ScopeMissing": (403, "invalid_request_error", "insufficient_permissions"),

@@ -4,17 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.cipher import PLAIN, SEALED, Place, is_sealed
+from chatkeep.core.cipher import PLAIN, SEALED, is_sealed
 from chatkeep.core.packed import Codec, Ghost
 from chatkeep.errors import RecordCorrupt
 
-HERE = Place("body", 1, 2)
+HERE = ("body", 1, 2)
 CODEC = Codec()
 
 
 def test_what_is_sealed_is_refused_where_nothing_is() -> None:
     with pytest.raises(RecordCorrupt, match="encrypted"):
-        PLAIN.open(HERE, bytes([SEALED]) + b"whatever")
+        PLAIN.open(HERE, SEALED + b"whatever")
 
 
 @given(st.binary())
@@ -24,7 +24,7 @@ def test_what_is_plain_stays_as_it_is(content: bytes) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 65_791, 65_792, 70_000, 200_000])
-@pytest.mark.parametrize("byte", [b"a", bytes([SEALED])])
+@pytest.mark.parametrize("byte", [b"a", SEALED])
 def test_no_shared_text_looks_sealed(size: int, byte: bytes) -> None:
     assert not is_sealed(CODEC.shared(byte * size))
 

@@ -3,6 +3,7 @@
 import click
 
 from chatkeep import __version__
+from chatkeep.cli.encryption import encryption
 from chatkeep.cli.failures import Failing
 from chatkeep.cli.importing import import_lines
 from chatkeep.cli.keys import keys
@@ -21,6 +22,7 @@ def main(debug: bool) -> None:
 
 
 main.add_command(serve)
+main.add_command(encryption)
 main.add_command(import_lines)
 main.add_command(keys)
 main.add_command(projects)

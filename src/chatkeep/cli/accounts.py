@@ -21,12 +21,13 @@ def using(
     create: bool = False,
 ) -> T:
     """What `act` returns. The store has to be there, unless this may `create` it."""
-    from chatkeep.settings import load
+    from chatkeep.settings import encryption_key, load
     from chatkeep.store import open_store
 
     async def run() -> T:
-        url = load({"store": store}, file=config).store
-        opened = await open_store(url, existing=not create)
+        settings = load({"store": store}, file=config)
+        key = encryption_key(settings)
+        opened = await open_store(settings.store, key=key, existing=not create)
         try:
             return await act(Accounts(opened, time.time, secrets.token_bytes), opened)
         finally:

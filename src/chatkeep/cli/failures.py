@@ -9,10 +9,11 @@ from typing import Any, NoReturn
 
 import click
 
-from chatkeep.errors import BadSetting, Fault, Refusal, UnusableValue
+from chatkeep.errors import BadSetting, Fault, Refusal, StoreEncrypted, UnusableValue
 
 FAILED = 1
 WRONG_USAGE = 2
+NOT_AUTHORISED = 4
 INTERRUPTED = 130
 _WRONG = (BadSetting, UnusableValue)
 
@@ -33,8 +34,14 @@ class Failing(click.Group):
             if "--debug" in sys.argv[1:]:
                 raise
             _say(str(error))
-            code = WRONG_USAGE if isinstance(error, _WRONG) else FAILED
+            code = _code(error)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _code(error: Fault | Refusal) -> int:
+    if isinstance(error, StoreEncrypted):
+        return NOT_AUTHORISED
+    return WRONG_USAGE if isinstance(error, _WRONG) else FAILED
 
 
 def _show(error: click.ClickException) -> None:

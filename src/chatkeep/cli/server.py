@@ -13,7 +13,7 @@ from chatkeep.core import keys
 from chatkeep.core.model import Scope
 from chatkeep.core.ports import Store
 from chatkeep.errors import BadSetting, Fault
-from chatkeep.settings import Settings
+from chatkeep.settings import Settings, encryption_key
 from chatkeep.store import open_store
 from chatkeep.web.app import running
 from chatkeep.web.server import Server, address, allow_many_connections, listen
@@ -24,7 +24,7 @@ _FIRST_PROJECT = "default"
 
 async def run(settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT, then lets what is in progress end."""
-    store = await open_store(settings.store, serving=True)
+    store = await open_store(settings.store, key=encryption_key(settings), serving=True)
     try:
         instance = secrets.token_hex(8)
         chosen = await choose(settings, instance)

@@ -15,11 +15,12 @@ from chatkeep.cli.failures import FAILED
 @options.json_output
 def verify(store: str | None, config: Path | None, json_output: bool) -> None:
     """Read every completion and index of a store, and print what is wrong."""
-    from chatkeep.settings import load
+    from chatkeep.settings import encryption_key, load
     from chatkeep.store import verifying
 
+    settings = load({"store": store}, file=config)
     found = 0
-    with verifying(load({"store": store}, file=config).store) as inspection:
+    with verifying(settings.store, encryption_key(settings)) as inspection:
         for fault in inspection.faults():
             found += 1
             click.echo(json.dumps({"fault": fault}) if json_output else fault)

@@ -5,15 +5,26 @@ from typing import NamedTuple, Protocol
 from chatkeep.errors import RecordCorrupt
 
 # What is sealed begins with this byte, which neither a record's body nor a shared text begins with.
-SEALED = 0x0F
+SEALED = b"\x0f"
 
 
-class Place(NamedTuple):
-    """Where something is kept. What was sealed for one place opens at no other."""
+# Where something is kept: what it is, whose, and by which key. What was sealed for one place opens
+# at no other.
+Place = tuple[str, int, int]
 
-    what: str
-    project: int
-    key: int
+
+class DataKey(NamedTuple):
+    """A key that contents are sealed under, as a store holds it; one of them `writes`.
+
+    The one numbered 0 is none at all: where it is, there may be plain contents.
+    """
+
+    number: int
+    wrapped: bytes
+    writes: bool
+
+
+NO_KEY = 0
 
 
 class Cipher(Protocol):
@@ -37,7 +48,7 @@ class Plain:
         return content
 
     def open(self, place: Place, kept: bytes) -> bytes:
-        if is_sealed(kept):
+        if kept[:1] == SEALED:
             raise RecordCorrupt("it is encrypted, and nothing else in this store is")
         return kept
 
@@ -46,4 +57,4 @@ PLAIN = Plain()
 
 
 def is_sealed(kept: bytes) -> bool:
-    return bool(kept) and kept[0] == SEALED
+    return kept[:1] == SEALED

@@ -43,7 +43,7 @@ class Idempotency:
         key = call.headers.get(HEADER)
         if not key:
             return await run(None)
-        claim = Claim(_digest(key.encode()), _request(call), self._token_bytes(_OWNER_BYTES))
+        claim = Claim(_digest(call, key.encode()), _request(call), self._token_bytes(_OWNER_BYTES))
         try:
             before = await self._answered_before(call, claim)
         except (StoreBusy, StoreFailed):
@@ -142,8 +142,9 @@ def _saying(word: str, reply: Reply) -> Reply:
 def _request(call: Call) -> bytes:
     """What has to be equal of a repeated call: its body, and what its headers add to it."""
     added = jsonspan.dumps([call.headers.get(name) for name in STORE_HEADERS])
-    return _digest(added + call.body)
+    return _digest(call, added + call.body)
 
 
-def _digest(data: bytes) -> bytes:
-    return blake2b(data, digest_size=16).digest()
+def _digest(call: Call, data: bytes) -> bytes:
+    """Keyed, so that the file of an encrypted store tells nobody whether a guess is right."""
+    return blake2b(data, digest_size=16, key=call.key.project.secret).digest()

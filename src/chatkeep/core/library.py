@@ -29,6 +29,7 @@ from chatkeep.errors import (
     InvalidValue,
     MetadataChanged,
     MissingParameter,
+    SearchEncrypted,
     SearchOff,
     UnknownParameter,
 )
@@ -128,7 +129,9 @@ class Library:
         return item.answer
 
     async def query(self, project: Project, asked: ListQuery) -> Query:
-        """What the store is asked for. Raises SearchOff, InvalidValue."""
+        """What the store is asked for. Raises SearchOff, SearchEncrypted, InvalidValue."""
+        if asked.q is not None and self._store.encrypted:
+            raise SearchEncrypted("q")
         if asked.q is not None and not project.full_text:
             raise SearchOff("q")
         after = None if asked.after is None else await self._position(project, asked.after)

@@ -4,7 +4,7 @@ Backends implement these; `web/app.py` and `cli` are the only places that name o
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from chatkeep.core.ids import Name, Seq
 from chatkeep.core.model import (
@@ -195,6 +195,7 @@ class Store(AccountStore, Protocol):
     """
 
     node: int
+    encrypted: bool  # then nothing can be found by what it says
 
     async def high_water(self) -> Seq | None:
         """The highest seq this node ever used, deleted ones included."""
@@ -310,6 +311,49 @@ class Inspection(Protocol):
 
     def faults(self) -> Iterator[str]:
         """What is wrong, a sentence each, as it is found; nothing of what completions say."""
+        ...
+
+
+EncryptionState = Literal[
+    "off", "being encrypted", "on", "changing its data key", "being decrypted"
+]
+EncryptionWish = Literal["on", "off", "rekey"]
+
+
+class Rewritten(NamedTuple):
+    """How many of the contents that were not as wanted are now; `damaged` ones stay."""
+
+    done: int
+    total: int
+    damaged: int
+
+
+class Encryption(Protocol):
+    """Changes how a store is kept. Keys are 32 bytes."""
+
+    def state(self) -> EncryptionState: ...
+
+    def left(self) -> int:
+        """How many contents are not yet as wanted."""
+        ...
+
+    def change(self, wish: EncryptionWish, master: bytes) -> None:
+        """Begins a change; what is written from now on is as wanted.
+
+        Raises StoreLocked when others are at the store, Fault when there is nothing to change, or
+        another change is under way.
+        """
+        ...
+
+    def rewrite(self, master: bytes | None) -> Iterator[Rewritten]:
+        """Finishes a change, also while a server serves: does some, and says how far it is.
+
+        It can be broken off and repeated. A change is not finished while something is damaged.
+        """
+        ...
+
+    def rotate(self, master: bytes, new: bytes) -> None:
+        """Has the store open with another key from now on. Raises Fault when it is plain."""
         ...
 
 

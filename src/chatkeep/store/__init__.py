@@ -4,27 +4,38 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from chatkeep.core.ports import Inspection, Store
+from chatkeep.core.ports import Encryption, Inspection, Store
 from chatkeep.errors import BadSetting, StoreUnreadable
 
 
-async def open_store(url: str, *, serving: bool = False, existing: bool = False) -> Store:
+async def open_store(
+    url: str, *, key: bytes | None = None, serving: bool = False, existing: bool = False
+) -> Store:
     """The open store, created when it is not there, unless it must be `existing`.
 
-    `serving` claims it for this process: raises StoreLocked when another one serves it.
-    Raises BadSetting for a URL that names no store, StoreUnreadable when it cannot be opened.
+    `key` is what an encrypted one is opened with. `serving` claims it for this process: raises
+    StoreLocked when another one serves it. Raises BadSetting for a URL that names no store and for
+    a key that is of no use, StoreEncrypted for one that is missing or wrong, StoreUnreadable when
+    it cannot be opened.
     """
     from chatkeep.store.sqlite import open_sqlite
 
     path = _existing(url) if existing else sqlite_path(url)
-    return await open_sqlite(path, serving=serving)
+    return await open_sqlite(path, key=key, serving=serving)
 
 
-def verifying(url: str) -> AbstractContextManager[Inspection]:
+def verifying(url: str, key: bytes | None = None) -> AbstractContextManager[Inspection]:
     """Looks at the store as it is at one moment and changes nothing; the same errors."""
     from chatkeep.store.sqlite.verify import verifying
 
-    return verifying(_existing(url))
+    return verifying(_existing(url), key)
+
+
+def encryption(url: str) -> Encryption:
+    """How the store is kept. Its methods raise StoreUnreadable, StoreEncrypted, BadSetting."""
+    from chatkeep.store.sqlite.encryption import SqliteEncryption
+
+    return SqliteEncryption(_existing(url))
 
 
 def sqlite_path(url: str) -> Path:

@@ -17,6 +17,14 @@ CREATE TABLE project (
     key_requests_per_minute INTEGER
 ) STRICT;
 
+-- What an encrypted store is encrypted under, wrapped by the key it is opened with; empty in a plain
+-- one. What is new goes under the one that writes; number 0 stands for being plain.
+CREATE TABLE data_key (
+    number INTEGER PRIMARY KEY,
+    wrapped BLOB NOT NULL,
+    writes INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE api_key (
     id INTEGER PRIMARY KEY,
     project INTEGER NOT NULL REFERENCES project (id),

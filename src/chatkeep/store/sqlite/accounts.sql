@@ -1,6 +1,10 @@
 -- name: insert_project
 -- A tenant with the settings every project begins with.
-INSERT INTO project (name, secret, created_unix) VALUES (?1, ?2, ?3)
+INSERT INTO project (name, secret, created_unix, full_text) VALUES (?1, ?2, ?3, ?4)
+
+-- name: set_secret
+-- What keys the hashes of a tenant.
+UPDATE project SET secret = ?2 WHERE id = ?1
 
 -- name: select_project
 -- A tenant by its name.

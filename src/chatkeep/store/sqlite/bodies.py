@@ -114,7 +114,7 @@ class Bodies:
         link = place.basis
         repeats = link is not None and link.packed.count == len(messages)
         new = self.new(link.seq) if link and repeats else folded.new
-        return Added(link and link.seq, self._cipher.seal(self._place_of(seq), folded.body), new)
+        return Added(link and link.seq, self._sealed(seq, folded.body), new)
 
     def outside(self, seq: Seq, body: bytes, id: str) -> fold.Outside:
         """Raises RecordCorrupt."""
@@ -178,7 +178,7 @@ class Bodies:
     def hollow(self, seq: Seq, basis: Seq | None, body: bytes, husk: Husk) -> None:
         """Lets go of the body of a row that stays."""
         packed, second = self.opened(seq, body)
-        left = self._cipher.seal(self._place_of(seq), self._codec.body(husk))
+        left = self._sealed(seq, self._codec.body(husk))
         self._connection.execute(SQL["hollow_completion"], (seq, left))
         self._remove(seq, basis, _completion(packed), second)
 
@@ -199,7 +199,10 @@ class Bodies:
 
     def opened(self, seq: Seq, body: bytes) -> tuple[Body, bytes]:
         """The record at a place, and its second frame. Raises RecordCorrupt."""
-        return self._codec.open(self._cipher.open(self._place_of(seq), body))
+        return self._codec.open(self._cipher.open(body_place(self._project.id, seq), body))
+
+    def _sealed(self, seq: Seq, body: bytes) -> bytes:
+        return self._cipher.seal(body_place(self._project.id, seq), body)
 
     def load(self, key: int) -> bytes:
         """The shared text with a key. Raises RecordCorrupt."""
@@ -344,19 +347,16 @@ class Bodies:
             seq = basis
 
     def _put_ghost(self, seq: Seq, basis: Seq | None, ghost: Ghost, second: bytes) -> None:
-        body = self._cipher.seal(self._place_of(seq), self._codec.body(ghost, second))
+        body = self._sealed(seq, self._codec.body(ghost, second))
         self._connection.execute(SQL["put_ghost"], (seq, self._project.id, basis, body))
-
-    def _place_of(self, seq: Seq) -> Place:
-        return body_place(self._project.id, seq)
 
 
 def body_place(project: ProjectId, seq: Seq) -> Place:
-    return Place("body", project, seq)
+    return ("body", project, seq)
 
 
 def shared_place(key: int) -> Place:
-    return Place("shared", 0, key)  # the key is keyed by its project's secret
+    return ("shared", 0, key)  # the key is keyed by its project's secret
 
 
 def _completion(packed: Body) -> Packed:

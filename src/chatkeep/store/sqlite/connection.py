@@ -5,7 +5,7 @@ from pathlib import Path
 
 import apsw
 
-from chatkeep.errors import StoreUnreadable
+from chatkeep.errors import StoreLocked, StoreUnreadable
 from chatkeep.store import sql
 
 BUSY_MS = 5000
@@ -30,11 +30,16 @@ _PRAGMAS: tuple[tuple[str, str, object], ...] = (
 )
 
 
-def connect(path: Path, vfs: str | None = None) -> apsw.Connection:
-    """Opens the file, created readable by its owner only. Raises StoreUnreadable."""
+def connect(path: Path, vfs: str | None = None, *, alone: bool = False) -> apsw.Connection:
+    """Opens the file, created readable by its owner only; `alone` keeps everybody else out.
+
+    Raises StoreUnreadable, and StoreLocked when it is to be alone and others have it open.
+    """
     try:
         _create(path)
         connection = apsw.Connection(str(path), vfs=vfs)
+        if alone:
+            _shut_others_out(connection, path)
         connection.set_busy_timeout(BUSY_MS)
         # Else every new value bound makes SQLite plan anew: 25 µs a look-up instead of 5.
         connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
@@ -81,6 +86,17 @@ def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     # Before SQLite makes it with the umask's rights; the WAL takes over the mode of the file.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def _shut_others_out(connection: apsw.Connection, path: Path) -> None:
+    """Before its first read: a file in WAL mode can be claimed then, and not later."""
+    connection.pragma("locking_mode", "exclusive")
+    try:
+        connection.pragma("user_version")
+    except apsw.BusyError as error:
+        raise StoreLocked(
+            f"{path} is open in another process: stop that first; it can go on when this has begun"
+        ) from error
 
 
 def _check_ours(connection: apsw.Connection, path: Path) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import apsw
 
+from chatkeep.core.cipher import Cipher
 from chatkeep.core.packed import LEVEL, Codec
 from chatkeep.errors import StoreLocked, StoreUnreadable
+from chatkeep.store.sqlite import encryption
 from chatkeep.store.sqlite.connection import connect, migrate
 from chatkeep.store.sqlite.store import SqliteStore
 
@@ -17,17 +19,24 @@ READERS = 2  # lists and other long reads at a time
 
 
 async def open_sqlite(
-    path: Path, *, serving: bool = False, vfs: str | None = None, level: int = LEVEL
+    path: Path,
+    *,
+    key: bytes | None = None,
+    serving: bool = False,
+    vfs: str | None = None,
+    level: int = LEVEL,
 ) -> SqliteStore:
-    """Compresses at zstd's `level`.
+    """Compresses at zstd's `level`; a new store with a key is encrypted.
 
-    Raises StoreLocked when `serving` and another process serves it, StoreUnreadable.
+    Raises StoreLocked when `serving` and another process serves it, StoreUnreadable,
+    StoreEncrypted, BadSetting.
     """
     lock = _claim(path) if serving else None
     try:
         apsw.soft_heap_limit(_HEAP_BYTES)
         writing = connect(path, vfs)
         migrate(writing, path)
+        cipher = _cipher(writing, path, key)
         if serving:
             _fold_in(writing)
         reading, *readers = (connect(path, vfs) for _ in range(1 + READERS))
@@ -35,7 +44,15 @@ async def open_sqlite(
         if lock is not None:
             os.close(lock)
         raise
-    return SqliteStore(writing, reading, readers, lock, Codec(level))
+    return SqliteStore(writing, reading, readers, lock, Codec(level), cipher)
+
+
+def _cipher(writing: apsw.Connection, path: Path, key: bytes | None) -> Cipher:
+    try:
+        encryption.begin(writing, key)
+        return encryption.unlocked(writing, path, key)
+    except apsw.Error as error:
+        raise StoreUnreadable(f"the data keys of {path} cannot be read: {error}") from error
 
 
 def _fold_in(writing: apsw.Connection) -> None:

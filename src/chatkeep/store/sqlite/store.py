@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import apsw
 
+from chatkeep.core.cipher import Cipher
 from chatkeep.core.ids import Name, Seq
 from chatkeep.core.model import (
     Conversation,
@@ -63,9 +64,12 @@ class SqliteStore:
         readers: Sequence[apsw.Connection],
         lock: int | None,
         codec: Codec,
+        cipher: Cipher,
     ) -> None:
+        self.encrypted = cipher.seals
         self._writer = Writer(writing)
-        self._texts = Texts(codec)
+        self._cipher = cipher
+        self._texts = Texts(codec, cipher)
         self._reading = reading
         self._readers = ReaderPool(readers)
         self._lock = lock
@@ -194,33 +198,37 @@ class SqliteStore:
         )
 
     async def project(self, name: str) -> Project | None:
-        return self._look(lambda connection: accounts.project(connection, name))
+        return self._look(lambda connection: accounts.project(connection, self._cipher, name))
 
     async def projects(self) -> list[Project]:
-        return await self._readers.run(accounts.projects)
+        return await self._readers.run(
+            lambda connection: accounts.projects(connection, self._cipher)
+        )
 
     async def add_project(
         self, name: str, now_unix: int, change: Callable[[Project], Project]
     ) -> Project | None:
         return await self._writer.submit(
-            lambda batch: accounts.add_project(batch.connection, name, now_unix, change)
+            lambda batch: accounts.add_project(
+                batch.connection, self._cipher, name, now_unix, change
+            )
         )
 
     async def change_project(
         self, project: ProjectId, change: Callable[[Project], Project]
     ) -> Project | None:
         return await self._writer.submit(
-            lambda batch: accounts.change_project(batch.connection, project, change)
+            lambda batch: accounts.change_project(batch.connection, self._cipher, project, change)
         )
 
     async def key(self, digest: bytes) -> Key | None:
-        return self._look(lambda connection: accounts.key(connection, digest))
+        return self._look(lambda connection: accounts.key(connection, self._cipher, digest))
 
     async def key_of(self, id: KeyId, project: ProjectId | None = None) -> Key | None:
-        return self._look(lambda connection: accounts.key_of(connection, id, project))
+        return self._look(lambda connection: accounts.key_of(connection, self._cipher, id, project))
 
     async def keys(self) -> list[Key]:
-        return await self._readers.run(accounts.keys)
+        return await self._readers.run(lambda connection: accounts.keys(connection, self._cipher))
 
     async def add_key(
         self,
@@ -235,13 +243,21 @@ class SqliteStore:
     ) -> Key:
         return await self._writer.submit(
             lambda batch: accounts.add_key(
-                batch.connection, project, digest, hint, scopes, now_unix, name, expires_unix
+                batch.connection,
+                self._cipher,
+                project,
+                digest,
+                hint,
+                scopes,
+                now_unix,
+                name,
+                expires_unix,
             )
         )
 
     async def change_key(self, key: KeyId, change: Callable[[Key], Key]) -> Key | None:
         return await self._writer.submit(
-            lambda batch: accounts.change_key(batch.connection, key, change)
+            lambda batch: accounts.change_key(batch.connection, self._cipher, key, change)
         )
 
     async def revoke_key(self, key: KeyId, now_unix: int) -> bool:

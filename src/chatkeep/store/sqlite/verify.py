@@ -12,12 +12,13 @@ from chatkeep.core import fold, postings
 from chatkeep.core.balance import Balance, Entry
 from chatkeep.core.chain import INDEXED
 from chatkeep.core.chunks import MOST, Chunk, unpacked
+from chatkeep.core.cipher import PLAIN, Cipher
 from chatkeep.core.ids import Seq
 from chatkeep.core.model import Project
 from chatkeep.core.packed import Body, Codec, Ghost, Husk, Packed
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
-from chatkeep.store.sqlite import accounts, rows
+from chatkeep.store.sqlite import accounts, encryption, rows
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.connection import connect, migrate
 from chatkeep.store.sqlite.recent import Found
@@ -28,16 +29,23 @@ SQL = sql.blocks("chatkeep.store.sqlite", "verify.sql") | sql.blocks(
 
 
 @contextmanager
-def verifying(path: Path) -> Iterator["Verifier"]:
+def verifying(path: Path, key: bytes | None = None) -> Iterator["Verifier"]:
     """The file as it is at one moment, also while a server writes to it.
 
-    Raises StoreUnreadable.
+    Raises StoreUnreadable, StoreEncrypted, BadSetting.
     """
     with closing(connect(path)) as connection:
         migrate(connection, path)
         connection.pragma("query_only", 1)
         connection.execute("BEGIN")
-        yield Verifier(connection)
+        yield Verifier(connection, _cipher(connection, path, key))
+
+
+def _cipher(connection: apsw.Connection, path: Path, key: bytes | None) -> Cipher:
+    try:
+        return encryption.unlocked(connection, path, key)
+    except apsw.Error:
+        return PLAIN  # so that the damage is told of, as far as it can be seen
 
 
 class Verifier:
@@ -47,9 +55,9 @@ class Verifier:
     it reads again.
     """
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, cipher: Cipher) -> None:
         self._connection = connection
-        self._texts = Texts(Codec())
+        self._texts = Texts(Codec(), cipher)
         self._uses: Counter[int] = Counter()
         self.checked = 0
 
@@ -57,7 +65,7 @@ class Verifier:
         """What is wrong, a sentence each; nothing when all is well."""
         try:
             yield from self._damage()
-            for project in accounts.projects(self._connection):
+            for project in accounts.projects(self._connection, self._texts.cipher):
                 yield from self._project(project)
             yield from self._shared()
             yield from self._searched()
