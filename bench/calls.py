@@ -183,7 +183,7 @@ async def _bulk(mix: Mix) -> None:
     async with mix.taken() as taken:
         if taken is not None:
             only = f'"metadata":{{"n":"{taken[1].number:012d}"}}'
-            changing = f'{{"filter":{{{only}}},"metadata":{{"seen":"yes"}}}}'
+            changing = f'{{"filter":{{{only}}},"metadata":{{"seen":"{mix.number()}"}}}}'
             answer = await mix.ask("POST", path, changing)
             if mix.good("bulk", answer) and answer.json()["changed"] != 1:
                 mix.counted.odd[f"bulk: {answer.body!r}"] += 1

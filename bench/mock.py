@@ -155,6 +155,8 @@ class _Connection(asyncio.Protocol):
         elif b'"bench-cut"' in body:
             self._transport.write(b"".join(_PLAIN)[:-20])
             self._transport.close()
+        elif b'"bench-silent"' not in body:
+            self._say(_PLAIN, digits)
 
     def _say(self, parts: tuple[bytes, ...], digits: bytes) -> None:
         text = samples.answer_text(int(digits)).encode()

@@ -1,8 +1,8 @@
 """`python -m bench.soak`: mixed load for a long time, then every acknowledged record is checked.
 
-With --faults upstreams and clients misbehave, too, and during the first half the server is killed
-and ended and its disk is full, again and again. The second half has calls only, so that its memory
-can be read.
+With --faults upstreams and clients misbehave, too, and during the first quarter the server is
+killed and ended and its disk is full, again and again. What is left of the first half warms its
+caches, and the second half tells whether its memory is flat.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ class Soak:
         if small is not None:
             acts.append(lambda: self._fill(small))
         for act in acts * _ROUNDS:
-            await asyncio.sleep(self._seconds / 2 / (len(acts) * _ROUNDS + 1))
+            await asyncio.sleep(self._seconds / 4 / (len(acts) * _ROUNDS + 1))
             await act()
 
     async def _kill(self) -> None:

@@ -276,9 +276,26 @@ async def test_sending_a_little_at_a_time_wins_no_time(
             dripping.cancel()
 
 
-async def test_a_connection_without_a_request_is_closed(hasty: Chatkeep) -> None:
+@pytest.mark.parametrize("sent", [b"", b"\r\n", b"\n\n"], ids=["nothing", "a line", "lines"])
+@pytest.mark.parametrize("before", [0, 1])
+async def test_a_connection_without_a_request_is_closed(
+    hasty: Chatkeep, before: int, sent: bytes
+) -> None:
     async with connected(hasty.url) as wire:
+        for _ in range(before if sent else 0):  # which earns it the time of a kept connection
+            wire.send(get("/healthz", None))
+            await wire.reply()
+        wire.send(sent)
         assert await wire.closed()
+
+
+async def test_blank_lines_win_no_time(hasty: Chatkeep) -> None:
+    async with connected(hasty.url) as wire:
+        dripping = asyncio.create_task(drip(wire, b"\r\n"))
+        try:
+            assert await wire.closed()
+        finally:
+            dripping.cancel()
 
 
 async def test_a_body_nobody_wants_does_not_keep_the_connection(hasty: Chatkeep) -> None:

@@ -103,8 +103,7 @@ class Protocol(HttpToolsProtocol):
         except Refusal as error:
             self._refuse(error)
         else:
-            if self._stage != "between" or self._deadline is not None:
-                self._keep_time()
+            self._keep_time()
 
     def _parse(self, data: bytes) -> None:
         while data:
@@ -240,7 +239,10 @@ class Protocol(HttpToolsProtocol):
     def _keep_time(self) -> None:
         """A client has its time for a head, and for each step of a body that somebody wants."""
         if self._stage == "between":
-            self._clear_deadline()
+            if self._heads and not self.cycle.response_complete:
+                self._clear_deadline()
+            elif self._deadline is None:  # blank lines, which are no request
+                self._set_deadline()
             return
         unwanted = self._stage == "body" and self.cycle.response_complete
         step = 0 if unwanted else self._received // _BODY_STEP
