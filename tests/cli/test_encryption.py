@@ -217,3 +217,23 @@ def test_full_text_cannot_be_turned_on(encrypted: Shell) -> None:
     assert "this store is encrypted" in ended.refusal()
     assert ended.code == WRONG_USAGE
     assert encrypted("rm", "--q", "hello", "--yes").code == FAILED
+
+
+def test_a_store_that_another_process_has_open_is_not_changed(encrypted: Shell) -> None:
+    """In one process SQLite itself knows of all connections; between two the file's locks count."""
+
+    async def changed_meanwhile() -> Ended:
+        backend = SqliteBackend(encrypted.backend.path.parent, key=bytes.fromhex(KEY))
+        store = await backend.open(serving=True)
+        store_url = f"sqlite:///{encrypted.backend.path}"
+        settings = {"CHATKEEP_STORE": store_url, "CHATKEEP_ENCRYPTION_KEY": KEY}
+        ended = await asyncio.to_thread(
+            chatkeep, encrypted.backend.path.parent, "encryption", "rekey", **settings
+        )
+        await store.aclose()
+        return ended
+
+    ended = asyncio.run(changed_meanwhile())
+    assert "is open in another process: stop that first" in ended.refusal()
+    assert ended.code == FAILED
+    assert encrypted("verify").code == 0

@@ -1,5 +1,6 @@
 """One SQLite connection as chatkeep uses it: created, migrated, its pragmas read back."""
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -84,8 +85,10 @@ def _apply(connection: apsw.Connection, path: Path, scripts: list[str]) -> None:
 
 def _create(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # Before SQLite makes it with the umask's rights; the WAL takes over the mode of the file.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    # Before SQLite makes it with the umask's rights; the WAL takes over the mode of the file. One
+    # that is there is not opened: to close it would end all locks this process has on it.
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _shut_others_out(connection: apsw.Connection, path: Path) -> None:
