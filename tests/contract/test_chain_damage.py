@@ -7,9 +7,11 @@ import pytest
 from support.backends import SqliteBackend
 from support.conversations import SYSTEM, Talks, call, message
 from support.database import direct
-from support.samples import name, place, row, said
+from support.samples import listed, name, place, replacing, row, said
 
-from chatkeep.core.model import Project
+from chatkeep.core import bulk
+from chatkeep.core.ids import MAX_SEQ, Seq
+from chatkeep.core.model import Project, Query
 from chatkeep.core.packed import Codec
 from chatkeep.core.ports import Store
 from chatkeep.errors import RecordCorrupt, StoreFailed
@@ -78,3 +80,93 @@ async def test_a_turn_is_kept_again_when_one_before_it_is_damaged(
         connection.execute("UPDATE completion SET body = x'01' WHERE seq = ?", (first.row.seq,))
     repeated = await talks.keep(call(asked), message("assistant", "La la la"))
     assert await talks.store.get(talks.project, name(repeated.row)) is not None
+
+
+DAMAGES = [
+    "UPDATE completion SET body = x'01' WHERE seq = ?1",
+    "UPDATE completion SET body = substr(body, 1, 40) WHERE seq = ?1",
+    "DELETE FROM shared WHERE ?1",
+]
+
+
+@pytest.mark.parametrize("statement", DAMAGES)
+@pytest.mark.parametrize("turn", range(3))
+async def test_a_damaged_completion_can_be_deleted(
+    talks: Talks, backend: SqliteBackend, statement: str, turn: int
+) -> None:
+    """Whether it begins its conversation, stands in it or ends it; the others stay as they are."""
+    asked = [message("user", f"Sing {'la ' * 2000}")]
+    kept = []
+    for _ in range(3):
+        kept.append(await talks.keep(call(asked), SOUND, metadata={"set": "before"}))
+        asked = [*asked, SOUND, message("user", "Again")]
+    with direct(backend.path) as connection:
+        connection.execute(statement, (kept[turn].row.seq,))
+    assert await talks.store.delete(talks.project, name(kept[turn].row))
+    assert await talks.store.get(talks.project, name(kept[turn].row)) is None
+    for one in kept:
+        assert await talks.store.delete(talks.project, name(one.row)) is (one is not kept[turn])
+    assert await listed(talks.store, talks.project) == []
+    assert await listed(talks.store, talks.project, Query(q="sing")) == []
+    assert await listed(talks.store, talks.project, Query(metadata={"set": "before"})) == []
+
+
+async def test_of_a_damaged_completion_that_was_deleted_stays_what_verify_names(
+    talks: Talks, backend: SqliteBackend
+) -> None:
+    """What is known of it goes, and that is all where its metadata was changed."""
+    for pairs in ({"set": "before"}, {"set": "since"}):
+        said = await talks.keep(call([message("user", "Sing")]), SOUND, metadata={"set": "before"})
+        if pairs != {"set": "before"}:
+            await talks.store.change_metadata(talks.project, name(said.row), replacing(pairs))
+        with direct(backend.path) as connection:
+            connection.execute("UPDATE completion SET body = x'01'")
+        assert await talks.store.delete(talks.project, name(said.row))
+        left = [fault for fault in backend.faults() if fault.startswith("posting ")]
+        assert len(left) == 1, "the pair it was created with"
+
+
+async def test_a_parent_of_what_is_damaged_can_be_deleted(
+    talks: Talks, backend: SqliteBackend
+) -> None:
+    first = await talks.keep(call([message("user", "Sing")]), SOUND)
+    asked = [message("user", "Sing"), SOUND, message("user", "Again")]
+    second = await talks.keep(call(asked), SOUND)
+    with direct(backend.path) as connection:
+        connection.execute("UPDATE completion SET body = x'01' WHERE seq = ?", (second.row.seq,))
+    for one in (first, second):
+        assert await talks.store.delete(talks.project, name(one.row))
+    with direct(backend.path) as connection:
+        assert connection.execute("SELECT count(*) FROM ghost").fetchall() == [(0,)]
+
+
+async def test_a_damaged_body_is_let_go_of_in_its_turn(
+    talks: Talks, backend: SqliteBackend
+) -> None:
+    first, second = [
+        await talks.keep(call([message("user", text)]), SOUND) for text in ("Sing", "Dance")
+    ]
+    with direct(backend.path) as connection:
+        connection.execute("UPDATE completion SET body = x'01' WHERE seq = ?", (first.row.seq,))
+    for one in (first, second):
+        assert await talks.store.hollow(talks.project, Seq(MAX_SEQ)) == (True, True)
+        found = await talks.store.get(talks.project, name(one.row))
+        assert found is not None
+        assert not found.has_body
+    assert await talks.store.hollow(talks.project, Seq(MAX_SEQ)) == (False, False)
+    assert await listed(talks.store, talks.project, Query(q="sing")) == []
+
+
+async def test_deleting_in_bulk_takes_damaged_ones_along(
+    talks: Talks, backend: SqliteBackend
+) -> None:
+    for text in ("Sing", "Dance", "Act"):
+        await talks.keep(call([message("user", text)]), SOUND)
+    with direct(backend.path) as connection:
+        connection.execute("UPDATE completion SET body = x'01' WHERE seq % 3 = 0")
+    outcome = await bulk.count(talks.store, talks.project, Query(), lambda: False)
+    assert outcome.matched == 3
+    act = bulk.deleting(talks.store, talks.project)
+    outcome = await bulk.run(talks.store, talks.project, Query(), act, lambda: False)
+    assert (outcome.done, outcome.stopped_by) == (3, None)
+    assert await listed(talks.store, talks.project) == []

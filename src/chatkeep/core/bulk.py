@@ -42,7 +42,10 @@ Act = Callable[[Stored], Awaitable[bool]]
 
 
 class Outcome(Struct):
-    """`refused` would have had too many pairs; `stopped_by` says why a run ended in its middle."""
+    """`refused` would have had too many pairs, or are damaged.
+
+    `stopped_by` says why a run ended in its middle.
+    """
 
     matched: int = 0
     done: int = 0
@@ -169,12 +172,11 @@ def _value(entry: Filter, name: str, value: Any) -> Any:
 async def _batch(store: Store, project: Project, query: Query, act: Act, outcome: Outcome) -> bool:
     """Whether there are more behind it."""
     after = query.after if outcome.last is None else outcome.last.seq
-    page = await store.page(
-        project, msgspec.structs.replace(query, after=after, order="desc", limit=BATCH)
-    )
+    batch = msgspec.structs.replace(query, after=after, order="desc", limit=BATCH)
+    page = await store.page(project, batch, damaged=True)
     results = await asyncio.gather(*map(act, page.items), return_exceptions=True)
     failures = [one for one in results if isinstance(one, BaseException)]
-    refused = [one for one in failures if isinstance(one, TooManyProperties)]
+    refused = [one for one in failures if isinstance(one, TooManyProperties | RecordCorrupt)]
     outcome.matched += len(results) - len(failures) + len(refused)
     outcome.done += results.count(True)
     outcome.refused += len(refused)

@@ -277,7 +277,9 @@ class Store(AccountStore, Protocol):
         """
         ...
 
-    async def page(self, project: Project, query: Query) -> Page: ...
+    async def page(self, project: Project, query: Query, *, damaged: bool = False) -> Page:
+        """With `damaged` those that cannot be read are on it as well, as their rows have them."""
+        ...
 
     async def look(self, project: Project, query: Query, read: Callable[[Iterable[Facts]], T]) -> T:
         """What `read` makes of the completions the query wants, of which it takes what it needs.

@@ -38,8 +38,8 @@ def of_kind(kind: int) -> int:
     return -kind
 
 
-def of_row(secret: bytes, kind: int, row: Row) -> set[int]:
-    return {EVERY, of_kind(kind), *of_metadata(secret, _METADATA.decode(row.metadata))}
+def of_row(secret: bytes, kind: int, metadata: bytes) -> set[int]:
+    return {EVERY, of_kind(kind), *of_metadata(secret, _METADATA.decode(metadata))}
 
 
 def wants_kinds(query: Query) -> bool:

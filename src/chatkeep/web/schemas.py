@@ -195,7 +195,7 @@ SCHEMAS: dict[str, Schema] = {
             closed=True,
         ),
         "description": "Not complete: the rest is behind last_id; error says what was in the way,"
-        " if not the time. refused had no room for more pairs.",
+        " if not the time. refused had no room for more pairs, or are damaged.",
     },
     "KeptList": _list("KeptCompletion"),
     "KeptCompletion": {

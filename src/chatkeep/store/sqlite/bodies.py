@@ -175,12 +175,23 @@ class Bodies:
         elif not self._connection.execute(SQL["select_ghost"], (seq,)).fetchall():
             self._connection.execute(SQL["unlink"], (seq, basis))
 
-    def hollow(self, seq: Seq, basis: Seq | None, body: bytes, husk: Husk) -> None:
-        """Lets go of the body of a row that stays."""
-        packed, second = self.opened(seq, body)
+    def lose(self, seq: Seq, basis: Seq | None) -> None:
+        """Lets go of a body that could not be read: what it shared with others stays.
+
+        If its row has gone, what went on from it begins its conversation.
+        """
+        self._connection.execute(SQL["unlink"], (seq, None))
+        self._settle(basis)
+
+    def hollow(self, seq: Seq, basis: Seq | None, body: bytes | None, husk: Husk) -> None:
+        """Lets go of the body of a row that stays, None when it cannot be read."""
+        opened = None if body is None else self.opened(seq, body)
         left = self._sealed(seq, self._codec.body(husk))
         self._connection.execute(SQL["hollow_completion"], (seq, left))
-        self._remove(seq, basis, _completion(packed), second)
+        if opened is None:
+            self.lose(seq, basis)
+        else:
+            self._remove(seq, basis, _completion(opened[0]), opened[1])
 
     def _remove(self, seq: Seq, basis: Seq | None, packed: Packed, second: bytes) -> None:
         if packed.head:
@@ -320,9 +331,16 @@ class Bodies:
     def _quotes(self, seq: Seq) -> set[tuple[int, int]] | None:
         """The places of an answer that others quote; None when nobody builds on it."""
         rows: Any = self._connection.execute(SQL["built_on"], (seq,))
-        bodies = [self.opened(place, body)[0] for place, body in rows]
-        needing = [body for body in bodies if not isinstance(body, Husk)]
+        opened = [self._readable(place, body) for place, body in rows]
+        needing = [one[0] for one in opened if one and not isinstance(one[0], Husk)]
         return {place for body in needing for place in fold.copied_by(body)} if needing else None
+
+    def _readable(self, seq: Seq, body: bytes) -> tuple[Body, bytes] | None:
+        """None for what is damaged: it can be put together no more, and needs nobody."""
+        try:
+            return self.opened(seq, body)
+        except RecordCorrupt:
+            return None
 
     def is_built_on(self, seq: Seq) -> bool:
         return self._quotes(seq) is not None
@@ -334,16 +352,18 @@ class Bodies:
             if not found:
                 return  # it has not been deleted itself
             basis, body = found[0]
-            packed, second = self.opened(seq, body)
-            ghost = _ghost(packed)
+            opened = self._readable(seq, body)
             quotes = self._quotes(seq)
             if quotes is not None:
-                kept = fold.quoted(ghost, self.load, quotes)
-                self._put_ghost(seq, basis, fold.ghost_of(ghost, kept), second)
+                if opened is not None:
+                    ghost = _ghost(opened[0])
+                    kept = fold.quoted(ghost, self.load, quotes)
+                    self._put_ghost(seq, basis, fold.ghost_of(ghost, kept), opened[1])
                 return
             self._connection.execute(SQL["delete_ghost"], (seq,))
             self._connection.execute(SQL["unlink"], (seq, basis))
-            self._release(fold.shared_by(ghost))
+            if opened is not None:
+                self._release(fold.shared_by(_ghost(opened[0])))
             seq = basis
 
     def _put_ghost(self, seq: Seq, basis: Seq | None, ghost: Ghost, second: bytes) -> None:

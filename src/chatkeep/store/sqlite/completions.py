@@ -21,7 +21,7 @@ from chatkeep.core.ports import Claim
 from chatkeep.core.record import Record, Request
 from chatkeep.core.said import said
 from chatkeep.core.usage import of_row
-from chatkeep.errors import BodyExpired
+from chatkeep.errors import BodyExpired, RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.sqlite import claims, hollowing, rows, search
 from chatkeep.store.sqlite.batch import Batch
@@ -52,7 +52,7 @@ def insert(
     bindings = rows.bindings(project, row, kind, added.basis, added.body)
     connection.execute(SQL["insert_completion"], bindings)
     batch.count(*of_row(project.id, row))
-    batch.postings.add(project.id, postings.of_row(project.secret, kind, row), row.seq)
+    batch.postings.add(project.id, postings.of_row(project.secret, kind, row.metadata), row.seq)
     if project.full_text:
         search.insert(connection, project.id, row.seq, said(added.new, record.answer))
     if claim is not None:
@@ -200,23 +200,39 @@ def delete(batch: Batch, project: Project, name: Name, texts: Texts) -> bool:
     if found is None:
         return False
     bodies = Bodies(connection, project, texts)
-    item = rows.stored(found, project, bodies)
-    row = item.row
-    batch.postings.remove(project.id, postings.of_row(project.secret, found.kind, row), row.seq)
-    search.delete(connection, project.id, row.seq, said(bodies.new(row.seq), item.answer))
-    connection.execute(SQL["delete_changed_metadata"], (row.seq,))
-    connection.execute(SQL["delete_completion"], (row.seq,))
-    bodies.remove(row.seq, found.basis, found.body)
-    if ids.node_of(row.seq) == ids.IMPORT_NODE:
-        connection.execute(SQL["mark_deleted_import"], (row.seq,))
+    seq = found.seq
+    try:
+        item = rows.stored(found, project, bodies)
+    except RecordCorrupt:
+        metadata = (found.metadata or "{}").encode()
+        search.lose(connection, seq)
+        _delete_row(connection, seq)
+        bodies.lose(seq, found.basis)
     else:
-        connection.execute(SQL["mark_deleted"], (ids.node_of(row.seq), row.seq))
+        metadata = item.row.metadata
+        search.delete(connection, project.id, seq, said(bodies.new(seq), item.answer))
+        _delete_row(connection, seq)
+        bodies.remove(seq, found.basis, found.body)
+    kids = postings.of_row(project.secret, found.kind, metadata)
+    batch.postings.remove(project.id, kids, seq)
     return True
 
 
-def page(connection: apsw.Connection, project: Project, query: Query, texts: Texts) -> Page:
+def _delete_row(connection: apsw.Connection, seq: Seq) -> None:
+    connection.execute(SQL["delete_changed_metadata"], (seq,))
+    connection.execute(SQL["delete_completion"], (seq,))
+    if ids.node_of(seq) == ids.IMPORT_NODE:
+        connection.execute(SQL["mark_deleted_import"], (seq,))
+    else:
+        connection.execute(SQL["mark_deleted"], (ids.node_of(seq), seq))
+
+
+def page(
+    connection: apsw.Connection, project: Project, query: Query, texts: Texts, *, damaged: bool
+) -> Page:
     bodies = Bodies(connection, project, texts)
-    return _page(connection, project, query, lambda found: rows.stored(found, project, bodies))
+    stored = rows.stored_or_damaged if damaged else rows.stored
+    return _page(connection, project, query, lambda found: stored(found, project, bodies))
 
 
 def page_at_once(

@@ -7,6 +7,7 @@ import apsw
 from chatkeep.core import postings
 from chatkeep.core.ids import Seq
 from chatkeep.core.model import Facts, Project, Query
+from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 
@@ -22,7 +23,15 @@ def facts(
     for seq in places:
         for row in connection.execute(SQL["select_facts"], (seq, project.id)):
             model, status, finish_reason, upstream, key, changed, body = row
-            metadata = bodies.metadata(seq, body) if changed is None else changed.encode()
+            metadata = _created_with(bodies, seq, body) if changed is None else changed.encode()
             found = Facts(model, status, finish_reason, upstream, key, metadata)
             if matches(found):
                 yield found
+
+
+def _created_with(bodies: Bodies, seq: Seq, body: bytes) -> bytes:
+    """Nothing where that cannot be read."""
+    try:
+        return bodies.metadata(seq, body)
+    except RecordCorrupt:
+        return b"{}"

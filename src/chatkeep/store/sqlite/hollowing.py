@@ -11,6 +11,7 @@ from chatkeep.core.model import Project
 from chatkeep.core.ports import Hollowed
 from chatkeep.core.postings import EVERY
 from chatkeep.core.said import said
+from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.sqlite import rows, search
 from chatkeep.store.sqlite.batch import Batch
@@ -47,16 +48,27 @@ def note_body(connection: apsw.Connection, project: Project, seq: Seq) -> None:
 
 
 def _has_body(connection: apsw.Connection, bodies: Bodies, seq: Seq) -> bool:
+    """What is damaged counts as one."""
     found: Any = connection.execute(SQL["select_body_of"], (seq,)).fetchall()
-    return not bodies.is_hollow(seq, found[0][0])
+    try:
+        return not bodies.is_hollow(seq, found[0][0])
+    except RecordCorrupt:
+        return True
 
 
 def _hollow(connection: apsw.Connection, project: Project, bodies: Bodies, seq: Seq) -> None:
     result: Any = connection.execute(SQL["select_stored"], (seq, project.id)).fetchall()
     found = Found(*result[0])
-    item = rows.stored(found, project, bodies)
-    search.delete(connection, project.id, seq, said(bodies.new(seq), item.answer))
+    body: bytes | None = found.body
+    try:
+        item = rows.stored(found, project, bodies)
+        left = husk(item, bodies.follows(seq, found.body, found.basis))
+        search.delete(connection, project.id, seq, said(bodies.new(seq), item.answer))
+    except RecordCorrupt:
+        body = None
+        item = rows.stored_or_damaged(found, project, bodies)
+        left = husk(item, Seq(0))
+        search.lose(connection, seq)
     connection.execute(SQL["change_metadata"], (seq, item.row.metadata.decode()))
-    left = husk(item, bodies.follows(seq, found.body, found.basis))
-    bodies.hollow(seq, found.basis, found.body, left)
+    bodies.hollow(seq, found.basis, body, left)
     bodies.recent.forget(seq)

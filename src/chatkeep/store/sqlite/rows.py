@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from chatkeep.core import ids
 from chatkeep.core.ids import Seq, encode
 from chatkeep.core.model import Project, Row, Stored, Usage
+from chatkeep.errors import RecordCorrupt
 from chatkeep.store.sqlite.bodies import Bodies
 from chatkeep.store.sqlite.recent import Found
 
@@ -52,11 +53,23 @@ def stored(found: Found, project: Project, bodies: Bodies) -> Stored:
     return known
 
 
+def stored_or_damaged(found: Found, project: Project, bodies: Bodies) -> Stored:
+    """Of what cannot be read what its row says, and of its metadata what was set since."""
+    try:
+        return stored(found, project, bodies)
+    except RecordCorrupt:
+        return Stored(_row(found, of_found(found, project), b"{}"), b"{}", b"{}", has_body=False)
+
+
 def _read(found: Found, project: Project, bodies: Bodies) -> Stored:
     named = of_found(found, project)
     said = bodies.outside(found.seq, found.body, named.alias or encode(found.seq, named.tag))
-    metadata = said.metadata if found.metadata is None else found.metadata.encode()
-    row = Row(
+    row = _row(found, named, said.metadata)
+    return Stored(row, said.request, said.answer, said.upstream_id, said.has_body)
+
+
+def _row(found: Found, named: Identity, created_with: bytes) -> Row:
+    return Row(
         seq=found.seq,
         tag=named.tag,
         request_id=named.request_id,
@@ -74,11 +87,10 @@ def _read(found: Found, project: Project, bodies: Bodies) -> Stored:
         first_token_ms=found.first_token_ms,
         upstream=found.upstream,
         key=found.key,
-        metadata=metadata,
+        metadata=created_with if found.metadata is None else found.metadata.encode(),
         alias=named.alias,
         cost_micro=found.cost_micro,
     )
-    return Stored(row, said.request, said.answer, said.upstream_id, said.has_body)
 
 
 def bindings(

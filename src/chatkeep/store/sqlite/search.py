@@ -62,6 +62,14 @@ def delete(connection: apsw.Connection, project: ProjectId, seq: Seq, texts: Seq
         connection.execute(SQL["search_delete"], (-seq, text))
 
 
+def lose(connection: apsw.Connection, seq: Seq) -> None:
+    """For a completion of which nobody can tell what it said: its words stay, and find nothing."""
+    number, place = _up_to(connection, seq)
+    if place == seq:
+        connection.execute(SQL["delete_searched"], (number,))
+    connection.execute(SQL["delete_crowded"], (seq,))
+
+
 def expression(project: ProjectId, q: str) -> str:
     """What FTS5 is asked; empty when there is no word in it, which finds nothing."""
     return " AND ".join(f'"{_marked(project, phrase)}"' for phrase in phrases(q))

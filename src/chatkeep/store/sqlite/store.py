@@ -170,12 +170,15 @@ class SqliteStore:
             lambda batch: pruning.prune(batch.connection, project.id, below, behind)
         )
 
-    async def page(self, project: Project, query: Query) -> Page:
-        found = self._page_at_once(project, query) if is_simple(query) else None
+    async def page(self, project: Project, query: Query, *, damaged: bool = False) -> Page:
+        at_once = is_simple(query) and not damaged
+        found = self._page_at_once(project, query) if at_once else None
         if found is not None:
             return found
         return await self._readers.run(
-            lambda connection: completions.page(connection, project, query, self._texts)
+            lambda connection: completions.page(
+                connection, project, query, self._texts, damaged=damaged
+            )
         )
 
     async def look(self, project: Project, query: Query, read: Callable[[Iterable[Facts]], T]) -> T:

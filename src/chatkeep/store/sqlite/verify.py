@@ -158,7 +158,7 @@ class Verifier:
         row = rows.stored(found, project, bodies).row
         body, _ = bodies.opened(seq, found.body)
         heads = [(body.head & INDEXED, seq)] if isinstance(body, Packed) and body.count else []
-        kids = postings.of_row(project.secret, found.kind, row)
+        kids = postings.of_row(project.secret, found.kind, row.metadata)
         return _Read([(kid, seq) for kid in kids], heads, body)
 
     def _whole(self, bodies: Bodies, seq: Seq, body: Body) -> None:
