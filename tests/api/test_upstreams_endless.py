@@ -119,16 +119,18 @@ async def test_a_body_that_never_ends_is_no_answer(
 
 @STORE
 async def test_a_stream_that_never_ends_is_broken_off(
-    hasty: Chatkeep, provider: Provider, store: bool
+    provider: Provider, tmp_path: Path, store: bool
 ) -> None:
     drip = Drip(STREAM, b"%x\r\n%b\r\n" % (len(EVENT), EVENT))
     provider.answer(drip)
-    reply = await called(hasty, stream=True, store=store)
-    assert (reply.head.status, reply.complete) == (200, False)
-    assert b"[DONE]" not in reply.body
-    await drip.ended.wait()
-    kept = (await asked(hasty.url, get(PATH, hasty.key))).body
-    assert (b'"finish_reason":null' in kept) == store
+    upstream = {"answer_timeout_s": 0.5}
+    async with chatkeep_server.chatkeep(tmp_path, provider.url, upstream=upstream) as chatkeep:
+        reply = await called(chatkeep, stream=True, store=store)
+        assert (reply.head.status, reply.complete) == (200, False)
+        assert b"[DONE]" not in reply.body
+        await drip.ended.wait()
+        kept = (await asked(chatkeep.url, get(PATH, chatkeep.key))).body
+        assert (b'"finish_reason":null' in kept) == store
 
 
 @pytest.mark.parametrize(
