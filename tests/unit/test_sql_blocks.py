@@ -80,7 +80,7 @@ def test_each_block_is_used_and_each_used_one_is_there() -> None:
         entry.read_text() for entry in files(SQLITE).iterdir() if entry.name.endswith(".py")
     )
     patterns = re.findall(r"""(?:SQL|sql)\[f?"([^"]+)"\]""", code) + re.findall(
-        r'_(?:one|all)\("(\w+)"', code
+        r'_(?:one|all|each|numbered)\((?:connection, )?"(\w+)"', code
     )
     used = {re.sub(r"\{[^}]*\}", r"\\w+", pattern) for pattern in patterns}
     unused = [name for name in QUERIES if not any(re.fullmatch(one, name) for one in used)]
