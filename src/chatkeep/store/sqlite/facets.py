@@ -1,8 +1,11 @@
 """What facets need of the completions a query wants, the newest first."""
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
 
 import apsw
+import msgspec
 
 from chatkeep.core import postings
 from chatkeep.core.ids import Seq
@@ -12,6 +15,7 @@ from chatkeep.store import sql
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 
 SQL = sql.blocks("chatkeep.store.sqlite", "facets.sql")
+_BATCH = 64  # completions that are looked up at once
 
 
 def facts(
@@ -20,9 +24,11 @@ def facts(
     """Of the places that have what the query wants."""
     bodies = Bodies(connection, project, texts)
     matches = postings.matching(query)
-    for seq in places:
-        for row in connection.execute(SQL["select_facts"], (seq, project.id)):
-            model, status, finish_reason, upstream, key, changed, body = row
+    left = iter(places)
+    while batch := list(islice(left, _BATCH)):
+        bindings = (msgspec.json.encode(batch).decode(), project.id)
+        rows: Any = connection.execute(SQL["facts_at"], bindings)
+        for seq, model, status, finish_reason, upstream, key, changed, body in rows:
             metadata = _created_with(bodies, seq, body) if changed is None else changed.encode()
             found = Facts(model, status, finish_reason, upstream, key, metadata)
             if matches(found):
