@@ -57,7 +57,7 @@ def storage(tables: str) -> str:
         body.append(text(_MARGIN, y, corpus, "quiet"))
         y += 8
         for _, name, size in rows:
-            kind = "ours" if name.startswith("kept") else "other"
+            kind = "ours" if name.startswith(("kept", "imported")) else "other"
             width = size / longest * (_SPAN - 60)
             body.append(text(_LEFT - 12, y + _BAR - 2, name, "quiet", "end"))
             body.append(

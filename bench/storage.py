@@ -1,27 +1,39 @@
 """What a completion takes on the disk and of the CPU, for files of requests and answers.
 
-Each file is imported as `chatkeep import` does it. What is read is read again at once, so that it
-comes from memory: the figures are CPU time.
+Each file is imported as `chatkeep import` does it, and its completions are kept as if they had been
+created here. What is read is read again at once, so that it comes from memory: the figures are CPU
+time.
 """
 
 import asyncio
 import os
+import secrets
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import closing
+from itertools import product
 from pathlib import Path
+from typing import cast
 
+import apsw
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from bench.machine import folder_on_disk
 from bench.process import ROOT, Broken
 from bench.streams import percentile
+from chatkeep.core import ids, retention
+from chatkeep.core.answerid import under
+from chatkeep.core.chain import MAX_AGE_S
+from chatkeep.core.ids import REQUEST_ID_BYTES, Name, Sequencer, tag_of
 from chatkeep.core.importing import Importer, Line, batches
 from chatkeep.core.library import Library
-from chatkeep.core.model import Project
+from chatkeep.core.model import Project, Row
 from chatkeep.core.ports import Store
 from chatkeep.core.prices import Prices
 from chatkeep.core.projects import changed
+from chatkeep.core.record import Record
 from chatkeep.core.zstdframe import zstd
 from chatkeep.store import open_store
 
@@ -61,10 +73,14 @@ class Corpus(Struct):
 
 
 class Kept(Struct):
-    """Bytes and µs of CPU time a completion; reads as p50 and p99 by depth."""
+    """Bytes and µs of CPU time a completion; reads as p50 and p99 by depth.
+
+    `net` is less what an empty store takes, `aged` less what can be used again after a day.
+    """
 
     gross: float
     net: float
+    aged: float
     ingest_us: float
     retrieve: dict[int, tuple[float, float]] = {}
     request: dict[int, tuple[float, float]] = {}
@@ -87,10 +103,12 @@ def run(data: Path, say: Callable[[str], None]) -> str:
         say(f"storage: {file.name}")
         corpus = _corpus(file)
         kept = {}
-        for full_text in (False, True):
+        for here, full_text in product((True, False), (False, True)):
             with folder_on_disk() as folder:
-                kept[full_text] = asyncio.run(_measure(corpus, folder, full_text))
-        parts.append(_table(corpus, kept[False], kept[True]))
+                kept[here, full_text] = asyncio.run(
+                    _measure(corpus, folder, here=here, full_text=full_text)
+                )
+        parts.append(_table(corpus, kept))
     return "\n".join(parts)
 
 
@@ -114,14 +132,35 @@ def _corpus(file: Path) -> Corpus:
     return corpus
 
 
-async def _measure(corpus: Corpus, folder: Path, full_text: bool) -> Kept:
+class _Here:
+    """Keeps what is imported as if it had been created here, under an id of ours."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._sequencer = Sequencer(store.node, None, secrets.randbelow)
+
+    async def insert_foreign(
+        self, project: Project, id: str, created_unix: int, row: Row, record: Record
+    ) -> Row:
+        request_id = ids.request_id(secrets.token_bytes(REQUEST_ID_BYTES // 2))
+        name = Name(self._sequencer.next(created_unix), tag_of(project.secret, request_id))
+        answer = under(record.answer, name.id)
+        ours = replace(record, answer=answer, id=name.id, upstream_id=id)
+        named = replace(row, seq=name.seq, tag=name.tag, request_id=request_id)
+        await self._store.insert(project, named, ours)
+        return named
+
+
+async def _measure(corpus: Corpus, folder: Path, *, here: bool, full_text: bool) -> Kept:
     empty = folder / "empty.db"
     store, _ = await _opened(empty, full_text)
     await store.aclose()
     path = folder / "full.db"
     store, project = await _opened(path, full_text)
     began = time.process_time()
-    importer = Importer(store, project, Prices(()))
+    # Of a store an importer uses nothing else.
+    into = cast("Store", _Here(store)) if here else store
+    importer = Importer(into, project, Prices(()))
     for batch in batches(Line(at, text) for at, text in enumerate(corpus.lines, start=1)):
         await importer.add(batch)
     await store.aclose()
@@ -130,14 +169,30 @@ async def _measure(corpus: Corpus, folder: Path, full_text: bool) -> Kept:
     if count != len(corpus.lines):
         raise Broken(f"{corpus.name}: {importer.tally}")
     size = path.stat().st_size
-    kept = Kept(size / count, (size - empty.stat().st_size) / count, spent / count * 1e6)
+    net = size - empty.stat().st_size
+    aged = size - await _free_after_a_day(path, full_text)
+    kept = Kept(size / count, net / count, aged / count, spent / count * 1e6)
+    if not here:
+        await _reads(corpus, path, full_text, kept)
+    return kept
+
+
+async def _free_after_a_day(path: Path, full_text: bool) -> int:
+    """Bytes of pages that are empty when nothing goes on from these completions any more."""
+    store, _ = await _opened(path, full_text)
+    await retention.prune(store, time.time() + 2 * MAX_AGE_S)
+    await store.aclose()
+    with closing(apsw.Connection(str(path))) as connection:
+        return int(connection.pragma("freelist_count")) * int(connection.pragma("page_size"))
+
+
+async def _reads(corpus: Corpus, path: Path, full_text: bool, kept: Kept) -> None:
     store, project = await _opened(path, full_text)
     library = Library(store)
-    for depth, ids in _by_depth(corpus.found):
-        kept.retrieve[depth] = await _read(ids, lambda id: library.retrieve(project, id))
-        kept.request[depth] = await _read(ids, lambda id: library.raw_request(project, id))
+    for depth, some in _by_depth(corpus.found):
+        kept.retrieve[depth] = await _read(some, lambda id: library.retrieve(project, id))
+        kept.request[depth] = await _read(some, lambda id: library.raw_request(project, id))
     await store.aclose()
-    return kept
 
 
 async def _opened(path: Path, full_text: bool) -> tuple[Store, Project]:
@@ -151,17 +206,17 @@ async def _opened(path: Path, full_text: bool) -> tuple[Store, Project]:
 
 def _by_depth(found: Sequence[tuple[str, int]]) -> Iterator[tuple[int, list[str]]]:
     for depth, end in zip(_DEPTHS, (*_DEPTHS[1:], 1 << 60), strict=True):
-        ids = [id for id, count in found if depth <= count < end]
-        if ids:
-            yield depth, ids[:: max(len(ids) // _SAMPLE, 1)]
+        deep = [id for id, count in found if depth <= count < end]
+        if deep:
+            yield depth, deep[:: max(len(deep) // _SAMPLE, 1)]
 
 
 async def _read(
-    ids: Sequence[str], read: Callable[[str], Awaitable[object]]
+    named: Sequence[str], read: Callable[[str], Awaitable[object]]
 ) -> tuple[float, float]:
     """p50 and p99 of the least µs that reading each took."""
     least = []
-    for id in ids:
+    for id in named:
         took = []
         for _ in range(_TIMES):
             began = time.process_time_ns()
@@ -171,23 +226,29 @@ async def _read(
     return percentile(least, 50), percentile(least, 99)
 
 
-def _table(corpus: Corpus, without: Kept, searched: Kept) -> str:
+def _table(corpus: Corpus, kept: dict[tuple[bool, bool], Kept]) -> str:
     count = len(corpus.lines)
     rows = [
         ("request and answer as they are", corpus.raw / count, ""),
         ("each compressed alone, zstd -3", corpus.single / count, ""),
         ("all in one, zstd -19 --long", corpus.whole / count, ""),
-        ("**kept, without full text search**", without.gross, f"{without.ingest_us:,.0f}"),
-        ("less what an empty store takes", without.net, ""),
-        ("**kept, with full text search**", searched.gross, f"{searched.ingest_us:,.0f}"),
-        ("less what an empty store takes", searched.net, ""),
     ]
+    for full_text, how in ((False, "without"), (True, "with")):
+        created, imported = kept[True, full_text], kept[False, full_text]
+        rows += [
+            (f"**kept, {how} full text search**", created.gross, f"{created.ingest_us:,.0f}"),
+            ("less what an empty store takes", created.net, ""),
+            ("less what goes after a day", created.aged, ""),
+            (f"**imported, {how} full text search**", imported.gross, f"{imported.ingest_us:,.0f}"),
+            ("less what an empty store takes", imported.net, ""),
+        ]
     lines = [f"`{corpus.name}`, {count:,} completions:", ""]
     lines += ["| bytes a completion | | CPU µs to add it |", "| --- | ---: | ---: |"]
     lines += [f"| {name} | {size:,.0f} | {cpu} |" for name, size, cpu in rows]
     lines += ["", "| CPU µs, p50 (p99) | retrieve | raw request |", "| --- | ---: | ---: |"]
-    for depth in searched.retrieve:
-        reads = (searched.retrieve[depth], searched.request[depth])
+    read = kept[False, True]
+    for depth in read.retrieve:
+        reads = (read.retrieve[depth], read.request[depth])
         cells = " | ".join(f"{p50:,.0f} ({p99:,.0f})" for p50, p99 in reads)
         lines.append(f"| from {depth} message{'s' * (depth > 1)} on | {cells} |")
     return "\n".join(lines) + "\n"

@@ -37,6 +37,11 @@ def test_each_file_gets_its_tables(tmp_path: Path, name: str) -> None:
     assert said == [f"storage: {name}"]
     assert table.startswith("`calls`, 6 completions:\n")
     assert "| request and answer as they are | " in table
+    for what in ("kept", "imported"):
+        for how in ("without", "with"):
+            assert f"| **{what}, {how} full text search** | " in table
+    assert table.count("| less what an empty store takes | ") == 4
+    assert table.count("| less what goes after a day | ") == 2
     assert "| from 1 message on | " in table
     assert "| from 8 messages on | " in table
     assert "| from 16 " not in table
