@@ -159,10 +159,14 @@ async def test_what_lists_no_models_is_not_taken_for_a_model_server(answer: Answ
         assert await discover((local("one", provider.url),)) is None
 
 
-async def test_a_port_nobody_listens_on_is_not_taken_for_a_model_server() -> None:
+async def test_a_port_nobody_listens_on_is_not_taken_for_a_model_server(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "chatkeep")
     with nobody() as url:
         assert await discover((local("one", url),)) is None
     assert await discover(()) is None
+    assert caplog.messages == []  # five such lines would be the first that a newcomer sees
 
 
 async def test_the_first_of_those_that_list_models_is_taken() -> None:

@@ -52,13 +52,17 @@ _CAUGHT = tuple(foreign for foreign, *_ in FAILURES)
 class HttpUpstream:
     """One upstream and its connections. `hop` names this server, so that a loop is noticed.
 
-    With `reuse` unset each call has a connection of its own.
+    With `reuse` unset each call has a connection of its own. That nobody is there is logged unless
+    `expected`.
     """
 
-    def __init__(self, setting: UpstreamSetting, hop: str, *, reuse: bool = True) -> None:
+    def __init__(
+        self, setting: UpstreamSetting, hop: str, *, reuse: bool = True, expected: bool = False
+    ) -> None:
         self.name = setting.name
         self._setting = setting
         self._hop = hop
+        self._log_level = logging.DEBUG if expected else logging.INFO
         self._own = {name.lower(): _on_wire(value) for name, value in setting.headers.items()}
         self._connections = Connections(setting.base_url, setting.connect_timeout_s, reuse=reuse)
         self._first_lines: dict[tuple[str, str], bytes] = {}
@@ -87,7 +91,7 @@ class HttpUpstream:
                 repeatable=method == "GET",
             )
         except _CAUGHT as error:
-            raise mapped(error, self.name) from _without_frames(error)
+            raise mapped(error, self.name, self._log_level) from _without_frames(error)
         if not _MIN_STATUS <= exchange.status <= _MAX_STATUS:
             exchange.close()
             raise UpstreamFailed(upstream=self.name, detail=f"its status is {exchange.status}")
@@ -162,9 +166,10 @@ class HttpAnswer:
                 return decoded
 
 
-def mapped(error: Exception, upstream: str) -> Refusal:
+def mapped(error: Exception, upstream: str, log_level: int = logging.INFO) -> Refusal:
     """Our error for another one. Its own words may quote what was sent, or tell addresses."""
-    _log.info("an upstream failed", extra={"upstream": upstream, "error": type(error).__name__})
+    told = {"upstream": upstream, "error": type(error).__name__}
+    _log.log(log_level, "an upstream failed", extra=told)
     ours, detail = next(
         (ours, detail) for foreign, ours, detail in FAILURES if isinstance(error, foreign)
     )

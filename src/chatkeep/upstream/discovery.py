@@ -39,7 +39,8 @@ async def discover(known: tuple[LocalServer, ...] = KNOWN) -> LocalServer | None
 
 
 async def _has_models(server: LocalServer) -> bool:
-    upstream = HttpUpstream(UpstreamSetting(name=server.name, base_url=server.base_url), hop="")
+    setting = UpstreamSetting(name=server.name, base_url=server.base_url)
+    upstream = HttpUpstream(setting, hop="", expected=True)
     try:
         async with asyncio.timeout(TIMEOUT_S):
             answer = await upstream.get("/models")
