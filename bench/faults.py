@@ -66,6 +66,8 @@ async def _client_does_not_read(mix: Mix) -> None:
 
 async def _client_speaks_no_http(mix: Mix) -> None:
     said = await _spoken(mix, "nonsense\r\n\r\n", reads=True)
+    if not said:
+        raise ConnectionResetError("the server ended before it answered")
     if not said.startswith(b"HTTP/1.1 400 "):
         mix.counted.odd[f"nonsense answered {said[:80]!r}"] += 1
 

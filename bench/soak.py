@@ -114,7 +114,13 @@ class Soak:
 
 
 @click.command()
-@click.option("--minutes", type=float, default=30.0, show_default=True)
+@click.option(
+    "--minutes",
+    type=float,
+    default=30.0,
+    show_default=True,
+    help="In less its caches still warm, and memory may not be flat yet.",
+)
 @click.option("--per-second", type=float, default=50.0, show_default=True, help="Calls a second.")
 @click.option("--faults", is_flag=True, help="Upstreams, clients, disk and process go wrong.")
 def main(minutes: float, per_second: float, faults: bool) -> None:
