@@ -99,12 +99,15 @@ def bindings(
     """What `insert_completion` takes."""
     usage = row.usage
     secret = project.secret
+    follows = row.tag == ids.tag_of(secret, row.request_id)
+    imported = row.alias is not None or not follows  # only then is it worth spelling the id
+    named_by_id = imported and row.request_id == ids.request_id_of(secret, row.id)
     return (
         row.seq,
         project.id,
         kind,
-        None if row.tag == ids.tag_of(secret, row.request_id) else row.tag,
-        None if row.request_id == ids.request_id_of(secret, row.id) else _start(row.request_id),
+        None if follows else row.tag,
+        None if named_by_id else _start(row.request_id),
         row.alias and (ids.compact(row.alias) or row.alias),
         usage.prompt_tokens,
         usage.completion_tokens,
