@@ -1,6 +1,8 @@
 -- Projects, keys, completions with their bodies, and the postings that filters read.
 -- seq orders completions by arrival. A completion's row never changes.
 
+-- Below hollow_below completions are kept without what was said in them; below pruned_below heads
+-- may be gone, because nothing goes on from there any more.
 CREATE TABLE project (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -14,7 +16,9 @@ CREATE TABLE project (
     max_concurrent INTEGER,
     requests_per_minute INTEGER,
     key_max_concurrent INTEGER,
-    key_requests_per_minute INTEGER
+    key_requests_per_minute INTEGER,
+    hollow_below INTEGER NOT NULL DEFAULT 0,
+    pruned_below INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- What an encrypted store is encrypted under, wrapped by the key it is opened with; empty in a plain
@@ -107,12 +111,6 @@ SELECT
     body
 FROM completion JOIN kind ON kind.id = completion.kind
 LEFT JOIN changed_metadata ON changed_metadata.seq = completion.seq;
-
--- Below which place a project's completions are kept without what was said in them.
-CREATE TABLE hollow (
-    project INTEGER PRIMARY KEY,
-    below INTEGER NOT NULL
-) STRICT;
 
 -- By which a request finds the completion whose conversation it continues.
 CREATE TABLE head (
@@ -219,9 +217,3 @@ CREATE TABLE usage_hour (
     longer INTEGER NOT NULL,
     PRIMARY KEY (project, hour, model, upstream, api_key, outcome)
 ) STRICT, WITHOUT ROWID;
-
--- Below which place a project's heads may be gone, because nothing goes on from there any more.
-CREATE TABLE pruned (
-    project INTEGER PRIMARY KEY,
-    below INTEGER NOT NULL
-) STRICT;

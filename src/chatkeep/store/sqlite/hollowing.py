@@ -31,7 +31,7 @@ def hollow(batch: Batch, project: Project, below: Seq, texts: Texts) -> Hollowed
     connection = batch.connection
     bodies = Bodies(connection, project, texts)
     known: Any = connection.execute(SQL["hollow_below"], (project.id,)).fetchall()
-    low = known[0][0] if known else 0
+    low = known[0][0]
     every = places(connection, project.id, EVERY, low, below - 1, "asc")
     looked_at = [Seq(place) for place in islice(every, _LOOKED_AT)]
     for seq in looked_at:

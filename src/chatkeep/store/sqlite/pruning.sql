@@ -5,5 +5,4 @@ ORDER BY head, seq LIMIT 512
 
 -- name: note_pruned
 -- Remembers below which place a project's heads may have gone.
-INSERT INTO pruned (project, below) VALUES (?1, ?2)
-ON CONFLICT (project) DO UPDATE SET below = excluded.below WHERE excluded.below > below
+UPDATE project SET pruned_below = ?2 WHERE id = ?1 AND pruned_below < ?2

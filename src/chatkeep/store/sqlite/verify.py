@@ -81,7 +81,7 @@ class Verifier:
 
     def _project(self, project: Project) -> Iterator[str]:
         bodies = Bodies(self._connection, project, self._texts)
-        held = _Held(max((place for (place,) in self._all("pruned_below", project.id)), default=0))
+        held = _Held(self._all("pruned_below", project.id)[0][0])
         for (place,) in self._each("all_completions", project.id):
             self.checked += 1
             try:

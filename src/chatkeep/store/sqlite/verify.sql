@@ -20,7 +20,7 @@ SELECT head, seq FROM head WHERE project = ?1
 
 -- name: pruned_below
 -- From which place on all heads of a project are to be there.
-SELECT below FROM pruned WHERE project = ?1
+SELECT pruned_below FROM project WHERE id = ?1
 
 -- name: ghosts_of_project
 -- What is left of a project's deleted completions.
