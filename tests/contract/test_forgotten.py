@@ -14,6 +14,7 @@ from support.database import direct
 from support.planted import PLAIN, Secrets, files, tell, whole
 
 from chatkeep.core.model import Scope
+from chatkeep.core.packed import LEVEL
 
 READ: frozenset[Scope] = frozenset({"read"})
 ORDERS = list(permutations(range(4)))
@@ -43,10 +44,13 @@ async def test_only_what_is_still_said_is_found_after_each_delete(
     assert backend.size() == 0
 
 
-async def test_a_close_leaves_nothing_of_what_was_deleted(tmp_path: Path) -> None:
-    backend, secrets = SqliteBackend(tmp_path, level=PLAIN), Secrets()
+@pytest.mark.parametrize("level", [PLAIN, LEVEL])
+async def test_a_close_leaves_nothing_of_what_was_deleted(tmp_path: Path, level: int) -> None:
+    backend, secrets = SqliteBackend(tmp_path, level=level), Secrets()
     talks = await opened(backend)
-    for said in await tell(talks, secrets):
+    kept = await tell(talks, secrets)
+    assert "image" in secrets.found_in(files(backend))  # which no level makes smaller
+    for said in kept:
         await talks.delete(said)
     await talks.store.aclose()
     assert secrets.found_in(whole(tmp_path)) == set()
