@@ -73,6 +73,7 @@ SCANS = {
     "ghosts_of_project": "verify reads everything",
     "beginning": "what has been found of one conversation",
     "newest_number": "takes the last row",
+    "number_up_to": "one row a step of the halving",
     "all_completions": "verify reads everything",
     "all_uses": "verify reads everything",
     "unused_texts": "verify reads everything",

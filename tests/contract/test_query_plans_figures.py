@@ -26,7 +26,8 @@ PLANS: dict[str, list[str]] = {
     ],
     "select_kinds": ["SEARCH kind USING COVERING INDEX kind_by_values (project=?)"],
     "kind_of": ["SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)"],
-    "select_facts": [
+    "facts_at": [
+        "SCAN place VIRTUAL TABLE INDEX 1:",
         "SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)",
         KIND,
         "SEARCH changed_metadata USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",

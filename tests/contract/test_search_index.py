@@ -46,6 +46,13 @@ PLANS: dict[str, list[str]] = {
     "crowded_desc": [WORDS.format(64)],
     "crowded_asc": [WORDS.format(192)],
     "newest_number": ["SCAN searched"],  # of which it takes the last row
+    "number_up_to": [
+        "SEARCH searched",  # of which it takes the last row
+        "SCAN halved",  # the step before
+        "SEARCH there USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH searched USING INTEGER PRIMARY KEY (rowid>?)",
+        DOCUMENT,
+    ],
     "number_from": ["SEARCH searched USING INTEGER PRIMARY KEY (rowid>?)"],
     "insert_searched": [],
     "delete_searched": [DOCUMENT],

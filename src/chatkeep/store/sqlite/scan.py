@@ -65,7 +65,10 @@ def _posting(connection: apsw.Connection, project: ProjectId, kid: int, order: O
 
 
 class _Cursor:
-    """The places of a posting or of a search, from the first to the last; `seek` jumps forward."""
+    """The places of a posting or of a search, from the first to the last; `seek` jumps forward.
+
+    It walks for as many steps as may pay, and for half as many once they were in vain.
+    """
 
     def __init__(
         self,
@@ -76,7 +79,7 @@ class _Cursor:
         steps_before_seek: int = _STEPS_BEFORE_SEEK,
     ) -> None:
         self._open = opened
-        self._steps_before_seek = steps_before_seek
+        self._worth = self._steps = steps_before_seek
         self._low, self._high, self._descending = low, high, descending
         self._places = opened(low, high)
 
@@ -85,10 +88,12 @@ class _Cursor:
 
     def seek(self, bound: int) -> int | None:
         """The first place at the bound or behind it."""
-        for _ in range(self._steps_before_seek):
+        for _ in range(self._steps):
             place = self.step()
             if place is None or self._reached(place, bound):
+                self._steps = self._worth
                 return place
+        self._steps = max(1, self._steps // 2)
         if self._descending:
             self._high = bound
         else:

@@ -14,6 +14,20 @@ SELECT doc, seq FROM searched ORDER BY doc DESC LIMIT 1
 -- The first number from one on, and its place.
 SELECT doc, seq FROM searched WHERE doc >= ?1 ORDER BY doc LIMIT 1
 
+-- name: number_up_to
+-- The last number of a place up to one: both rise together, so half of them is left out at a time.
+WITH RECURSIVE halved (low, high) AS (
+    SELECT 0, coalesce(max(doc), 0) + 1 FROM searched
+    UNION ALL
+    SELECT
+        iif(there.doc < high AND there.seq <= ?1, there.doc, low),
+        iif(there.doc < high AND there.seq <= ?1, high, (low + high) / 2)
+    FROM halved CROSS JOIN searched AS there
+        ON there.doc = (SELECT min(doc) FROM searched WHERE doc >= (low + high) / 2)
+    WHERE high - low > 1
+)
+SELECT doc, seq FROM halved CROSS JOIN searched ON doc = low WHERE high - low = 1
+
 -- name: insert_searched
 -- The number of a place.
 INSERT INTO searched (doc, seq) VALUES (?1, ?2)
