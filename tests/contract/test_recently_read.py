@@ -114,7 +114,7 @@ async def test_what_is_not_read_again_leaves_memory(store: Store, project: Proje
 
 
 def test_the_newest_are_remembered_within_a_bound() -> None:
-    recent, ours = Recent(), bytes(b"of this test")
+    recent, ours = Recent(), b"of this test"
     for seq in range(1_000):
         recent.put(read(seq, bytes(100_000)), Stored(row(Seq(seq)), b"{}", ours))
     assert all(recent.get(read(seq, bytes(100_000))) for seq in range(920, 1_000))
