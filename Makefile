@@ -69,7 +69,8 @@ clean: ## Remove everything make has made
 	find src tests bench -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/bin/chatkeep: .venv/bin/python pyproject.toml requirements/dev.txt requirements/model.txt
-	$(UV) pip sync --python .venv --require-hashes --only-binary :all: \
+	@# Compiled once: many tests start processes, and where PYTHONDONTWRITEBYTECODE is set each would.
+	$(UV) pip sync --python .venv --require-hashes --only-binary :all: --compile-bytecode \
 		requirements/dev.txt requirements/model.txt
 	$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	@touch $@
