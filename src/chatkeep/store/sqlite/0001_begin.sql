@@ -61,9 +61,9 @@ CREATE INDEX kind_by_values
 ON kind (project, model, status, finish_reason, upstream, api_key);
 
 -- alias is the id of an import that is not of our form: a number where it has OpenAI's. What follows
--- from something else here is not kept: a tag from the request id, half of a request id from the
--- other half, and that of an import from its id (core.ids). basis is the row or ghost whose body this one's builds on. The body stands last, so
--- that what comes before is read without it.
+-- from something else is not kept: a tag from the request id, half of a request id from the other
+-- half, and that of an import from its id (core.ids). basis is the row or ghost whose body this one's
+-- builds on. The body stands last, so that what comes before is read without it.
 CREATE TABLE completion (
     seq INTEGER PRIMARY KEY,
     project INTEGER NOT NULL REFERENCES project (id),
