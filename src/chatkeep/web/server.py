@@ -15,8 +15,9 @@ from chatkeep.settings import Settings
 from chatkeep.web.protocol import Config, Protocol
 
 _BACKLOG = 2048
+_ACCEPTED_A_TURN = 16
 _OPEN_FILES = 1 << 16
-_OTHER_FILES = 64  # the store's, the log's, the listening one
+_OTHER_FILES = 80  # the store's, the log's, the listening ones
 # Longer than clients and proxies keep theirs (60 s at nginx): else one is closed as it is used.
 _KEEP_ALIVE_S = 75
 
@@ -85,6 +86,15 @@ def listen(host: str, port: int) -> socket.socket:
         raise BadSetting(
             f"cannot listen on {host} port {port}: {error.strerror}; give another --port or --host"
         ) from error
+
+
+def together(listening: socket.socket) -> list[socket.socket]:
+    """The same socket several times: of each uvloop accepts one connection a turn of its loop.
+
+    With one alone, the last of 64 connections that come at once waits for 64 turns, each of which
+    answers all that were accepted before.
+    """
+    return [listening, *(listening.dup() for _ in range(_ACCEPTED_A_TURN - 1))]
 
 
 def address(listening: socket.socket) -> str:
