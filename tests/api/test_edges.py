@@ -4,9 +4,7 @@ import asyncio
 import contextlib
 import gzip
 import json
-import socket
-from collections.abc import AsyncIterator, Callable
-from itertools import count
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from support.refusals import REQUEST_ID, UNKNOWN, Refusal, assert_refusal, creat
 
 from chatkeep.settings import Settings
 from chatkeep.web.routes import OPERATIONS
-from chatkeep.web.server import Server, address, listen, together
+from chatkeep.web.server import Server, address, listen
 from chatkeep.web.wire import EXPOSED_HEADERS
 
 PAGE = "https://app.example"
@@ -217,33 +215,6 @@ async def test_forwarded_headers_are_believed_of_trusted_proxies_only(
         await asked(url, get("/", None, headers))
     client, scheme = seen[0]["client"][0], seen[0]["scheme"]
     assert (client, scheme) == (("192.0.2.7", "https") if believed else ("127.0.0.1", "http"))
-
-
-async def test_connections_that_come_at_once_are_accepted_together() -> None:
-    listening = listen("127.0.0.1", 0)
-    server = Server(never, Settings(drain_s=1), signals=False)
-    task = asyncio.create_task(server.serve(sockets=together(listening)))
-    await turns_until(lambda: server.started)
-    with contextlib.ExitStack() as clients:
-        for _ in range(32):
-            clients.enter_context(socket.create_connection(listening.getsockname()))
-        turns = await turns_until(lambda: len(server.server_state.connections) == 32)
-    server.should_exit = True
-    await task
-    assert turns < 16
-
-
-async def turns_until(reached: Callable[[], bool]) -> int:
-    """How often the loop goes round first."""
-    for turn in count():
-        if reached():
-            return turn
-        await asyncio.sleep(0)
-    raise AssertionError
-
-
-async def never(scope: Scope, receive: Receive, send: Send) -> None:
-    raise AssertionError("nobody asks for anything")
 
 
 def raw(id: str, part: str) -> str:

@@ -16,7 +16,7 @@ from chatkeep.errors import BadSetting, Fault
 from chatkeep.settings import Settings, encryption_key
 from chatkeep.store import open_store
 from chatkeep.web.app import running
-from chatkeep.web.server import Server, address, allow_many_connections, listen, together
+from chatkeep.web.server import Server, address, allow_many_connections, listen
 
 _PRESET_MIN = 16
 _FIRST_PROJECT = "default"
@@ -63,7 +63,7 @@ async def _serve(settings: Settings, store: Store, chosen: Chosen, instance: str
         with server.capture_signals():  # before anybody is told, and may send one
             click.echo(text(ready))
             sys.stdout.flush()
-            await server.serve(sockets=together(listening))
+            await server.serve(sockets=[listening])
 
 
 async def _first_key(settings: Settings, store: Store) -> str | None:

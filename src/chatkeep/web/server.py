@@ -12,12 +12,12 @@ from starlette.types import ASGIApp
 
 from chatkeep.errors import BadSetting
 from chatkeep.settings import Settings
+from chatkeep.web.listener import Listener
 from chatkeep.web.protocol import Config, Protocol
 
 _BACKLOG = 2048
-_ACCEPTED_A_TURN = 16
 _OPEN_FILES = 1 << 16
-_OTHER_FILES = 80  # the store's, the log's, the listening ones
+_OTHER_FILES = 64  # the store's, the log's, the listening one
 # Longer than clients and proxies keep theirs (60 s at nginx): else one is closed as it is used.
 _KEEP_ALIVE_S = 75
 
@@ -30,7 +30,7 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: ASGIApp, settings: Settings, *, signals: bool = True) -> None:
         self._signals = (signal.SIGTERM, signal.SIGINT) if signals else ()
-        config = Config(
+        self._config = Config(
             app,
             http=Protocol,
             ws="none",
@@ -43,9 +43,16 @@ class Server(uvicorn.Server):
             timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=round(settings.drain_s),
         )
-        config.client_timeout_s = settings.client_timeout_s
-        config.max_connections = min(settings.max_connections, _connections_possible())
-        super().__init__(config)
+        self._config.client_timeout_s = settings.client_timeout_s
+        self._config.max_connections = min(settings.max_connections, _connections_possible())
+        super().__init__(self._config)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        def protocol() -> Protocol:
+            return Protocol(self._config, self.server_state, self.lifespan.state)
+
+        self.servers = [Listener(one, protocol) for one in sockets or ()]  # type: ignore[misc]  # uvicorn closes them, no more
+        self.started = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -86,15 +93,6 @@ def listen(host: str, port: int) -> socket.socket:
         raise BadSetting(
             f"cannot listen on {host} port {port}: {error.strerror}; give another --port or --host"
         ) from error
-
-
-def together(listening: socket.socket) -> list[socket.socket]:
-    """The same socket several times: of each uvloop accepts one connection a turn of its loop.
-
-    With one alone, the last of 64 connections that come at once waits for 64 turns, each of which
-    answers all that were accepted before.
-    """
-    return [listening, *(listening.dup() for _ in range(_ACCEPTED_A_TURN - 1))]
 
 
 def address(listening: socket.socket) -> str:
