@@ -105,7 +105,7 @@ def describe(pinned: Cores, folder: Path) -> Machine:
         system=f"{platform.system()} {platform.machine()}",
         processor=_processor(),
         cores=os.cpu_count() or 1,
-        python=platform.python_version(),
+        python=f"{platform.python_version()} ({os.path.realpath(sys.executable)})",
         pinning=str(pinned),
         fsync_ms=_fsync_ms(folder),
         busy=os.getloadavg()[0],
