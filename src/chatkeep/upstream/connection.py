@@ -6,6 +6,7 @@ llhttp takes the answers apart. Why no client library does this: docs/performanc
 """
 
 import asyncio
+import math
 import socket
 from collections.abc import Callable
 
@@ -38,8 +39,13 @@ class Connection(asyncio.Protocol):
     transport: asyncio.Transport
 
     def __init__(
-        self, free: Callable[["Connection"], object], lost: Callable[["Connection"], object]
+        self,
+        free: Callable[["Connection"], object],
+        lost: Callable[["Connection"], object],
+        patience: Patience,
     ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.patience = patience
         self.idle_since = 0.0  # in the loop's time
         self._free = free
         self._lost = lost
@@ -59,7 +65,8 @@ class Connection(asyncio.Protocol):
             else:
                 self.transport.write(head)
                 self._sending = asyncio.create_task(self._send(body))
-            await exchange.head()
+            while exchange.status < 0:
+                await exchange.news()
         except BaseException:
             exchange.close()
             raise
@@ -102,7 +109,7 @@ class Connection(asyncio.Protocol):
         self._lost(self)
 
     def pause_writing(self) -> None:
-        self._full = asyncio.get_running_loop().create_future()
+        self._full = self.loop.create_future()
 
     def resume_writing(self) -> None:
         if self._full is not None and not self._full.done():
@@ -126,22 +133,26 @@ class Exchange:
         "_complete",
         "_connection",
         "_failure",
+        "_loop",
+        "_news",
         "_parser",
-        "_patience",
         "_pieces",
         "_quiet",
         "_reusable",
         "_unread",
-        "_waiter",
+        "deadline",
         "headers",
+        "heard",
+        "silence_s",
         "status",
     )
 
     def __init__(self, connection: Connection, deadline: float, silence_s: float) -> None:
         self.status = -1
         self.headers: list[tuple[bytes, bytes]] = []
+        self.deadline, self.silence_s = deadline, silence_s
         self._connection: Connection | None = connection  # until one of the two is done
-        self._patience = Patience(deadline, silence_s, self._fail)
+        self._loop = connection.loop
         self._parser = httptools.HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(
             lenient_headers=True,
@@ -152,15 +163,21 @@ class Exchange:
         self._pieces: list[bytes] = []
         self._unread = self._quiet = 0
         self._failure: Exception | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._news: asyncio.Future[None] | None = None
+        self._wait()
 
     def until(self, deadline: float) -> None:
         """Sets when all of the answer must be there, in the loop's time."""
-        self._patience.until(deadline)
+        self.deadline = deadline
+        if self._connection is not None:
+            self._connection.patience.watch(self)
 
-    async def head(self) -> None:
-        while self.status < 0:
-            await self._news()
+    def news(self) -> "asyncio.Future[None]":
+        """Is done when something has changed; only one at a time can wait for it."""
+        if self._failure is not None:
+            raise self._failure
+        self._news = self._loop.create_future()
+        return self._news
 
     async def read(self) -> bytes:
         """The next bytes of the body as they came, b"" at the end."""
@@ -168,11 +185,11 @@ class Exchange:
         while not pieces:
             if self._complete and self._failure is None:
                 return b""
-            await self._news()
+            await self.news()
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         if self._unread > _MAX_UNREAD and self._connection is not None:
-            self._patience.resume()
+            self._wait()
             self._connection.transport.resume_reading()
         self._unread = 0
         return data
@@ -180,23 +197,23 @@ class Exchange:
     def close(self) -> None:
         """Drops the connection when not all of the answer is there. May be repeated."""
         self._pieces.clear()
-        self._fail(Closed())
+        self.give_up(Closed())
 
     def feed(self, data: bytes) -> None:
-        self._patience.heard()
+        self.heard = self._loop.time()
         self._quiet += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._reusable = False
             if not self._complete:
-                self._fail(NotHttp(str(error)))
+                self.give_up(NotHttp(str(error)))
         if self._complete:
             self._finish()
         elif self._quiet > _MAX_QUIET:
-            self._fail(NotHttp("its head does not end"))
+            self.give_up(NotHttp("its head does not end"))
         elif self._unread > _MAX_UNREAD and self._connection is not None:
-            self._patience.pause()
+            self.heard = math.inf  # it is us who let the upstream wait
             self._connection.transport.pause_reading()
         self._wake()
 
@@ -209,7 +226,7 @@ class Exchange:
         else:
             failure = Closed() if self.status < 0 else CutOff()
             failure.__cause__ = error
-            self._fail(failure)
+            self.give_up(failure)
 
     def on_message_begin(self) -> None:
         if self._complete:
@@ -245,7 +262,7 @@ class Exchange:
         if connection is not None:
             connection.answered(reusable=self._reusable)
 
-    def _fail(self, failure: Exception) -> None:
+    def give_up(self, failure: Exception) -> None:
         if self._failure is None:
             self._failure = failure
         connection = self._detached()
@@ -256,7 +273,7 @@ class Exchange:
     def _detached(self) -> Connection | None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._patience.end()
+            connection.patience.leave(self)
             del self._parser  # which knows us
         return connection
 
@@ -270,16 +287,11 @@ class Exchange:
             for name, value in named
         )
 
-    async def _news(self) -> None:
-        """Returns when something has changed."""
-        if self._failure is not None:
-            raise self._failure
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    def _wait(self) -> None:
+        self.heard = self._loop.time()
+        if self._connection is not None:
+            self._connection.patience.watch(self)
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)

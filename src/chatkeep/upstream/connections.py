@@ -12,6 +12,7 @@ import aiohappyeyeballs
 
 from chatkeep.settings import LOOPBACK
 from chatkeep.upstream.connection import Closed, Connection, Exchange
+from chatkeep.upstream.patience import Patience
 
 KEPT_S = 15.0  # the longer, the more often one is used that the upstream is just closing
 _NEXT_ADDRESS_S = 0.25  # until another address of a host is tried beside the first
@@ -46,6 +47,7 @@ class Connections:
         self._open: set[Connection] = set()
         self._free: dict[Connection, None] = {}  # the one that was used last is the last
         self._ageing: asyncio.TimerHandle | None = None
+        self._patience = Patience()
 
     def first_lines(self, method: str, target: str) -> bytes:
         """How a request begins that is sent there."""
@@ -79,6 +81,7 @@ class Connections:
             connection.drop()
         if self._ageing is not None:
             self._ageing.cancel()
+        self._patience.end()
         await asyncio.sleep(0)  # then they are closed
 
     async def _opened(self, deadline: float) -> Connection:
@@ -108,7 +111,7 @@ class Connections:
             if self._proxy is not None and self._tls is not None:
                 await self._proxy.let_through(sock, self._address)
             _, connection = await loop.create_connection(
-                lambda: Connection(self._freed, self._lost),
+                lambda: Connection(self._freed, self._lost, self._patience),
                 sock=sock,
                 ssl=self._tls,
                 server_hostname=None if self._tls is None else self._address.host,
@@ -123,11 +126,10 @@ class Connections:
         if not self._reuse:
             connection.drop()
             return
-        loop = asyncio.get_running_loop()
-        connection.idle_since = loop.time()
+        connection.idle_since = connection.loop.time()
         self._free[connection] = None
         if self._ageing is None:
-            self._ageing = loop.call_later(self._kept_s, self._drop_old)
+            self._ageing = connection.loop.call_later(self._kept_s, self._drop_old)
 
     def _lost(self, connection: Connection) -> None:
         self._open.discard(connection)

@@ -1,68 +1,69 @@
 """How long an upstream is waited for: until all has come, and for the next bytes of it."""
 
 import asyncio
-import math
-from collections.abc import Callable
+from typing import Protocol
 
 
 class Silent(TimeoutError):
     """Nothing came for too long."""
 
 
-class Patience:
-    """Calls `give_up` with the reason unless it was ended before.
+class Waiting(Protocol):
+    """Who waits until `deadline`, and no longer than `silence_s` after it `heard` something.
 
-    One timer does for both limits, and is not set anew whenever something comes.
+    Both times are the loop's. Who lets the upstream wait has heard something at infinity.
     """
 
-    def __init__(
-        self, deadline: float, silence_s: float, give_up: Callable[[Exception], object]
-    ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._silence_s = silence_s
-        self._give_up: Callable[[Exception], object] | None = give_up
+    deadline: float
+    silence_s: float
+    heard: float
+
+    def give_up(self, failure: Exception) -> object: ...
+
+
+class Patience:
+    """Has those give up who have waited for too long.
+
+    One timer does for all of them. It is set anew neither when something comes nor when one of them
+    is done, since setting one costs more than the rest of waiting.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: set[Waiting] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._heard = self._loop.time()
-        self.until(deadline)
+        self._due = 0.0
 
-    def until(self, deadline: float) -> None:
-        """Sets when all must have come, in the loop's time."""
-        self._deadline = deadline
-        self._set_timer()
+    def watch(self, one: Waiting) -> None:
+        """Begins to watch, or goes on when one of its limits has come nearer."""
+        self._waiting.add(one)
+        due = _due(one)
+        if self._timer is None or due < self._due:
+            self._set_timer(due)
 
-    def heard(self) -> None:
-        self._heard = self._loop.time()
-
-    def pause(self) -> None:
-        """It is us who let the upstream wait."""
-        self._heard = math.inf
-
-    def resume(self) -> None:
-        self.heard()
-        self._set_timer()
+    def leave(self, one: Waiting) -> None:
+        self._waiting.discard(one)
 
     def end(self) -> None:
-        self._give_up = None  # which knows us
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _set_timer(self) -> None:
-        due = min(self._deadline, self._heard + self._silence_s)
-        if self._give_up is None or (self._timer is not None and self._timer.when() <= due):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._look)
+    def _set_timer(self, due: float) -> None:
+        self.end()
+        self._due = due
+        self._timer = asyncio.get_running_loop().call_at(due, self._look)
 
     def _look(self) -> None:
         self._timer = None
-        now = self._loop.time()
-        if self._give_up is None:
-            return
-        if now >= self._deadline:
-            self._give_up(TimeoutError())
-        elif now >= self._heard + self._silence_s:
-            self._give_up(Silent())
-        else:
-            self._set_timer()
+        now = asyncio.get_running_loop().time()
+        for one in tuple(self._waiting):
+            if now >= one.deadline:
+                one.give_up(TimeoutError())
+            elif now >= one.heard + one.silence_s:
+                one.give_up(Silent())
+        if self._waiting:
+            self._set_timer(min(map(_due, self._waiting)))
+
+
+def _due(one: Waiting) -> float:
+    return min(one.deadline, one.heard + one.silence_s)
