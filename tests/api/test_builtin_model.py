@@ -85,7 +85,7 @@ async def complete(model: LocalModel, /, **fields: Any) -> Any:
 
 async def chunks(model: LocalModel, /, **fields: Any) -> list[Any]:
     answer = await post(model, stream=True, **fields)
-    assert answer.headers == (("content-type", "text/event-stream; charset=utf-8"),)
+    assert answer.headers == ((b"content-type", b"text/event-stream; charset=utf-8"),)
     *events, done, rest = (await text(answer)).split("\n\n")
     assert (done, rest) == ("data: [DONE]", "")
     return [json.loads(event.removeprefix("data: ")) for event in events]

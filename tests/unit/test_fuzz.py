@@ -78,7 +78,7 @@ def whole_answer(given: bytes) -> None:
 
 
 def coded(given: bytes) -> None:
-    for coding in ("gzip", "deflate"):
+    for coding in (b"gzip", b"deflate"):
         inflater = decoder(coding)
         assert inflater is not None
         with contextlib.suppress(Undecodable):

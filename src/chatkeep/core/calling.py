@@ -153,19 +153,19 @@ def head(answered: Answered, stored: str | None, id: CompletionId | None = None)
     passed = wire.down(answered.answer.headers)
     if id is not None:
         # The id changes the length, and with it every validator of the upstream's bytes.
-        passed = wire.without(passed, "content-length", "etag", "content-md5", "digest")
-        passed.append(("x-chatkeep-id", id))
+        passed = wire.without(passed, b"content-length", b"etag", b"content-md5", b"digest")
+        passed.append((b"x-chatkeep-id", id.encode()))
     if stored is not None:
-        passed.append(("x-chatkeep-stored", stored))
-    passed.append(("x-chatkeep-upstream", answered.route.upstream.name))
+        passed.append((b"x-chatkeep-stored", wire.value(stored)))
+    passed.append((b"x-chatkeep-upstream", wire.value(answered.route.upstream.name)))
     if is_stream(answered.answer):
-        passed = wire.without(passed, "cache-control", "x-accel-buffering")
+        passed = wire.without(passed, b"cache-control", b"x-accel-buffering")
         passed += wire.STREAM
     return passed
 
 
 def is_stream(answer: UpstreamAnswer | Flowing) -> bool:
-    return wire.get(answer.headers, "content-type").lower().startswith("text/event-stream")
+    return wire.get(answer.headers, b"content-type").lower().startswith(b"text/event-stream")
 
 
 async def _all_of(

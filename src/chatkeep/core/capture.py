@@ -168,7 +168,7 @@ def _close_later(answer: UpstreamAnswer) -> asyncio.TimerHandle:
 
 def _unreadable_json(answer: UpstreamAnswer, body: bytes) -> bool:
     """Whether it says it is JSON and does not parse, like NaN in it: kept as it is, unread."""
-    if "json" not in wire.get(answer.headers, "content-type").lower():
+    if b"json" not in wire.get(answer.headers, b"content-type").lower():
         return False
     try:
         jsonspan.loads(body)

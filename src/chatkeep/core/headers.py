@@ -17,24 +17,24 @@ UP = (
     CALLERS_KEY,
     HOP,
 )
-STREAM: Headers = (("cache-control", "no-cache"), ("x-accel-buffering", "no"))
+STREAM: Headers = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 _HOP_BY_HOP = frozenset(
     {
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
     }
 )
 # The server is us, cookies are the upstream account's, and these the web layer sets itself.
-_OURS = frozenset({"set-cookie", "server", "date", "openai-processing-ms", "openai-version"})
+_OURS = frozenset({b"set-cookie", b"server", b"date", b"openai-processing-ms", b"openai-version"})
 # What another chatkeep says of itself, and which web pages may call: that is for us to say.
-_NOT_THEIRS = ("x-chatkeep-", "access-control-")
+_NOT_THEIRS = (b"x-chatkeep-", b"access-control-")
 _DROPPED = _HOP_BY_HOP | _OURS
 
 
@@ -44,29 +44,37 @@ def up(given: Mapping[str, str], configured: Iterable[str] = ()) -> dict[str, st
     return {name: given[name] for name in wanted if name in given}
 
 
-def down(given: Headers) -> list[tuple[str, str]]:
+def down(given: Headers) -> list[tuple[bytes, bytes]]:
     """The upstream's headers that the client gets; its request id under a name of its own."""
-    passed: list[tuple[str, str]] = []
-    connection = ""
+    passed: list[tuple[bytes, bytes]] = []
+    connection = b""
     for name, value in given:
-        if name == "x-request-id":
-            passed.append(("x-upstream-request-id", value))
-        elif name == "connection":
-            connection = f"{connection},{value}"
+        if name == b"x-request-id":
+            passed.append((b"x-upstream-request-id", value))
+        elif name == b"connection":
+            connection = b"%b,%b" % (connection, value)
         elif name not in _DROPPED and not name.startswith(_NOT_THEIRS):
             passed.append((name, value))
     return without(passed, *_listed(connection)) if connection else passed
 
 
-def without(given: Headers, *names: str) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in given if name not in names]
+def without(given: Headers, *names: bytes) -> list[tuple[bytes, bytes]]:
+    return [entry for entry in given if entry[0] not in names]
 
 
-def get(given: Headers, wanted: str) -> str:
+def get(given: Headers, wanted: bytes) -> bytes:
     """The first value of a header, empty when there is none."""
-    return next((value for name, value in given if name == wanted), "")
+    for name, value in given:
+        if name == wanted:
+            return value
+    return b""
 
 
-def _listed(connection: str) -> list[str]:
+def value(text: str) -> bytes:
+    """A header's value; what no header can hold becomes a question mark."""
+    return text.encode("latin-1", "replace")
+
+
+def _listed(connection: bytes) -> list[bytes]:
     """The names a Connection header makes hop-by-hop."""
-    return [name.strip().lower() for name in connection.split(",")]
+    return [name.strip().lower() for name in connection.split(b",")]

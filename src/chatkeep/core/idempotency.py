@@ -14,12 +14,13 @@ import msgspec
 
 from chatkeep.core import jsonspan, replayed
 from chatkeep.core.calling import Call, Flowing, Reply, Whole
+from chatkeep.core.headers import value
 from chatkeep.core.ports import Claim, Headers, Store
 from chatkeep.core.request import STORE_HEADERS, CreateRequest
 from chatkeep.errors import BodyExpired, ClientLeft, IdempotencyKeyReused, StoreBusy, StoreFailed
 
 HEADER = "idempotency-key"
-SAYS = "x-chatkeep-idempotency"
+SAYS = b"x-chatkeep-idempotency"
 _WAIT_S = 0.1
 _RENEW_S = 10.0
 _OWNER_BYTES = 16
@@ -47,7 +48,7 @@ class Idempotency:
         try:
             before = await self._answered_before(call, claim)
         except (StoreBusy, StoreFailed):
-            return _saying("off", await run(None))
+            return _saying(b"off", await run(None))
         if before is not None:
             return _repeated(before, request)
         return await self._running(call, claim, run)
@@ -120,22 +121,22 @@ class _Before(msgspec.Struct, frozen=True):
 
 def _headers(id: str, upstream: str) -> Headers:
     return (
-        ("x-chatkeep-id", id),
-        ("x-chatkeep-stored", "yes"),
-        ("x-chatkeep-upstream", upstream),
-        (SAYS, "repeated"),
+        (b"x-chatkeep-id", value(id)),
+        (b"x-chatkeep-stored", b"yes"),
+        (b"x-chatkeep-upstream", value(upstream)),
+        (SAYS, b"repeated"),
     )
 
 
 def _repeated(before: _Before, request: CreateRequest) -> Whole:
     if not request.stream:
-        head = (("content-type", "application/json"), *before.headers)
+        head = ((b"content-type", b"application/json"), *before.headers)
         return Whole(200, head, before.answer)
     events = replayed.events(before.answer, include_usage=request.include_usage)
     return Whole(200, (*replayed.HEADERS, *before.headers), events)
 
 
-def _saying(word: str, reply: Reply) -> Reply:
+def _saying(word: bytes, reply: Reply) -> Reply:
     return msgspec.structs.replace(reply, headers=(*reply.headers, (SAYS, word)))
 
 

@@ -4,11 +4,10 @@ Counted in memory, so each process grants the limits anew. Calls without a limit
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from chatkeep.core.model import Key, Project
-from chatkeep.core.ports import Headers
 from chatkeep.errors import RateLimitReached
 
 _MINUTE_S = 60.0
@@ -30,6 +29,7 @@ class Whose(NamedTuple):
 
 
 Limit = tuple[Whose, int]
+Headers = Sequence[tuple[str, str]]
 
 
 class Rate(NamedTuple):

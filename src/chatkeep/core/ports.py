@@ -25,7 +25,7 @@ from chatkeep.core.model import (
 from chatkeep.core.record import Record, Request
 from chatkeep.core.usage import Account, StatsQuery, Summed, Sums
 
-Headers = Sequence[tuple[str, str]]
+Headers = Sequence[tuple[bytes, bytes]]  # of an answer; names in lower case
 T = TypeVar("T")
 
 
@@ -33,7 +33,7 @@ class UpstreamAnswer(Protocol):
     """An upstream's answer whose head has arrived and whose body is still to be read."""
 
     status: int
-    headers: Headers  # names in lower case; content coding already undone
+    headers: Headers  # content coding already undone
 
     async def read(self) -> bytes:
         """The next bytes as they arrived, b"" at the end.

@@ -5,7 +5,7 @@ from chatkeep.core.headers import STREAM
 from chatkeep.core.ports import Headers
 from chatkeep.core.stored import Fields, fields
 
-HEADERS: Headers = (("content-type", "text/event-stream; charset=utf-8"), *STREAM)
+HEADERS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), *STREAM)
 
 _NOT_IN_CHUNKS = ("object", "choices", "usage")
 _NULL = b"null"

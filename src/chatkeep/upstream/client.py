@@ -2,34 +2,26 @@
 
 import asyncio
 import logging
-import re
 import socket
 import ssl
 from collections.abc import Mapping
-from urllib.parse import quote, urlencode, urlsplit
 
-from chatkeep.core.headers import CALLERS_KEY, HOP, get
-from chatkeep.core.keys import PREFIX
+from chatkeep.core.headers import get, without
 from chatkeep.core.ports import Headers, UpstreamAnswer
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 from chatkeep.settings import UpstreamSetting
 from chatkeep.upstream.coding import Inflater, Undecodable, decoder
 from chatkeep.upstream.connection import Closed, CutOff, Exchange, NotHttp
 from chatkeep.upstream.connections import Connections, NoConnection, NoProxy, NotAccepted
+from chatkeep.upstream.heads import Heads
 from chatkeep.upstream.patience import Silent
 
-_AGENT = "chatkeep"
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_IN_TARGETS = "/%:?#[]@!$&'()*+,;=~"
+_CONTROLS = bytes({*range(32), 127} - {9})  # are taken in; a server may not send them on
 _log = logging.getLogger("chatkeep")
 # Decoded already, so neither the coding nor the length of the coded bytes holds any more.
-_OF_CODING = frozenset({"content-encoding", "content-length"})
+_OF_CODING = (b"content-encoding", b"content-length")
 
 _MIN_STATUS, _MAX_STATUS = 200, 599
-# A caller's chatkeep key, cookies and word of other proxies are not for an upstream, even when a
-# header of that name is configured to be passed on.
-_NEVER_UP = frozenset({CALLERS_KEY, HOP, "authorization", "cookie", "host", "content-length"})
-
 # What a call can fail with, the first that fits: the border where such errors become ours.
 FAILURES: tuple[tuple[type[Exception], type[Refusal], str], ...] = (
     (NotAccepted, UpstreamTimeout, "it took too long to accept a connection"),
@@ -61,11 +53,9 @@ class HttpUpstream:
     ) -> None:
         self.name = setting.name
         self._setting = setting
-        self._hop = hop
         self._log_level = logging.DEBUG if expected else logging.INFO
-        self._own = {name.lower(): _on_wire(value) for name, value in setting.headers.items()}
         self._connections = Connections(setting.base_url, setting.connect_timeout_s, reuse=reuse)
-        self._first_lines: dict[tuple[str, str], bytes] = {}
+        self._heads = Heads(setting, hop, self._connections)
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> UpstreamAnswer:
         return await self._call("POST", path, body, headers)
@@ -83,7 +73,7 @@ class HttpUpstream:
         loop = asyncio.get_running_loop()
         try:
             exchange = await self._connections.ask(
-                self._head(method, path, len(body), headers),
+                self._heads.head(method, path, len(body), headers),
                 body,
                 # Else a head that never ends, or 1xx after 1xx, would go on for ever.
                 deadline=loop.time() + setting.connect_timeout_s + setting.timeout_s,
@@ -98,36 +88,6 @@ class HttpUpstream:
         exchange.until(loop.time() + setting.answer_timeout_s)
         return HttpAnswer(exchange, self.name)
 
-    def _head(self, method: str, path: str, length: int, given: Mapping[str, str]) -> bytes:
-        first = self._first_lines.get((method, path))
-        if first is None:
-            first = self._connections.first_lines(method, self._target(path))
-            self._first_lines[method, path] = first
-        headers = self._headers(given)
-        if method == "POST":
-            headers["content-length"] = str(length)
-        return first + _lines(headers)
-
-    def _target(self, path: str) -> str:
-        base = urlsplit(self._setting.base_url)
-        query = "&".join(filter(None, (base.query, urlencode(self._setting.query))))
-        return quote(f"{base.path}{path}{'?' if query else ''}{query}", safe=_IN_TARGETS)
-
-    def _headers(self, given: Mapping[str, str]) -> dict[str, str]:
-        setting = self._setting
-        headers = {"user-agent": _AGENT}
-        headers.update((name, value) for name, value in given.items() if name not in _NEVER_UP)
-        headers.update(self._own)
-        headers["accept-encoding"] = "identity"
-        headers[HOP] = f"{given[HOP]}, {self._hop}" if HOP in given else self._hop
-        key = _callers_key(given) if setting.pass_key else None
-        if key is None and setting.key is not None:
-            key = _on_wire(setting.key)
-        if key is not None:
-            auth = setting.auth_header.lower()
-            headers[auth] = f"Bearer {key}" if auth == "authorization" else key
-        return headers
-
 
 class HttpAnswer:
     """An answer whose body is still on its way."""
@@ -137,12 +97,12 @@ class HttpAnswer:
         self._exchange = exchange
         self._upstream = upstream
         headers = [
-            (name.decode("latin-1").lower(), _clean(value.decode("latin-1").strip(" \t")))
+            (name.lower(), value.strip(b" \t").translate(None, _CONTROLS))
             for name, value in exchange.headers
         ]
-        self._decoder = decoder(get(headers, "content-encoding"))
+        self._decoder = decoder(get(headers, b"content-encoding"))
         if self._decoder is not None:
-            headers = [entry for entry in headers if entry[0] not in _OF_CODING]
+            headers = without(headers, *_OF_CODING)
         self.headers: Headers = headers
 
     async def read(self) -> bytes:
@@ -179,26 +139,3 @@ def mapped(error: Exception, upstream: str, log_level: int = logging.INFO) -> Re
 def _without_frames(error: Exception) -> Exception:
     # The exchange remembers the error, whose frames would hold it and the whole call in a circle.
     return error.with_traceback(None)
-
-
-def _callers_key(given: Mapping[str, str]) -> str | None:
-    key = given.get(CALLERS_KEY, "")
-    return None if key.startswith(PREFIX) else key or None
-
-
-def _lines(headers: Mapping[str, str]) -> bytes:
-    """The rest of a head. Raises ValueError for what would be more lines than headers."""
-    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    if not lines.count("\n") == lines.count("\r") == len(headers) or "\0" in lines:
-        raise ValueError("a header has a line end in it")
-    return lines.encode("latin-1") + b"\r\n"
-
-
-def _on_wire(text: str) -> str:
-    """UTF-8 as the characters that stand for its bytes in a header."""
-    return text.encode().decode("latin-1")
-
-
-def _clean(value: str) -> str:
-    # Control characters are taken in; a server may not send them on.
-    return value if value.isprintable() else _CONTROL.sub("", value)

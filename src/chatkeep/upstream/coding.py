@@ -3,7 +3,7 @@
 import zlib
 
 _GZIP, _DEFLATE = 31, 15  # as zlib names them
-_WINDOWS = {"gzip": _GZIP, "deflate": _DEFLATE}
+_WINDOWS = {b"gzip": _GZIP, b"deflate": _DEFLATE}
 _ZLIB = 8  # the method in a zlib header
 _PIECE = 1 << 20
 
@@ -12,7 +12,7 @@ class Undecodable(ValueError):
     """The bytes are not what their coding says, or end too early."""
 
 
-def decoder(coding: str) -> "Inflater | None":
+def decoder(coding: bytes) -> "Inflater | None":
     """None for what is no coding, or one we do not know: that passes as it is, under its name."""
     window = _WINDOWS.get(coding.strip().lower())
     return None if window is None else Inflater(window)

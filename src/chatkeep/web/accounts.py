@@ -29,7 +29,7 @@ class AccountRoutes:
         own = request.key.project.name
         issued = await self._accounts.create_key(authority.of(request.key), own, given)
         shown = {**accounts.described(issued.key), "key": issued.secret}
-        return json(msgspec.json.encode(shown), ("cache-control", "no-store"))
+        return json(msgspec.json.encode(shown), (b"cache-control", b"no-store"))
 
     async def retrieve_key(self, request: Request) -> Whole:
         id = request.parameter("key_id")

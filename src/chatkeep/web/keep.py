@@ -8,6 +8,7 @@ from chatkeep.core.bulk import bulk
 from chatkeep.core.calling import Whole
 from chatkeep.core.catalogue import Catalogue
 from chatkeep.core.facets import facets
+from chatkeep.core.headers import value
 from chatkeep.core.library import Library
 from chatkeep.core.ports import Store
 from chatkeep.core.stats import stats
@@ -47,10 +48,10 @@ class Keep:
         found = await self._library.attachment(request.key.project, id, part)
         # Whoever sent it may be anybody: no browser runs it, whatever it is.
         headers = (
-            ("content-type", found.picture or "application/octet-stream"),
-            ("content-disposition", "inline" if found.picture else "attachment"),
-            ("content-security-policy", "sandbox"),
-            ("x-content-type-options", "nosniff"),
+            (b"content-type", value(found.picture or "application/octet-stream")),
+            (b"content-disposition", b"inline" if found.picture else b"attachment"),
+            (b"content-security-policy", b"sandbox"),
+            (b"x-content-type-options", b"nosniff"),
         )
         return Whole(200, headers, found.content)
 

@@ -27,7 +27,7 @@ class Operations:
         return json(b'{"status":"ready"}')
 
     async def metrics(self, request: Request) -> Whole:
-        return Whole(200, (("content-type", CONTENT_TYPE),), self._metrics.text())
+        return Whole(200, ((b"content-type", CONTENT_TYPE.encode()),), self._metrics.text())
 
     async def openapi(self, request: Request) -> Whole:
         return json(self._openapi)

@@ -8,9 +8,9 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope
 
+from chatkeep.core import limits
 from chatkeep.core.departure import Departure
 from chatkeep.core.model import Key
-from chatkeep.core.ports import Headers
 from chatkeep.errors import BodyTooLarge, ClientLeft, MalformedRequest, UnsupportedCoding
 
 _MAX_PARAMETERS = 200
@@ -33,7 +33,7 @@ class Request:
         self.request_id = request_id
         self.departure = Departure()
         self.cleanup: list[Callable[[], object]] = []
-        self.rate: Headers = ()
+        self.rate: limits.Headers = ()
         self.headers = _headers(scope)
         self._watched = False
 

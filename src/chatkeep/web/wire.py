@@ -7,12 +7,15 @@ from starlette.types import Message, Send
 
 from chatkeep.core import limits
 from chatkeep.core.calling import Flowing, Reply, Whole
-from chatkeep.core.headers import without
+from chatkeep.core.headers import value, without
 from chatkeep.core.library import Shown
 from chatkeep.core.ports import Headers
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout
 
-JSON: Headers = (("content-type", "application/json"), ("x-content-type-options", "nosniff"))
+JSON: Headers = (
+    (b"content-type", b"application/json"),
+    (b"x-content-type-options", b"nosniff"),
+)
 _VERSION = (b"openai-version", b"2020-10-01")
 # What scripts of other origins may read of an answer's head.
 EXPOSED_HEADERS = (
@@ -41,25 +44,26 @@ class ErrorEnvelope(msgspec.Struct, frozen=True):
     error: ErrorBody
 
 
-def json(body: bytes, *more: tuple[str, str], status: int = 200) -> Whole:
+def json(body: bytes, *more: tuple[bytes, bytes], status: int = 200) -> Whole:
     return Whole(status, (*JSON, *more), body)
 
 
 def shown(found: Shown) -> Whole:
-    return json(found.body, ("etag", found.etag))
+    return json(found.body, (b"etag", found.etag.encode()))
 
 
 def refused(error: Refusal) -> Whole:
     envelope = ErrorEnvelope(
         ErrorBody(_sendable(error.message), error.type, _param(error), error.code)
     )
-    return json(msgspec.json.encode(envelope), *error.headers, status=error.status)
+    return json(msgspec.json.encode(envelope), *_encoded(error.headers), status=error.status)
 
 
-def limited(answer: Reply, headers: Headers) -> Reply:
+def limited(answer: Reply, rate: limits.Headers) -> Reply:
     """An answer that says how many calls are left: of the caller's limit, not the upstream's."""
-    given = without(answer.headers, *limits.HEADERS)
-    return msgspec.structs.replace(answer, headers=(*given, *headers))
+    ours = _encoded(rate)
+    given = without(answer.headers, *(name for name, _ in ours))
+    return msgspec.structs.replace(answer, headers=(*given, *ours))
 
 
 def request_id_header(request_id: bytes) -> str:
@@ -78,8 +82,8 @@ class Sender:
     async def answer(self, answer: Reply) -> None:
         match answer:
             case Whole():
-                length = ("content-length", str(len(answer.body)))
-                given = without(answer.headers, "content-length")
+                length = (b"content-length", b"%d" % len(answer.body))
+                given = without(answer.headers, b"content-length")
                 await self._send(self._head(answer.status, (*given, length)))
                 await self._send(_piece(answer.body, more=False))
             case Flowing():
@@ -98,19 +102,20 @@ class Sender:
 
     def _head(self, status: int, headers: Headers) -> Message:
         self.status = status
-        encoded = [
-            (name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers
-        ]
-        encoded += (
+        ours = (
             (b"x-request-id", request_id_header(self._request_id).encode()),
             (b"openai-processing-ms", b"%d" % self._elapsed_ms()),
             _VERSION,
         )
-        return {"type": "http.response.start", "status": status, "headers": encoded}
+        return {"type": "http.response.start", "status": status, "headers": (*headers, *ours)}
 
 
 def _piece(body: bytes, *, more: bool) -> Message:
     return {"type": "http.response.body", "body": body, "more_body": more}
+
+
+def _encoded(headers: limits.Headers) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value(text)) for name, text in headers]
 
 
 def _param(error: Refusal) -> str | None:

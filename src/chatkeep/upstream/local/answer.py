@@ -21,7 +21,7 @@ Ask = Callable[[int], Awaitable[UpstreamAnswer]]
 class Whole:
     """An answer that is there already."""
 
-    headers: Headers = (("content-type", "application/json"),)
+    headers: Headers = ((b"content-type", b"application/json"),)
 
     def __init__(self, body: bytes, status: int = 200) -> None:
         self.status = status
@@ -42,7 +42,7 @@ class Stream:
     """
 
     status = 200
-    headers: Headers = (("content-type", "text/event-stream; charset=utf-8"),)
+    headers: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"),)
 
     def __init__(self, chunks: Chunks, first: UpstreamAnswer, ask: Ask, n: int) -> None:
         self._chunks = chunks
