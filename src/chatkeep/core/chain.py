@@ -25,14 +25,13 @@ _LENGTH = 4
 
 def heads(secret: bytes, messages: Sequence[bytes]) -> list[tuple[int, int]]:
     """The last heads, longest first, each as the number of its messages and 63 bits of hash."""
-    running = blake2b(key=secret, digest_size=16)
+    running = blake2b(key=secret, digest_size=8)
     reached = len(messages) - REACH
     last: list[tuple[int, int]] = []
     for count, message in enumerate(messages, start=1):
-        running.update(len(message).to_bytes(_LENGTH))
-        running.update(message)
+        running.update(len(message).to_bytes(_LENGTH) + message)
         if count > reached:
-            last.append((count, int.from_bytes(running.digest()[:8]) >> 1))
+            last.append((count, int.from_bytes(running.digest()) >> 1))
     last.reverse()
     return last
 

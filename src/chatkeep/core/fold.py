@@ -87,10 +87,13 @@ def fold(
     shelf = Shelf(secret)
     request = record.request
     count = basis.count if basis else 0
-    messages = _fresh(request.messages[count:], basis, shelf)
-    shares, copied = sorted(shelf.texts), sorted(copies_in(messages))
+    given = request.messages[count:]
+    messages = _fresh(given, basis, shelf)
+    shares: list[int] = []
+    copied: list[tuple[int, int]] = []
     second = b""
-    if sum(map(len, request.messages[count:])) > _LONG:
+    if sum(map(len, given)) > _LONG:
+        shares, copied = sorted(shelf.texts), sorted(copies_in(messages))
         second = codec.second(messages, request.messages[:count])
     packed = Packed(
         turn=turn,
@@ -100,12 +103,12 @@ def fold(
         messages=None if second else messages,
         answer=_answer(record, shelf),
         upstream_id=record.upstream_id,
-        shares=shares if second else [],
-        copied=copied if second else [],
+        shares=shares,
+        copied=copied,
         separators=None if isinstance(request.separators, bytes) else list(request.separators),
         follows=follows,
     )
-    return Folded(codec.body(packed, second), shelf.texts, new(messages, request.messages[count:]))
+    return Folded(codec.body(packed, second), shelf.texts, new(messages, given))
 
 
 def unfold(
@@ -138,7 +141,7 @@ def forms_of(
 def new(forms: Sequence[Message], messages: Sequence[bytes]) -> list[bytes]:
     """The messages nobody said before: not those that quote the answer gone on from."""
     pairs = zip(forms, messages, strict=True)
-    return [message for form, message in pairs if not copies_in([form])]
+    return [message for form, message in pairs if isinstance(form, bytes) or not copies_in([form])]
 
 
 def outside(packed: Packed, load: Load, id: str) -> Outside:
@@ -254,6 +257,8 @@ def _outline(
     around += _aside(request.after, b"" if len(around) > 2 else request.tools, shelf)
     separator = request.separators if isinstance(request.separators, bytes) else b""
     outline = Outline(around, separator, metadata)
+    if before is None:
+        return outline
     text = outline_text(outline)
     same = outline if isinstance(before, Outline) else shared_key(shelf.secret, text)
     return shelf.put(text)[1] if before == same and len(text) >= _WORTH_SHARING else outline

@@ -10,8 +10,8 @@ covers the body, and a hash in the first frame the messages as they are put toge
 
 import threading
 from collections.abc import Sequence
-from hashlib import blake2b
 from typing import TypeVar
+from zlib import crc32
 
 import msgspec
 from msgspec import Struct
@@ -187,7 +187,7 @@ def _unpacked(decoder: msgspec.msgpack.Decoder[T], frame: bytes, dictionary: Dic
 
 
 def _check(kind: int, rest: bytes) -> bytes:
-    return blake2b(rest, digest_size=4, salt=bytes((kind,))).digest()
+    return crc32(rest, kind).to_bytes(4)
 
 
 def _compacted(id: str | None) -> bytes | None:

@@ -7,7 +7,8 @@ are summed here and written once a second: a crash loses at most the last second
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from operator import add
 from typing import Any, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
@@ -177,8 +178,12 @@ class Meter:
         self._sums[account] = figures if before is None else added(before, figures)
 
 
+def totalled(every: Iterable[Sums]) -> Sums:
+    return list(map(sum, zip(*every, strict=True)))
+
+
 def added(one: Sums, other: Sums) -> Sums:
-    return [a + b for a, b in zip(one, other, strict=True)]
+    return list(map(add, one, other))
 
 
 def _usage_in(tail: bytes) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 import apsw
 
 from chatkeep.core.model import Project, Row
-from chatkeep.core.usage import Account, Sums, added
+from chatkeep.core.usage import Account, Sums
 from chatkeep.store.sqlite import kinds, usage
 from chatkeep.store.sqlite.postings import Changes
 
@@ -16,12 +16,11 @@ class Batch:
     def __init__(self, connection: apsw.Connection) -> None:
         self.connection = connection
         self.postings = Changes(connection)
-        self._sums: dict[Account, Sums] = {}
+        self._sums: dict[Account, list[Sums]] = {}
         self._kinds: dict[tuple[Any, ...], int] = {}
 
     def count(self, account: Account, sums: Sums) -> None:
-        before = self._sums.get(account)
-        self._sums[account] = sums if before is None else added(before, sums)
+        self._sums.setdefault(account, []).append(sums)
 
     def kind(self, project: Project, row: Row) -> int:
         """The number of a row's kind; a new one is listed."""
@@ -33,5 +32,5 @@ class Batch:
 
     def write(self) -> None:
         self.postings.write()
-        usage.add(self.connection, self._sums.items())
-        self._sums = {}
+        sums, self._sums = self._sums, {}
+        usage.add(self.connection, sums)

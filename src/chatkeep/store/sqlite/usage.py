@@ -1,23 +1,23 @@
 """Sums of usage in SQLite."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apsw
 
 from chatkeep.core.model import Project
-from chatkeep.core.usage import Account, StatsQuery, Summed, Sums
+from chatkeep.core.usage import Account, StatsQuery, Summed, Sums, totalled
 from chatkeep.store import sql
 
 SQL = sql.blocks("chatkeep.store.sqlite", "usage.sql")
 _NOBODY = -1  # a primary key takes no NULL
 
 
-def add(connection: apsw.Connection, sums: Iterable[tuple[Account, Sums]]) -> None:
-    for account, figures in sums:
+def add(connection: apsw.Connection, sums: Mapping[Account, Sequence[Sums]]) -> None:
+    for account, every in sums.items():
         key = _NOBODY if account.key is None else account.key
         named = (account.project, account.hour, account.model, account.upstream, key)
-        connection.execute(SQL["add_usage"], (*named, account.outcome, *figures))
+        connection.execute(SQL["add_usage"], (*named, account.outcome, *totalled(every)))
 
 
 def summed(
