@@ -2,57 +2,60 @@
 
 A whole answer is one write: its head waits for the first of its body. uvicorn looks at each header
 with two patterns, which costs more than all else a small answer needs; here the head is looked at
-once.
+once. Who has the cycle's own `send` answers past ASGI's messages, by `begin` and `write`.
 """
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
+from starlette.types import Message, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from chatkeep.core.ports import Headers
 
 _BODILESS = (204, 304)
 _CONTROLS = bytes({*range(32), 127} - {9})
 _CLOSE = b"connection: close\r\n"
+_CHUNKED = b"transfer-encoding: chunked\r\n"
 
 
 class Cycle(RequestResponseCycle):
     _head = b""
 
     async def send(self, message: MutableMapping[str, Any]) -> None:  # type: ignore[override]  # uvicorn names every kind
+        if message["type"] == "http.response.start":
+            self._begin_as_told(message["status"], message["headers"])
+        else:
+            await self.write(message.get("body", b""), more=message.get("more_body", False))
+
+    def begin(self, status: int, headers: Headers, length: int | None) -> None:
+        """The head of an answer; one of a length has a header that says it.
+
+        Raises ValueError for what would not stay one header.
+        """
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        headers = (*self.default_headers, *headers)
+        parts = [STATUS_LINE[status]]
+        for name, value in headers:
+            parts += (name, b": ", value, b"\r\n")
+        head = b"".join(parts)
+        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * len(headers) + 2:
+            raise ValueError("a header of an answer holds a control character")
+        if not self.keep_alive:
+            head += _CLOSE
+        if length is not None:
+            self.expected_content_length = length
+        elif self.scope["method"] != "HEAD" and status not in _BODILESS:
+            self.chunked_encoding = True
+            head += _CHUNKED
+        self._head = head + b"\r\n"
+
+    async def write(self, body: bytes, *, more: bool) -> None:
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
         if self.disconnected:
             return
-        if message["type"] == "http.response.start":
-            self.response_started = True
-            self.waiting_for_100_continue = False
-            self._head = self._begun(message["status"], message["headers"])
-        else:
-            self._write(message.get("body", b""), more=message.get("more_body", False))
-
-    def _begun(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-        """The head's bytes. Raises ValueError for what would not stay one header."""
-        lines = [STATUS_LINE[status]]
-        closes = False
-        for name, value in (*self.default_headers, *headers):
-            if name == b"content-length":
-                self.chunked_encoding = False
-                self.expected_content_length = int(value)
-            elif name == b"connection" and b"close" in value.lower():
-                self.keep_alive, closes = False, True
-            lines.append(b"%b: %b\r\n" % (name, value))
-        if not self.keep_alive and not closes:
-            lines.append(_CLOSE)
-        if self.chunked_encoding is None:
-            self.chunked_encoding = self.scope["method"] != "HEAD" and status not in _BODILESS
-            if self.chunked_encoding:
-                lines.append(b"transfer-encoding: chunked\r\n")
-        head = b"".join(lines)
-        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * len(lines):
-            raise ValueError("a header of an answer holds a control character")
-        return head + b"\r\n"
-
-    def _write(self, body: bytes, *, more: bool) -> None:
         if self.scope["method"] == "HEAD":
             self.expected_content_length = 0
             body = b""
@@ -68,6 +71,18 @@ class Cycle(RequestResponseCycle):
         if not more:
             self._end()
 
+    def _begin_as_told(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        length: int | None = None
+        passed: list[tuple[bytes, bytes]] = []
+        for name, value in headers:
+            if name == b"connection" and b"close" in value.lower():
+                self.keep_alive = False  # which has a line of its own
+                continue
+            if name == b"content-length":
+                length = int(value)
+            passed.append((name, value))
+        self.begin(status, passed, length)
+
     def _end(self) -> None:
         if self.expected_content_length:
             raise ValueError("an answer is shorter than it said")
@@ -76,6 +91,29 @@ class Cycle(RequestResponseCycle):
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
+
+
+class Messages:
+    """The way out for whoever stands between and wants to see ASGI's messages."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._start: Message | None = None
+
+    def begin(self, status: int, headers: Headers, length: int | None) -> None:
+        self._start = {"type": "http.response.start", "status": status, "headers": headers}
+
+    async def write(self, body: bytes, *, more: bool) -> None:
+        start, self._start = self._start, None
+        if start is not None:
+            await self._send(start)
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+def way_out(send: Send) -> Cycle | Messages:
+    """Past the messages when it is the cycle's own `send`, with nobody between."""
+    owner = getattr(send, "__self__", None)
+    return owner if isinstance(owner, Cycle) else Messages(send)
 
 
 def _chunk(body: bytes, *, more: bool) -> bytes:

@@ -118,10 +118,8 @@ class Guard:
         if task is not None:
             self._running.add(task)
         id = request_id(self._token_bytes(REQUEST_ID_BYTES // 2))
-        request = Request(scope, receive, id)
-        sender = Sender(
-            send, request.request_id, lambda: round((self._clock.monotonic() - started) * 1000)
-        )
+        request = Request(scope, receive, id, started)
+        sender = Sender(send, id)
         try:
             await self._answered(request, sender, operation, endpoint)
         except asyncio.CancelledError:
@@ -154,7 +152,7 @@ class Guard:
         if request.rate:
             answer = limited(answer, request.rate)
         try:
-            await sender.answer(answer)
+            await sender.answer(answer, round((self._clock.monotonic() - request.started) * 1000))
         except Exception:  # noqa: BLE001  # the outermost edge
             # The head has gone out; all that is left is to break off.
             _log.exception("an answer broke off", extra=_named(request))

@@ -21,16 +21,17 @@ _WATCHED_AFTER_S = 0.25
 class Request:
     """What was asked, by whom. `headers` are lower case, the first of a repeated name.
 
-    `key` is set by the guard on routes that need one; it calls `cleanup` when all is done, and
-    adds `rate` to the answer.
+    It has `started` at a time of the monotonic clock. `key` is set by the guard on routes that need
+    one; it calls `cleanup` when all is done, and adds `rate` to the answer.
     """
 
     key: Key
 
-    def __init__(self, scope: Scope, receive: Receive, request_id: bytes) -> None:
+    def __init__(self, scope: Scope, receive: Receive, request_id: bytes, started: float) -> None:
         self.scope = scope
         self.receive = receive
         self.request_id = request_id
+        self.started = started
         self.departure = Departure()
         self.cleanup: list[Callable[[], object]] = []
         self.rate: limits.Headers = ()

@@ -1,16 +1,15 @@
 """How answers leave the server: heads, pieces and the error envelope (CONTRACT.md §3, §4)."""
 
-from collections.abc import Callable
-
 import msgspec
-from starlette.types import Message, Send
+from starlette.types import Send
 
 from chatkeep.core import limits
 from chatkeep.core.calling import Flowing, Reply, Whole
-from chatkeep.core.headers import value, without
+from chatkeep.core.headers import get, value, without
 from chatkeep.core.library import Shown
 from chatkeep.core.ports import Headers
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout
+from chatkeep.web.cycle import way_out
 
 JSON: Headers = (
     (b"content-type", b"application/json"),
@@ -73,45 +72,40 @@ def request_id_header(request_id: bytes) -> str:
 class Sender:
     """Sends one answer; `status` is 0 until its head has gone out."""
 
-    def __init__(self, send: Send, request_id: bytes, elapsed_ms: Callable[[], int]) -> None:
-        self._send = send
+    def __init__(self, send: Send, request_id: bytes) -> None:
+        self._out = way_out(send)
         self._request_id = request_id
-        self._elapsed_ms = elapsed_ms
         self.status = 0
 
-    async def answer(self, answer: Reply) -> None:
+    async def answer(self, answer: Reply, elapsed_ms: int) -> None:
+        self.status = answer.status
+        ours = (
+            (b"x-request-id", request_id_header(self._request_id).encode()),
+            (b"openai-processing-ms", b"%d" % elapsed_ms),
+            _VERSION,
+        )
         match answer:
             case Whole():
-                length = (b"content-length", b"%d" % len(answer.body))
+                length = len(answer.body)
                 given = without(answer.headers, b"content-length")
-                await self._send(self._head(answer.status, (*given, length)))
-                await self._send(_piece(answer.body, more=False))
+                headers = (*given, (b"content-length", b"%d" % length), *ours)
+                self._out.begin(answer.status, headers, length)
+                await self._out.write(answer.body, more=False)
             case Flowing():
-                await self._send(self._head(answer.status, answer.headers))
-                await self._send(_piece(b"", more=True))  # the head goes out at once
+                said = get(answer.headers, b"content-length")
+                length_said = int(said) if said else None
+                self._out.begin(answer.status, (*answer.headers, *ours), length_said)
+                await self._out.write(b"", more=True)  # the head goes out at once
                 await self._flow(answer)
 
     async def _flow(self, answer: Flowing) -> None:
         try:
             async for piece in answer.pieces:
-                await self._send(_piece(piece, more=True))
+                await self._out.write(piece, more=True)
         except (UpstreamFailed, UpstreamTimeout):
             # The upstream broke off: an answer left unfinished makes the server break off as well.
             return
-        await self._send(_piece(b"", more=False))
-
-    def _head(self, status: int, headers: Headers) -> Message:
-        self.status = status
-        ours = (
-            (b"x-request-id", request_id_header(self._request_id).encode()),
-            (b"openai-processing-ms", b"%d" % self._elapsed_ms()),
-            _VERSION,
-        )
-        return {"type": "http.response.start", "status": status, "headers": (*headers, *ours)}
-
-
-def _piece(body: bytes, *, more: bool) -> Message:
-    return {"type": "http.response.body", "body": body, "more_body": more}
+        await self._out.write(b"", more=False)
 
 
 def _encoded(headers: limits.Headers) -> list[tuple[bytes, bytes]]:
