@@ -44,6 +44,12 @@ HOT: dict[str, list[str]] = {
     "change_metadata": [],
     "delete_completion": [COMPLETION],
     "candidates": ["SEARCH head USING PRIMARY KEY (project=? AND head=? AND seq>? AND seq<?)"],
+    "newest_chunks": [
+        "SCAN wanted VIRTUAL TABLE INDEX 1:",
+        "SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq=?)",
+        "CORRELATED SCALAR SUBQUERY 1",
+        "SEARCH newest USING PRIMARY KEY (project=? AND kid=?)",
+    ],
     "chunk_at": CHUNKS_FROM,
     "delete_chunk": ["SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq=?)"],
     "chunks_desc": [CHUNKS_UP_TO],
@@ -162,7 +168,7 @@ def test_the_work_for_a_page_does_not_grow_with_the_store(
         database.execute(SQL["insert_project"], (order, b"secret", 0, True))
         project = ProjectId(database.last_insert_rowid())
         for start, end in ((0, 500), (500, 20_000)):
-            changes = Changes(database)
+            changes = Changes(database, {})
             for number in range(start, end):
                 changes.add(project, [EVERY, 7], Seq(10_000 * number))
             changes.write()

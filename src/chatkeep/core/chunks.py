@@ -19,9 +19,11 @@ class Chunk(NamedTuple):
 def packed(places: Sequence[int]) -> Chunk:
     """A chunk of rising places."""
     first = places[0]
+    if len(places) == 1:
+        return Chunk(first, b"")
     size = _size(places[-1] - first)
     behind = [(place - first).to_bytes(size) for place in places[1:]]
-    return Chunk(first, b"".join((bytes((size,)), *behind)) if behind else b"")
+    return Chunk(first, b"".join((bytes((size,)), *behind)))
 
 
 def unpacked(chunk: Chunk) -> list[int]:
@@ -38,7 +40,7 @@ def changed(
     chunk: Chunk | None, added: Collection[int], removed: Collection[int], *, newest: bool
 ) -> list[Chunk]:
     """What becomes of a chunk, or of none. The newest of its list is going to grow at its end."""
-    if chunk and newest and added and not removed:
+    if newest and added and not removed:
         longer = _appended(chunk, sorted(added))
         if longer is not None:
             return [longer]
@@ -47,8 +49,10 @@ def changed(
     return [packed(run) for run in _runs(places, newest=newest)]
 
 
-def _appended(chunk: Chunk, places: Sequence[int]) -> Chunk | None:
+def _appended(chunk: Chunk | None, places: Sequence[int]) -> Chunk | None:
     """The chunk with places behind its last, without reading it; None when that cannot be."""
+    if chunk is None:
+        return packed(places) if len(places) <= MOST else None
     first, more = chunk
     size = more[0] if more else _size(places[-1] - first)
     last = int.from_bytes(more[-size:]) if more else 0

@@ -1,23 +1,22 @@
 """What the writes of one transaction share: what many of them change is written once."""
 
-from typing import Any
-
 import apsw
 
 from chatkeep.core.model import Project, Row
 from chatkeep.core.usage import Account, Sums
 from chatkeep.store.sqlite import kinds, usage
+from chatkeep.store.sqlite.known import Known
 from chatkeep.store.sqlite.postings import Changes
 
 
 class Batch:
     """Writes run with its connection inside a transaction; `write` ends what they gathered."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, known: Known) -> None:
         self.connection = connection
-        self.postings = Changes(connection)
+        self.postings = Changes(connection, known.ends)
         self._sums: dict[Account, list[Sums]] = {}
-        self._kinds: dict[tuple[Any, ...], int] = {}
+        self._kinds = known.kinds
 
     def count(self, account: Account, sums: Sums) -> None:
         self._sums.setdefault(account, []).append(sums)

@@ -1,10 +1,11 @@
 """Postings in SQLite: the places of a kid in chunks, which are written once a commit."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import takewhile
 from typing import Any
 
 import apsw
+import msgspec
 
 from chatkeep.core.chunks import Chunk, changed, unpacked
 from chatkeep.core.ids import Seq
@@ -13,14 +14,22 @@ from chatkeep.store import sql
 
 SQL = sql.blocks("chatkeep.store.sqlite", "postings.sql")
 _List = tuple[ProjectId, int]  # the places of a kid
+Ends = dict[_List, Chunk]
+_MOST_ENDS = 1024
 
 
 class Changes:
-    """Entries that come and go within a transaction, until they are written."""
+    """Entries that come and go within a transaction, until they are written.
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    `ends` has the newest chunks of lists as the file has them: lists grow there. Those of lists
+    that are written for the first time are left out, since most pairs come only once.
+    """
+
+    def __init__(self, connection: apsw.Connection, ends: Ends) -> None:
         self._connection = connection
+        self._ends = ends
         self._changes: dict[_List, dict[Seq, bool]] = {}
+        self._chunks: list[tuple[ProjectId, int, int, bytes]] = []
 
     def add(self, project: ProjectId, kids: Iterable[int], seq: Seq) -> None:
         for kid in kids:
@@ -32,10 +41,39 @@ class Changes:
 
     def write(self) -> None:
         changes, self._changes = self._changes, {}
+        self._look_up(changes)
         for list, places in changes.items():
-            self._write(list, places)
+            end = self._ends.get(list)
+            if end is None or end.first <= min(places):
+                self._write_at_end(list, places, end)
+            else:
+                self._write_anywhere(list, places)
+        chunks, self._chunks = self._chunks, []
+        self._connection.executemany(SQL["put_chunk"], chunks)
 
-    def _write(self, list: _List, places: dict[Seq, bool]) -> None:
+    def _look_up(self, lists: Collection[_List]) -> None:
+        if len(self._ends) > _MOST_ENDS:
+            self._ends.clear()
+        unknown: dict[ProjectId, list[int]] = {}
+        for project, kid in lists:
+            if (project, kid) not in self._ends:
+                unknown.setdefault(project, []).append(kid)
+        for project, kids in unknown.items():
+            bindings = (project, msgspec.json.encode(kids).decode())
+            found: Any = self._connection.execute(SQL["newest_chunks"], bindings)
+            for kid, *chunk in found:
+                self._ends[project, kid] = Chunk(*chunk)
+
+    def _write_at_end(self, list: _List, places: dict[Seq, bool], end: Chunk | None) -> None:
+        chunks = changed(end, *_parted(places, places), newest=True)
+        self._replace(list, end, chunks)
+        if end is not None and chunks:
+            self._ends[list] = chunks[-1]
+        else:
+            self._ends.pop(list, None)
+
+    def _write_anywhere(self, list: _List, places: dict[Seq, bool]) -> None:
+        self._ends.pop(list)
         left = sorted(places)
         while left:
             found: Any = self._connection.execute(SQL["chunk_at"], (*list, left[0])).fetchall()
@@ -43,16 +81,19 @@ class Changes:
             end = chunks[1].first if len(chunks) > 1 else None
             here = [place for place in left if end is None or place < end]
             left = left[len(here) :]
-            added = [place for place in here if places[place]]
-            removed = [place for place in here if not places[place]]
-            old = chunks[0] if chunks else None
-            self._replace(list, old, changed(old, added, removed, newest=end is None))
+            new = changed(chunks[0], *_parted(places, here), newest=end is None)
+            self._replace(list, chunks[0], new)
 
     def _replace(self, list: _List, old: Chunk | None, new: Iterable[Chunk]) -> None:
         if old is not None and old.first not in {chunk.first for chunk in new}:
             self._connection.execute(SQL["delete_chunk"], (*list, old.first))
-        for chunk in new:
-            self._connection.execute(SQL["put_chunk"], (*list, *chunk))
+        self._chunks += [(*list, *chunk) for chunk in new]
+
+
+def _parted(places: dict[Seq, bool], some: Iterable[Seq]) -> tuple[list[Seq], list[Seq]]:
+    """Which of them come, and which go."""
+    added = [place for place in some if places[place]]
+    return added, [place for place in some if not places[place]]
 
 
 def places(

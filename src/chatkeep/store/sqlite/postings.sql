@@ -1,3 +1,10 @@
+-- name: newest_chunks
+-- The newest chunk of each kid of a JSON array that has any.
+SELECT kid, seq, more FROM json_each(?2) AS wanted CROSS JOIN posting
+WHERE project = ?1 AND kid = wanted.value AND seq = (
+    SELECT max(seq) FROM posting AS newest WHERE project = ?1 AND kid = wanted.value
+)
+
 -- name: chunk_at
 -- The chunk a place belongs to, the first of all if the place is before it, and the one behind it.
 SELECT seq, more FROM posting

@@ -5,7 +5,8 @@
 
 The SQL runs on the event loop, where it needs no hand-over; only COMMIT, which waits for the disk,
 runs beside it, and the next writes gather meanwhile. Nobody is answered before COMMIT returned.
-What many of a batch change, as the sums of the hour, is gathered and written once (batch.py).
+What many of a batch change, as the sums of the hour, is gathered and written once (batch.py);
+what is known of the file from the batch before is not looked up again (known.py).
 A write that fails takes nobody with it: its batch is rolled back and run again one by one.
 
 What a write deletes is overwritten in the file, but stands in the WAL until that is emptied: soon
@@ -15,7 +16,6 @@ after the delete, between two batches, and tried again every second while a read
 import asyncio
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -26,6 +26,8 @@ from chatkeep.errors import Refusal, StoreBusy
 from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.connection import BUSY_MS
 from chatkeep.store.sqlite.failures import mapped
+from chatkeep.store.sqlite.helper import HelperThread
+from chatkeep.store.sqlite.known import Known
 
 T = TypeVar("T")
 
@@ -50,7 +52,8 @@ class Writer:
         self._running: asyncio.Task[None] | None = None
         self._emptying: asyncio.TimerHandle | None = None
         self._to_empty = False
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="chatkeep-commit")
+        self._known = Known(connection)
+        self._thread = HelperThread("chatkeep-commit")
 
     def submit(self, write: Write[T], place: int = MAX_SEQ) -> "asyncio.Future[T]":
         """Queues the write before it returns; the future is done after the commit.
@@ -81,7 +84,7 @@ class Writer:
         if self._emptying is not None:
             self._emptying.cancel()
             self._connection.set_busy_timeout(BUSY_MS)  # nobody else may empty it for long
-        self._thread.shutdown()
+        self._thread.end()
         # What cannot be folded in now (a reader, a full disk) stays in the WAL, as safe as before.
         with contextlib.suppress(apsw.Error):
             self._checkpoint()
@@ -113,7 +116,7 @@ class Writer:
     async def _empty(self) -> None:
         self._to_empty = False
         try:
-            await self._beside(self._checkpoint)
+            await self._thread.run(self._checkpoint)
         except apsw.Error:  # a reader needs the WAL still, or the disk refused
             self.erased()
 
@@ -146,21 +149,27 @@ class Writer:
 
     async def _transaction(self, batch: list[_Waiting]) -> list[Any]:
         try:
-            shared = Batch(self._connection)
+            self._known.check()
+            shared = Batch(self._connection, self._known)
             outcomes = [_attempt(write, shared) for write, _, _ in batch]
             shared.write()
-            await self._beside(self._connection.execute, "COMMIT")
+            await self._thread.run(self._commit_now)
+            self._known.keep()
         except BaseException:
+            self._known.forget()
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
         return outcomes
 
+    def _commit_now(self) -> None:
+        self._connection.execute("COMMIT")
+
     async def _begin(self) -> None:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except apsw.BusyError:
-            await self._beside(self._begin_patiently)
+            await self._thread.run(self._begin_patiently)
 
     def _begin_patiently(self) -> None:
         self._connection.set_busy_timeout(BUSY_MS)
@@ -168,9 +177,6 @@ class Writer:
             self._connection.execute("BEGIN IMMEDIATE")
         finally:
             self._connection.set_busy_timeout(0)
-
-    async def _beside(self, act: Callable[..., object], *arguments: object) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, act, *arguments)
 
 
 def _attempt(write: Write[Any], batch: Batch) -> Any:
