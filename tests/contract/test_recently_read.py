@@ -116,19 +116,24 @@ async def test_what_is_not_read_again_leaves_memory(store: Store, project: Proje
 def test_the_newest_are_remembered_within_a_bound() -> None:
     recent, ours = Recent(), b"of this test"
     for seq in range(1_000):
-        recent.put(read(seq, bytes(100_000)), Stored(row(Seq(seq)), b"{}", ours))
+        recent.put(read(seq, bytes(100_000)), remembered(Seq(seq), ours))
     assert all(recent.get(read(seq, bytes(100_000))) for seq in range(920, 1_000))
     assert sum(isinstance(one, Stored) and one.answer is ours for one in gc.get_objects()) < 170
 
 
 def test_long_ones_are_not_remembered() -> None:
     recent, long = Recent(), read(1, bytes(1_000_000))
-    recent.put(long, Stored(row(Seq(1)), b"{}", b"{}"))
+    recent.put(long, remembered(Seq(1), b"{}"))
     assert recent.get(long) is None
 
 
 def in_memory(seq: int) -> int:
     return sum(isinstance(one, Stored) and one.row.seq == seq for one in gc.get_objects())
+
+
+def remembered(seq: Seq, answer: bytes) -> Stored:
+    one = row(seq)
+    return Stored(one.id, one, b"{}", answer)
 
 
 def read(seq: int, body: bytes) -> Found:

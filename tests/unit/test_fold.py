@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from chatkeep.core import fold
 from chatkeep.core.chain import heads
 from chatkeep.core.fold import Basis, Folded, Outside, Unfolded
-from chatkeep.core.ids import Seq
+from chatkeep.core.ids import Seq, expanded
 from chatkeep.core.packed import Codec, Ghost, Packed
 from chatkeep.core.record import Record, Request
 from chatkeep.errors import RecordCorrupt
@@ -71,7 +71,7 @@ class Kept:
         assert list(request.messages) == list(record.request.messages)
         assert (said.answer, said.metadata) == (record.answer, metadata)
         assert said.request == record.request.before + record.request.after
-        assert said.upstream_id == record.upstream_id
+        assert (said.upstream_id and expanded(said.upstream_id)) == record.upstream_id
         shared = set(folded.shared)
         assert self.packed is not None
         assert fold.shared_of(self.packed, self.load) == shared

@@ -47,13 +47,14 @@ GONE = {"tools": None, "tool_choice": None, "response_format": None, "input_user
 
 
 def item(request: bytes, answer: bytes) -> Stored:
-    return Stored(row(place(0), {"k": "v"}), request, answer)
+    one = row(place(0), {"k": "v"})
+    return Stored(one.id, one, request, answer)
 
 
 def shown(one: Stored) -> dict[str, Any]:
     """The stored object without the body."""
     left = husk(one, Seq(0))
-    rest = Stored(one.row, left.request, left.answer, has_body=False)
+    rest = Stored(one.id, one.row, left.request, left.answer, has_body=False)
     found: dict[str, Any] = json.loads(stored.completion(rest))
     return found
 

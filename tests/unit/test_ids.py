@@ -55,6 +55,7 @@ OURS = ids.encode(Seq(NOW << 31), bytes(13))
         OURS[:-1] + "é",
         OURS[:-1] + "٣",
         OURS[:-1] + "\0",
+        OURS[:-1] + "\ud800",
         "chatcmpl-" + "z" * 29,
         "chatcmpl-" + "2" + "0" * 28,
         "chatcmpl-1b9fa0be-4359-4cc3-9f0d-436759c",

@@ -76,7 +76,8 @@ def written(value: Any) -> bytes:
 
 
 def shown(request: bytes, answer: bytes, one: Row | None = None) -> bytes:
-    return stored.completion(Stored(one or row(place(1)), request, answer))
+    its = one or row(place(1))
+    return stored.completion(Stored(its.id, its, request, answer))
 
 
 def of(exchange: Exchange) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from chatkeep.core import parts
 from chatkeep.core.chain import heads
-from chatkeep.core.ids import Seq
+from chatkeep.core.ids import Seq, compact
 from chatkeep.core.packed import (
     OUTLINE,
     Codec,
@@ -67,7 +67,7 @@ class Outside(Struct, frozen=True):
     request: bytes
     answer: bytes
     metadata: bytes
-    upstream_id: str | None
+    upstream_id: bytes | None
     has_body: bool = True
 
 
@@ -102,7 +102,7 @@ def fold(
         outline=_outline(request, metadata, shelf, basis.outline if basis else None),
         messages=None if second else messages,
         answer=_answer(record, shelf),
-        upstream_id=record.upstream_id,
+        upstream_id=None if record.upstream_id is None else compact(record.upstream_id),
         shares=shares,
         copied=copied,
         separators=None if isinstance(request.separators, bytes) else list(request.separators),

@@ -67,8 +67,8 @@ class Idempotency:
                 stored = await self._store.get(project, state.answered)
                 if stored is not None:
                     if not stored.has_body:
-                        raise BodyExpired(id=stored.row.id)
-                    return _Before(stored.answer, _headers(stored.row.id, stored.row.upstream))
+                        raise BodyExpired(id=stored.id)
+                    return _Before(stored.answer, _headers(stored.id, stored.row.upstream))
             await asyncio.sleep(_WAIT_S)
             if call.departure.left:
                 raise ClientLeft

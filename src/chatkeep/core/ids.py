@@ -8,7 +8,6 @@ The tag cannot be guessed; it is compared after the row was found by its seq.
 
 from collections.abc import Callable
 from hashlib import blake2b
-from operator import mul
 from typing import NamedTuple, NewType
 
 Seq = NewType("Seq", int)
@@ -16,7 +15,8 @@ CompletionId = NewType("CompletionId", str)
 
 PREFIX = "chatcmpl-"
 LENGTH = 29
-COMPACT_BYTES = 22  # 29 digits of base 62
+NUMBER_BYTES = 22  # 29 digits of base 62, the first byte always below 26
+_TEXT = b'"'
 REQUEST_ID_BYTES = 16
 TAG_BYTES = 13
 NODE_BITS = 10
@@ -31,9 +31,14 @@ _MAX_SECOND = (1 << 32) - 1  # seq stays a positive signed 64-bit integer
 
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
-_DIGIT = {character: digit for digit, character in enumerate(_ALPHABET)}
 _PAIR_BASE = len(_PAIRS)
-_POWERS = [62**place for place in range(LENGTH)]
+_DIGITS = bytes(_ALPHABET.find(chr(byte)) & 0xFF for byte in range(256))
+_NO_DIGIT = b"\xff"
+# What two neighbours of so many bits are together, for all of them in 256 bits.
+_STEPS = [
+    (bits, sum((1 << bits) - 1 << at for at in range(0, 256, 2 * bits)), 62 ** (bits // 8))
+    for bits in (8, 16, 32, 64, 128)
+]
 
 
 class Name(NamedTuple):
@@ -63,10 +68,14 @@ def spelled(value: int) -> str:
 
 def number(digits: str) -> int | None:
     """The number that up to 29 digits of base 62 spell, None when there is another character."""
-    try:
-        value: int = sum(map(mul, map(_DIGIT.__getitem__, reversed(digits)), _POWERS))
-    except KeyError:
+    values = digits.encode(errors="replace").translate(_DIGITS)
+    if _NO_DIGIT in values:
         return None
+    # All digits are joined to pairs at once, all pairs to fours, and so on: half the time of adding
+    # up 29 products.
+    value = int.from_bytes(values)
+    for bits, mask, base in _STEPS:
+        value = (value >> bits & mask) * base + (value & mask)
     return value
 
 
@@ -83,17 +92,22 @@ def decode(text: str) -> Name | None:
     return Name(Seq(seq), (value & ((1 << 8 * TAG_BYTES) - 1)).to_bytes(TAG_BYTES))
 
 
-def compact(id: str) -> bytes | None:
-    """An id as OpenAI forms it, as a number; None for any other."""
-    if len(id) != len(PREFIX) + LENGTH or not id.startswith(PREFIX):
-        return None
-    value = number(id[len(PREFIX) :])
-    return None if value is None else value.to_bytes(COMPACT_BYTES)
+def compact(id: str) -> bytes:
+    """Any id as it is kept: as a number when it has OpenAI's form, else as a text that says so."""
+    if len(id) == len(PREFIX) + LENGTH and id.startswith(PREFIX):
+        value = number(id[len(PREFIX) :])
+        if value is not None:
+            return value.to_bytes(NUMBER_BYTES)
+    return _TEXT + id.encode()
 
 
-def expanded(id: bytes) -> str:
-    """The id that `compact` made these bytes of."""
-    return PREFIX + spelled(int.from_bytes(id))
+def is_number(kept: bytes) -> bool:
+    return kept[:1] != _TEXT
+
+
+def expanded(kept: bytes) -> str:
+    """The id that `compact` made this of."""
+    return PREFIX + spelled(int.from_bytes(kept)) if is_number(kept) else kept[1:].decode()
 
 
 def tag_of(secret: bytes, request_id: bytes) -> bytes:

@@ -105,7 +105,7 @@ class Library:
             id,
             lambda name: self._store.conversation(project, name, after, asked.order, asked.limit),
         )
-        names = [turn.item.row.id for turn in found.turns]
+        names = [turn.item.id for turn in found.turns]
         return stored.list_body(map(stored.turn, found.turns), *_ends(names), found.has_more)
 
     async def attachment(self, project: Project, id: str, number: str) -> Attachment:
@@ -125,7 +125,7 @@ class Library:
         """The answer's bytes as the client got them; of a stream, the completion assembled."""
         item = await self._get(project, id)
         if not item.has_body:
-            raise BodyExpired("completion_id", id=item.row.id)
+            raise BodyExpired("completion_id", id=item.id)
         return item.answer
 
     async def query(self, project: Project, asked: ListQuery) -> Query:
@@ -154,7 +154,7 @@ class Library:
         self, project: Project, asked: ListQuery, show: Callable[[Stored], bytes]
     ) -> bytes:
         page = await self._store.page(project, await self.query(project, asked))
-        ends = [item.row.id for item in (*page.items[:1], *page.items[-1:])]
+        ends = [item.id for item in (*page.items[:1], *page.items[-1:])]
         return stored.list_body(map(show, page.items), *_ends(ends), page.has_more)
 
     async def _change(

@@ -4,7 +4,7 @@ from typing import Literal, NamedTuple, NewType
 
 from msgspec import Struct
 
-from chatkeep.core.ids import CompletionId, Seq, encode
+from chatkeep.core.ids import CompletionId, Seq, encode, expanded
 from chatkeep.core.metadata import Metadata
 
 ProjectId = NewType("ProjectId", int)
@@ -52,7 +52,7 @@ class Key(Struct, frozen=True):
     last_used_unix: int | None = None
 
 
-class Usage(Struct, frozen=True):
+class Usage(Struct, frozen=True, gc=False):
     """Token counts as the upstream gave them, None where it gave none."""
 
     prompt_tokens: int | None = None
@@ -62,7 +62,7 @@ class Usage(Struct, frozen=True):
     reasoning_tokens: int | None = None
 
 
-class Row(Struct, frozen=True):
+class Row(Struct, frozen=True, gc=False):
     """A stored completion without its body: what lists, filters and figures need.
 
     `metadata` is its JSON object; durations are in milliseconds, the cost in millionths of a US
@@ -104,17 +104,22 @@ class Facts(NamedTuple):
 class Stored(Struct, frozen=True):
     """A stored completion: the answer as the client got it, the request without its messages.
 
-    `upstream_id` is the id the upstream gave it, None for none. Without its body, request and
-    answer have figures only (core/husk.py). `halves` is what core/stored.py has made of it, before
-    and behind its metadata, which alone may change.
+    `id` is its row's, `theirs` the one the upstream gave it, None for none. Without its body,
+    request and answer have figures only (core/husk.py). `halves` is what core/stored.py has made of
+    it, before and behind its metadata, which alone may change.
     """
 
+    id: CompletionId
     row: Row
     request: bytes
     answer: bytes
-    upstream_id: str | None = None
+    theirs: bytes | None = None  # as `compact` keeps it
     has_body: bool = True
     halves: dict[str, tuple[bytes, bytes]] = {}
+
+    @property
+    def upstream_id(self) -> str | None:
+        return None if self.theirs is None else expanded(self.theirs)
 
 
 class Turn(Struct, frozen=True):

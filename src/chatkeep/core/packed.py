@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from chatkeep.core import zstdframe
 from chatkeep.core.dictionary import DICTIONARY
-from chatkeep.core.ids import COMPACT_BYTES, compact, expanded
+from chatkeep.core.ids import NUMBER_BYTES, is_number
 from chatkeep.core.parts import Part
 from chatkeep.core.zstdframe import Compressor, Dictionary
 from chatkeep.errors import RecordCorrupt
@@ -47,7 +47,8 @@ class Packed(Struct, array_like=True):
     """A completion. `turn` counts the turns of its conversation before it, `count` its messages.
 
     `head` is the keyed hash of these, which they are held against when they are put together again;
-    it and the upstream's id stand before the frames: what is random costs less outside of zstd.
+    it and the upstream's id stand before the frames, if that is a number (ids.compact): what is
+    random costs less outside of zstd.
     `outline` is the key of a shared text when several requests have the same. `messages` are the
     new ones, None when they are in the second frame; then `shares` are the keys of the shared texts
     there and `copied` the places copied. `separators` are given when they differ. `follows` is the
@@ -59,7 +60,7 @@ class Packed(Struct, array_like=True):
     outline: int | Outline
     messages: list[Message] | None
     answer: Parts
-    upstream_id: str | None
+    upstream_id: bytes | None
     head: int = 0
     shares: list[int] = []
     copied: list[tuple[int, int]] = []
@@ -102,15 +103,16 @@ class Codec:
         self._dictionary = zstdframe.dictionary(DICTIONARY)
 
     def body(self, packed: Body, second: bytes = b"") -> bytes:
-        kind, head, id = _KINDS[type(packed)], 0, None
+        kind, head, id = _KINDS[type(packed)], 0, b""
         if isinstance(packed, Packed):
-            head, id = packed.head, _compacted(packed.upstream_id)
-            left = None if id else packed.upstream_id
+            head, left = packed.head, packed.upstream_id
+            if left is not None and is_number(left):
+                id, left = left, None
             packed = msgspec.structs.replace(packed, head=0, upstream_id=left)
         first = zstdframe.compressed(_ENCODER.encode(packed), self._compressor)
         kind |= (_WITH_ID if id else 0) | (_WITH_SECOND if second else 0)
         length = len(first).to_bytes(4) if second else b""
-        rest = b"".join((head.to_bytes(8), id or b"", length, first, second))
+        rest = b"".join((head.to_bytes(8), id, length, first, second))
         return b"".join((bytes((kind,)), _check(kind, rest), rest))
 
     def open(self, body: bytes) -> tuple[Body, bytes]:
@@ -122,7 +124,7 @@ class Codec:
         if _check(kind, body[_CHECKED:]) != body[1:_CHECKED]:
             raise RecordCorrupt("a record body does not match its check")
         at = _CHECKED + 8
-        id = body[at : at + COMPACT_BYTES] if kind & _WITH_ID else b""
+        id = body[at : at + NUMBER_BYTES] if kind & _WITH_ID else b""
         at += len(id)
         end = len(body)
         if kind & _WITH_SECOND:
@@ -132,7 +134,7 @@ class Codec:
         if isinstance(packed, Packed):
             packed.head = int.from_bytes(body[_CHECKED : _CHECKED + 8])
             if id:
-                packed.upstream_id = expanded(id)
+                packed.upstream_id = id
         return packed, body[end:]
 
     def second(self, messages: list[Message], before: Sequence[bytes]) -> bytes:
@@ -188,10 +190,6 @@ def _unpacked(decoder: msgspec.msgpack.Decoder[T], frame: bytes, dictionary: Dic
 
 def _check(kind: int, rest: bytes) -> bytes:
     return crc32(rest, kind).to_bytes(4)
-
-
-def _compacted(id: str | None) -> bytes | None:
-    return None if id is None else compact(id)
 
 
 def _window(before: Sequence[bytes]) -> Dictionary:

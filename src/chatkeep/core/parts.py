@@ -76,7 +76,9 @@ def joined(
     parts: Iterable[Part], load: Load, holes: Mapping[int, bytes], copy: Copy = _nothing
 ) -> bytes:
     """The text. Raises LookupError for a part that is nowhere, ValueError for what is none."""
-    return b"".join([_bytes(part, load, holes, copy) for part in parts])
+    return b"".join(
+        [part if type(part) is bytes else _filled(part, load, holes, copy) for part in parts]
+    )
 
 
 def shared_in(parts: Iterable[Part]) -> set[int]:
@@ -118,10 +120,8 @@ def _occurrences(
             yield at, start, end
 
 
-def _bytes(part: Part, load: Load, holes: Mapping[int, bytes], copy: Copy) -> bytes:
+def _filled(part: Part, load: Load, holes: Mapping[int, bytes], copy: Copy) -> bytes:
     match part:
-        case bytes():
-            return part
         case int():
             return holes[part]
         case [kind, key] if kind == SHARED:

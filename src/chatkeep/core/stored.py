@@ -123,7 +123,7 @@ def _halves(item: Stored, ours: Fields) -> tuple[bytes, bytes]:
     row, asked = item.row, _asked(item.request)
     given, choices, others = _given(row, item.answer)
     before = _BEFORE_METADATA % (
-        dumps(row.id),
+        dumps(item.id),
         given.model,
         given.created,
         row.request_id.hex().encode(),

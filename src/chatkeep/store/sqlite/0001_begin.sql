@@ -60,7 +60,7 @@ CREATE TABLE kind (
 CREATE INDEX kind_by_values
 ON kind (project, model, status, finish_reason, upstream, api_key);
 
--- alias is the id of an import that is not of our form: a number where it has OpenAI's. What follows
+-- alias is the id of an import that is not of our form, as core.ids keeps it. What follows
 -- from something else is not kept: a tag from the request id, half of a request id from the other
 -- half, and that of an import from its id (core.ids). basis is the row or ghost whose body this one's
 -- builds on. The body stands last, so that what comes before is read without it.
@@ -70,7 +70,7 @@ CREATE TABLE completion (
     kind INTEGER NOT NULL,
     tag BLOB,
     request_id BLOB,
-    alias ANY,
+    alias BLOB,
     prompt_tokens INTEGER,
     completion_tokens INTEGER,
     total_tokens INTEGER,

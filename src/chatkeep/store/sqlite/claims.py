@@ -59,7 +59,7 @@ def _stands(
     there: int | None,
     tag: bytes | None,
     request_id: bytes | None,
-    alias: bytes | str | None,
+    alias: bytes | None,
 ) -> bool:
     """Whether the completion that answered is still the one that stands at its place."""
     if wanted is None or there is None:

@@ -138,7 +138,7 @@ def find(connection: apsw.Connection, project: Project, name: Name) -> Found | N
 
 def _at(connection: apsw.Connection, project: Project, seq: Seq) -> Found | None:
     here: Any = connection.execute(SQL["select_stored"], (seq, project.id)).fetchall()
-    return Found(*here[0]) if here else None
+    return Found._make(here[0]) if here else None
 
 
 def get(connection: apsw.Connection, project: Project, name: Name, texts: Texts) -> Stored | None:
@@ -146,10 +146,12 @@ def get(connection: apsw.Connection, project: Project, name: Name, texts: Texts)
     if found is None:
         return None
     known = texts.recent.get(found)
-    tag = rows.of_found(found, project).tag if known is None else known.row.tag
-    if not secrets.compare_digest(tag, name.tag):
+    if known is not None:
+        return known if secrets.compare_digest(known.row.tag, name.tag) else None
+    named = rows.of_found(found, project)
+    if not secrets.compare_digest(named.tag, name.tag):
         return None
-    return known or rows.stored(found, project, Bodies(connection, project, texts))
+    return rows.read(found, named, Bodies(connection, project, texts))
 
 
 def is_short(found: Found) -> bool:
@@ -169,7 +171,8 @@ def request_of(
 ) -> Request:
     bodies = Bodies(connection, project, texts)
     if bodies.is_hollow(found.seq, found.body):
-        raise BodyExpired("completion_id", id=rows.id_of(found, project))
+        named = rows.of_found(found, project)
+        raise BodyExpired("completion_id", id=rows.id_of(found.seq, named))
     return bodies.request(found.seq)
 
 

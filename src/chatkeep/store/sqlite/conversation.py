@@ -42,7 +42,7 @@ def _turns(
 ) -> Iterator[Turn]:
     for seq in places:
         for result in connection.execute(SQL["select_stored"], (seq, project.id)):
-            found = Found(*result)
+            found = Found._make(result)
             item = rows.stored(found, project, bodies)
             before = bodies.follows(seq, found.body, found.basis)
             yield Turn(item, _id(connection, project, before))
@@ -51,4 +51,4 @@ def _turns(
 def _id(connection: apsw.Connection, project: Project, seq: Seq) -> CompletionId | None:
     """What the completion at a place is known by; None when there is none any more."""
     here: Any = connection.execute(SQL["select_stored"], (seq, project.id)).fetchall()
-    return CompletionId(rows.id_of(Found(*here[0]), project)) if here else None
+    return rows.id_of(seq, rows.of_found(Found._make(here[0]), project)) if here else None

@@ -58,7 +58,7 @@ def _has_body(connection: apsw.Connection, bodies: Bodies, seq: Seq) -> bool:
 
 def _hollow(connection: apsw.Connection, project: Project, bodies: Bodies, seq: Seq) -> None:
     result: Any = connection.execute(SQL["select_stored"], (seq, project.id)).fetchall()
-    found = Found(*result[0])
+    found = Found._make(result[0])
     body: bytes | None = found.body
     try:
         item = rows.stored(found, project, bodies)

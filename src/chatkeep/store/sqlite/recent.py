@@ -25,7 +25,7 @@ class Found(NamedTuple):
     kind: int
     tag: bytes | None
     request_id: bytes | None
-    alias: bytes | str | None
+    alias: bytes | None
     model: str
     status: Any
     finish_reason: str | None

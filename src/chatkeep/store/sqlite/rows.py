@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from chatkeep.core import ids
-from chatkeep.core.ids import Seq, encode
+from chatkeep.core.ids import CompletionId, Seq, encode
 from chatkeep.core.model import Project, Row, Stored, Usage
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store.sqlite.bodies import Bodies
@@ -23,9 +23,9 @@ def identity(
     seq: Seq,
     tag: bytes | None,
     request_id: bytes | None,
-    alias: bytes | str | None,
+    alias: bytes | None,
 ) -> Identity:
-    known = ids.expanded(alias) if isinstance(alias, bytes) else alias
+    known = None if alias is None else ids.expanded(alias)
     if request_id is None:
         own = "" if tag is None else encode(seq, tag)
         request_id = ids.request_id_of(secret, own if known is None else known)
@@ -38,19 +38,24 @@ def of_found(found: Found, project: Project) -> Identity:
     return identity(project.secret, found.seq, found.tag, found.request_id, found.alias)
 
 
-def id_of(found: Found, project: Project) -> str:
+def id_of(seq: Seq, named: Identity) -> CompletionId:
     """The id clients know it by."""
-    named = of_found(found, project)
-    return named.alias or encode(found.seq, named.tag)
+    return encode(seq, named.tag) if named.alias is None else CompletionId(named.alias)
 
 
 def stored(found: Found, project: Project, bodies: Bodies) -> Stored:
     """Raises RecordCorrupt."""
-    known = bodies.recent.get(found)
-    if known is None:
-        known = _read(found, project, bodies)
-        bodies.recent.put(found, known)
-    return known
+    return bodies.recent.get(found) or read(found, of_found(found, project), bodies)
+
+
+def read(found: Found, named: Identity, bodies: Bodies) -> Stored:
+    """The same of one that is not remembered; from now on it is."""
+    id = id_of(found.seq, named)
+    said = bodies.outside(found.seq, found.body, id)
+    row = _row(found, named, said.metadata)
+    item = Stored(id, row, said.request, said.answer, said.upstream_id, said.has_body)
+    bodies.recent.put(found, item)
+    return item
 
 
 def stored_or_damaged(found: Found, project: Project, bodies: Bodies) -> Stored:
@@ -58,14 +63,9 @@ def stored_or_damaged(found: Found, project: Project, bodies: Bodies) -> Stored:
     try:
         return stored(found, project, bodies)
     except RecordCorrupt:
-        return Stored(_row(found, of_found(found, project), b"{}"), b"{}", b"{}", has_body=False)
-
-
-def _read(found: Found, project: Project, bodies: Bodies) -> Stored:
-    named = of_found(found, project)
-    said = bodies.outside(found.seq, found.body, named.alias or encode(found.seq, named.tag))
-    row = _row(found, named, said.metadata)
-    return Stored(row, said.request, said.answer, said.upstream_id, said.has_body)
+        named = of_found(found, project)
+        row = _row(found, named, b"{}")
+        return Stored(id_of(found.seq, named), row, b"{}", b"{}", has_body=False)
 
 
 def _row(found: Found, named: Identity, created_with: bytes) -> Row:
@@ -108,7 +108,7 @@ def bindings(
         kind,
         None if follows else row.tag,
         None if named_by_id else _start(row.request_id),
-        row.alias and (ids.compact(row.alias) or row.alias),
+        None if row.alias is None else ids.compact(row.alias),
         usage.prompt_tokens,
         usage.completion_tokens,
         usage.total_tokens,

@@ -154,7 +154,7 @@ class Verifier:
         results = self._all("select_stored", seq, project.id)
         if not results:
             raise RecordCorrupt("its kind is not there")
-        found = Found(*results[0])
+        found = Found._make(results[0])
         row = rows.stored(found, project, bodies).row
         body, _ = bodies.opened(seq, found.body)
         heads = [(body.head & INDEXED, seq)] if isinstance(body, Packed) and body.count else []
