@@ -66,13 +66,6 @@ def test_escapes_in_arguments_part_words_or_are_letters() -> None:
     assert of_answer({"tool_calls": [call]}) == ["f", '{"t":"one two café  q   x']
 
 
-@pytest.mark.parametrize("size", [256, 400, 200_000])
-def test_base64_within_a_text_is_left_out(size: int) -> None:
-    blob = ("QUJD+/0=" * size)[:size]
-    text = f"see data:image/png;base64,{blob} there"
-    assert of({"role": "user", "content": text}) == ["see data:image/png;base64,  there"]
-
-
 def test_a_long_text_is_cut() -> None:
     found = of(*({"role": "user", "content": "word " * 30_000} for _ in range(3)))
     assert sum(map(len, found)) == MAX_CHARACTERS
@@ -124,6 +117,14 @@ values: st.SearchStrategy[Any] = st.recursive(
 def test_any_json_gives_texts(message: Any, answer: Any) -> None:
     assert all(isinstance(text, str) for text in of(message) + of_answer(answer))
     assert said([], json.dumps(answer).encode()) is not None
+
+
+@given(values)
+def test_what_is_odd_beside_a_message_changes_nothing_in_it(message: Any) -> None:
+    """It is read in another way then."""
+    choices = [{"message": message}]
+    beside = json.dumps({"choices": [*choices, 7]}).encode()
+    assert said([], beside) == said([], json.dumps({"choices": choices}).encode())
 
 
 @given(st.binary(), st.binary())

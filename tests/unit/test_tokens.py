@@ -79,12 +79,31 @@ def test_what_stands_behind_a_separator_changes_no_word_before_it(
     assert tokens(before + separator + behind) == tokens(before) + tokens(behind)
 
 
-@pytest.mark.parametrize("letter", ["x", "é", "\u0924", "\U00010428"])
+@pytest.mark.parametrize("letter", ["é", "\u0924", "\U00010428"])
 def test_a_long_word_is_cut_between_letters(letter: str) -> None:
     (word,) = tokens(letter * 1000)
     assert len(word.encode()) > MAX_BYTES - 4
     assert tokens(letter * 1000 + "y") == [word]
     assert tokens(word) == [word]
+
+
+def test_a_word_of_many_letters_is_one() -> None:
+    assert tokens(f"see {'x' * MAX_BYTES} there") == ["see", "x" * MAX_BYTES, "there"]
+
+
+@pytest.mark.parametrize("size", [MAX_BYTES + 1, 400, 200_000])
+def test_base64_within_a_text_is_no_word(size: int) -> None:
+    blob = ("QUJD+/0=" * size)[:size]
+    words = ["see", "data", "image", "png", "base64"]
+    assert tokens(f"see data:image/png;base64,{blob} there") == [*words, "there"]
+    assert tokens(f"\u201csee\u201d data:image/png;base64,{blob}") == words
+
+
+@pytest.mark.parametrize(("first", "last"), [("\u2000", "\u203f"), ("\U0001f300", "\U0001faff")])
+def test_punctuation_and_emoji_part_words(first: str, last: str) -> None:
+    for character in map(chr, range(ord(first), ord(last) + 1)):
+        assert not any(part.isalnum() for part in normalize("NFKD", character)), character
+        assert tokens(f"a{character}b é{character}") == ["a", "b", "e"]
 
 
 @pytest.mark.parametrize("text", ["a ", "東"])

@@ -9,57 +9,94 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+
 from chatkeep.core import jsonspan
 from chatkeep.errors import Refusal
 
 MAX_CHARACTERS = 1 << 18  # of one completion, so that no text keeps the others waiting
 _UNSAID = ("system", "developer", "tool", "function")
-_BASE64 = r"[A-Za-z0-9+/_=\-]"
-_BLOB = re.compile(f"(?<!{_BASE64}){_BASE64}{{256,}}")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
+
+
+class _Message(Struct):
+    """What is looked at of a message; the rest of it is not decoded."""
+
+    role: Any = None
+    content: Any = None
+    refusal: Any = None
+    audio: Any = None
+    function_call: Any = None
+    tool_calls: Any = None
+
+
+class _Choice(Struct):
+    message: _Message
+
+
+class _Answer(Struct):
+    choices: list[_Choice]
+
+
+_MESSAGE = msgspec.json.Decoder(_Message)
+_ANSWER = msgspec.json.Decoder(_Answer)
+_ODD = (Refusal, msgspec.DecodeError, RecursionError)
 
 
 def said(messages: Iterable[bytes], answer: bytes) -> list[str]:
     """The texts of request messages and of an answer, in their order; of odd JSON what there is."""
     found: list[str] = []
-    for message in messages:
-        _add_message(found, _value(message))
-    for choice in _objects(_member(_value(answer), "choices")):
-        _add_message(found, choice.get("message"))
+    for text in messages:
+        _add_message(found, _message(text))
+    for message in _answered(answer):
+        _add_message(found, message)
     return _bounded(found)
+
+
+def _message(text: bytes) -> _Message:
+    try:
+        jsonspan.check_utf8(text)
+        return _MESSAGE.decode(text)
+    except _ODD:
+        return _of_value(_value(text))
+
+
+def _answered(answer: bytes) -> list[_Message]:
+    try:
+        jsonspan.check_utf8(answer)
+        return [choice.message for choice in _ANSWER.decode(answer).choices]
+    except _ODD:
+        choices = _objects(_member(_value(answer), "choices"))
+        return [_of_value(choice.get("message")) for choice in choices]
+
+
+def _of_value(value: Any) -> _Message:
+    return msgspec.convert(value, _Message) if isinstance(value, dict) else _Message()
 
 
 def _bounded(texts: list[str]) -> list[str]:
     kept: list[str] = []
     left = MAX_CHARACTERS
     for text in texts:
-        kept.append(_without_blobs(text[:left]))
+        kept.append(text[:left])
         left -= len(text)
         if left <= 0:
             break
     return kept
 
 
-def _without_blobs(text: str) -> str:
-    # A blob fills at least one of these windows; looking for it everywhere costs as much as the
-    # rest of the search entry.
-    if any(" " not in text[at : at + 128] for at in range(0, len(text) - 127, 128)):
-        return _BLOB.sub(" ", text)
-    return text
-
-
-def _add_message(found: list[str], message: Any) -> None:
-    if not isinstance(message, dict) or message.get("role") in _UNSAID:
+def _add_message(found: list[str], message: _Message) -> None:
+    if message.role in _UNSAID:
         return
-    content = message.get("content")
-    _add(found, content)
-    for part in _objects(content):
+    _add(found, message.content)
+    for part in _objects(message.content):
         _add(found, part.get("text"))
         _add(found, part.get("refusal"))
-    _add(found, message.get("refusal"))
-    _add(found, _member(message.get("audio"), "transcript"))
-    _add_call(found, message.get("function_call"))
-    for call in _objects(message.get("tool_calls")):
+    _add(found, message.refusal)
+    _add(found, _member(message.audio, "transcript"))
+    _add_call(found, message.function_call)
+    for call in _objects(message.tool_calls):
         _add_call(found, call.get("function"))
         _add_call(found, call.get("custom"))
 

@@ -2,7 +2,7 @@
 
 Letters, digits and marks make words; everything else parts them. Words are compared in NFKC, case
 folded and without diacritics. Chinese, Japanese and Korean text, which does not part its words,
-becomes pairs of neighbouring characters: 東京都 is 東京 and 京都.
+becomes pairs of neighbouring characters: 東京都 is 東京 and 京都. Base64 within a text is no word.
 """
 
 import re
@@ -11,13 +11,19 @@ from itertools import pairwise
 from unicodedata import normalize
 
 MAX_POSITIONS = 16_000  # PostgreSQL counts to 16,383
-MAX_BYTES = 64  # of a word; what is longer is cut, in a text and in a query alike
+MAX_BYTES = 255  # of a word; what is longer is cut or Base64, in a text and in a query alike
 
 # Of ASCII only: capitals become small letters, what is no letter nor digit becomes a space.
 _SEPARATED = bytes(
     byte if byte >= 128 else ord(chr(byte).lower()) if chr(byte).isalnum() else 32
     for byte in range(256)
 )
+# Dashes, quotation marks, spaces and the like; without them and emoji most texts are ASCII. Two
+# patterns, because one that begins with a literal is found ten times as fast.
+_PUNCTUATION = re.compile(b"\xe2\x80.", re.DOTALL)
+_EMOJI = re.compile(b"\xf0\x9f[\x8c-\xab].", re.DOTALL)
+_BASE64 = rb"[A-Za-z0-9+/_=\-]"
+_BLOB = re.compile(rb"(?<!%b)%b{%d,}" % (_BASE64, _BASE64, MAX_BYTES + 1))
 # Accents of European scripts, Hebrew points, Arabic vowel signs. Marks of other scripts are as good
 # as letters: without them a word is another one.
 _DIACRITIC = re.compile(
@@ -42,16 +48,16 @@ _WORD = re.compile(f"(?P<cjk>[{_OF_CJK}]+)|(?:(?![{_OF_CJK}_])[\\w{_MARKS}])+")
 
 def tokens(text: str) -> list[str]:
     """The words of a text, at most MAX_POSITIONS of them."""
-    # A lone surrogate becomes a question mark, and that a space.
-    separated = text.encode("utf-8", "replace").translate(_SEPARATED).decode()
+    written = text.encode("utf-8", "replace")  # of a lone surrogate a question mark
+    if not written.isascii():
+        written = _EMOJI.sub(b" ", _PUNCTUATION.sub(b" ", written))
+    if _runs_on(written):
+        written = _BLOB.sub(b" ", written)
+    separated = written.translate(_SEPARATED).decode()
     words = separated.split()
     if not separated.isascii():
         words = _spelled(words)
-    words = words[:MAX_POSITIONS]
-    # Counted in characters, of which no one takes more than four bytes: most texts end here.
-    if max(map(len, words), default=0) > MAX_BYTES // 4:
-        words = [_cut(word) for word in words]
-    return words
+    return words[:MAX_POSITIONS]
 
 
 def positions(texts: Iterable[str]) -> list[str]:
@@ -103,10 +109,10 @@ def _folded(text: str) -> str:
 
 def _parted(text: str) -> list[str]:
     if text.isalnum() and not _CJK.search(text):
-        return [text]
+        return [_cut(text)]
     found: list[str] = []
     for run in _WORD.finditer(text):
-        found += _pairs(run[0]) if run["cjk"] else (run[0],)
+        found += _pairs(run[0]) if run["cjk"] else (_cut(run[0]),)
     return found
 
 
@@ -114,5 +120,17 @@ def _pairs(run: str) -> list[str]:
     return [run] if len(run) == 1 else [first + second for first, second in pairwise(run)]
 
 
+def _runs_on(text: bytes) -> bool:
+    """Whether there are no spaces for longer than a word may be, as in most texts there are."""
+    start = 0
+    while len(text) - start > MAX_BYTES:
+        start = text.rfind(b" ", start, start + MAX_BYTES + 1) + 1
+        if not start:
+            return True
+    return False
+
+
 def _cut(word: str) -> str:
+    if len(word) <= MAX_BYTES // 4:  # no character takes more than four bytes
+        return word
     return word.encode()[:MAX_BYTES].decode("utf-8", "ignore")
