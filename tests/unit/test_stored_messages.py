@@ -19,10 +19,10 @@ PART_KEYS = ["type", "text", "image_url", "input_audio", "file"]
 
 def texts(request: bytes, id: str = ID) -> list[bytes]:
     messages = jsonspan.elements(jsonspan.fields(request)["messages"])
-    named = stored.message_items(CompletionId(id), messages)
-    assert [name for name, _ in named] == [f"{id}-{index}" for index in range(len(named))]
-    assert [standard(text)["id"] for _, text in named] == [name for name, _ in named]
-    return [text for _, text in named]
+    names = [f"{id}-{index}" for index in range(len(messages))]
+    shown = list(map(stored.message_item, names, messages))
+    assert [standard(text)["id"] for text in shown] == names
+    return shown
 
 
 def items(messages: Any, id: str = ID) -> list[dict[str, Any]]:

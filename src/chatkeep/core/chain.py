@@ -23,10 +23,10 @@ INDEXED = 0xFFFFFFFF  # the bits of a head that the index has; the rest is compa
 _LENGTH = 4
 
 
-def heads(secret: bytes, messages: Sequence[bytes]) -> list[tuple[int, int]]:
+def heads(secret: bytes, messages: Sequence[bytes], reach: int = REACH) -> list[tuple[int, int]]:
     """The last heads, longest first, each as the number of its messages and 63 bits of hash."""
     running = blake2b(key=secret, digest_size=8)
-    reached = len(messages) - REACH
+    reached = len(messages) - reach
     last: list[tuple[int, int]] = []
     for count, message in enumerate(messages, start=1):
         running.update(len(message).to_bytes(_LENGTH) + message)

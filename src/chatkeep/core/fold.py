@@ -114,19 +114,27 @@ def fold(
 def unfold(
     codec: Codec, packed: Packed | Ghost, second: bytes, load: Load, before: Unfolded
 ) -> Unfolded:
-    """One record further: its new messages behind those of the one it builds on.
+    """One record further. Raises RecordCorrupt."""
+    messages = messages_of(codec, packed, second, load, before)
+    try:
+        answer = quotable(packed, load) if isinstance(packed, Packed) else packed.answer
+    except _BROKEN as error:
+        raise _apart(error) from error
+    return Unfolded(messages, answer)
 
-    Raises RecordCorrupt.
-    """
+
+def messages_of(
+    codec: Codec, packed: Packed | Ghost, second: bytes, load: Load, before: Unfolded
+) -> list[bytes]:
+    """Its new messages behind those of the record it builds on. Raises RecordCorrupt."""
     try:
         forms = forms_of(codec, packed, second, before)
-        messages = [*before.messages, *(_message(one, load, before) for one in forms)]
-        answer = quotable(packed, load) if isinstance(packed, Packed) else packed.answer
+        messages = [*before.messages, *[_message(one, load, before) for one in forms]]
     except _BROKEN as error:
         raise _apart(error) from error
     if len(messages) != packed.count:
         raise RecordCorrupt(f"{len(messages)} messages came together, not {packed.count}")
-    return Unfolded(messages, answer)
+    return messages
 
 
 def forms_of(
@@ -165,7 +173,7 @@ def request_of(packed: Packed, secret: bytes, load: Load, messages: Sequence[byt
     except _BROKEN as error:
         raise _apart(error) from error
     separators = outline.separator if packed.separators is None else packed.separators
-    if messages and heads(secret, messages)[0] != (packed.count, packed.head):
+    if messages and heads(secret, messages, 1) != [(packed.count, packed.head)]:
         raise RecordCorrupt("the messages of a request are not the ones that were sent")
     return Request(before, messages, separators, after)
 

@@ -85,16 +85,20 @@ class Library:
         """The input messages, never the model's answer (CONTRACT.md §1.7)."""
         wanted = message_query(pairs)
         messages = (await self._request(project, id)).messages
-        items = stored.message_items(id, messages)
+        places = range(len(messages))
         if wanted.after is not None:
             at = _message_index(id, wanted.after)
-            items = items[at + 1 :] if wanted.order == "asc" else items[:at]
+            places = places[at + 1 :] if wanted.order == "asc" else places[:at]
         if wanted.order == "desc":
-            items.reverse()
-        shown = items[: wanted.limit]
-        more = 0 < wanted.limit < len(items)
-        ends = _ends([name for name, _ in shown])
-        return stored.list_body((body for _, body in shown), *ends, more)
+            places = places[::-1]
+        shown = places[: wanted.limit]
+        more = 0 < wanted.limit < len(places)
+        names = [f"{id}-{place}" for place in shown]
+        items = (
+            stored.message_item(name, messages[place])
+            for name, place in zip(names, shown, strict=True)
+        )
+        return stored.list_body(items, *_ends(names), more)
 
     async def conversation(self, project: Project, id: str, pairs: Pairs) -> bytes:
         """The completions of its conversation, in every branch, each with the one it follows."""

@@ -168,10 +168,19 @@ def turn(one: Turn) -> bytes:
     return b"".join((before, one.item.row.metadata, behind))
 
 
-def message_items(id: str, messages: Iterable[bytes]) -> list[tuple[str, bytes]]:
-    """The input messages in request order, each with its id `<completion_id>-<index>`."""
-    names = ((f"{id}-{index}", message) for index, message in enumerate(messages))
-    return [(name, _message_item(name, _members(message))) for name, message in names]
+def message_item(name: str, message: bytes) -> bytes:
+    """An input message under its name, `<completion_id>-<index>`."""
+    members = _members(message)
+    content = members.get("content", _NULL)
+    parts = _parts(content)
+    return _ITEM % (
+        dumps(name),
+        members.get("role", _NULL),
+        content if parts is None else dumps(" ".join(map(_part_text, parts))),
+        _NULL if parts is None else b"[%b]" % b",".join(map(_part, parts)),
+        members.get("name", _NULL),
+        _rest(members, _ITEM_KEYS),
+    )
 
 
 def list_body(items: Iterable[bytes], first: str | None, last: str | None, more: bool) -> bytes:
@@ -281,19 +290,6 @@ def _message(message: _Members) -> bytes:
         message.get("tool_calls", _NULL),
         message.get("function_call", _NULL),
         _rest(message, _MESSAGE_KEYS),
-    )
-
-
-def _message_item(name: str, message: _Members) -> bytes:
-    content = message.get("content", _NULL)
-    parts = _parts(content)
-    return _ITEM % (
-        dumps(name),
-        message.get("role", _NULL),
-        content if parts is None else dumps(" ".join(map(_part_text, parts))),
-        _NULL if parts is None else b"[%b]" % b",".join(map(_part, parts)),
-        message.get("name", _NULL),
-        _rest(message, _ITEM_KEYS),
     )
 
 

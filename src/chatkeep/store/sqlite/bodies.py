@@ -127,12 +127,18 @@ class Bodies:
         """What the completion was created with. Raises RecordCorrupt."""
         return fold.outline_of(_completion(self.opened(seq, body)[0]), self.load).metadata
 
-    def request(self, seq: Seq) -> Request:
-        """Put together from all it builds on. Raises RecordCorrupt."""
-        path = list(self._path(seq))
-        unfolded = self._unfolded(path)
-        packed = _completion(path[0].packed)
-        return fold.request_of(packed, self._project.secret, self.load, unfolded.messages)
+    def request(self, seq: Seq, basis: Seq | None, body: bytes) -> Request | None:
+        """Put together from all it builds on; None when the body has been let go of.
+
+        Raises RecordCorrupt.
+        """
+        opened, second = self.opened(seq, body)
+        if isinstance(opened, Husk):
+            return None
+        packed = _completion(opened)
+        before = self._unfolded(list(self._path(basis)))
+        messages = fold.messages_of(self._codec, packed, second, self.load, before)
+        return fold.request_of(packed, self._project.secret, self.load, messages)
 
     def first(self, seq: Seq) -> Seq:
         """Where the conversation begins that the body at a place is part of."""
@@ -161,11 +167,12 @@ class Bodies:
             if path[0].packed.messages == [] and len(path) > 1:
                 path = path[1:]
             before = self._unfolded(path[1:])
-            own = fold.unfold(self._codec, path[0].packed, path[0].second, self.load, before)
+            packed, second = path[0].packed, path[0].second
+            messages = fold.messages_of(self._codec, packed, second, self.load, before)
         except RecordCorrupt:
             return ()
-        forms = fold.forms_of(self._codec, path[0].packed, path[0].second, before)
-        return fold.new(forms, own.messages[len(before.messages) :])
+        forms = fold.forms_of(self._codec, packed, second, before)
+        return fold.new(forms, messages[len(before.messages) :])
 
     def remove(self, seq: Seq, basis: Seq | None, body: bytes) -> None:
         """Lets go of the body of a row that has been deleted: what others say again stays."""

@@ -169,11 +169,11 @@ def request(
 def request_of(
     connection: apsw.Connection, project: Project, found: Found, texts: Texts
 ) -> Request:
-    bodies = Bodies(connection, project, texts)
-    if bodies.is_hollow(found.seq, found.body):
+    request = Bodies(connection, project, texts).request(found.seq, found.basis, found.body)
+    if request is None:
         named = rows.of_found(found, project)
         raise BodyExpired("completion_id", id=rows.id_of(found.seq, named))
-    return bodies.request(found.seq)
+    return request
 
 
 def change_metadata(

@@ -118,7 +118,9 @@ class SqliteStore:
 
     async def request(self, project: Project, name: Name) -> Request | None:
         found = self._look(lambda connection: completions.find(connection, project, name))
-        if found is not None and completions.is_short(found):
+        if found is None:
+            return None
+        if completions.is_short(found):
             return self._look(
                 lambda connection: completions.request_of(connection, project, found, self._texts)
             )

@@ -15,7 +15,7 @@ from chatkeep.core.chunks import MOST, Chunk, unpacked
 from chatkeep.core.cipher import PLAIN, Cipher
 from chatkeep.core.ids import Seq
 from chatkeep.core.model import Project
-from chatkeep.core.packed import Body, Codec, Ghost, Husk, Packed
+from chatkeep.core.packed import Body, Codec, Ghost, Packed
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.sqlite import accounts, encryption, rows
@@ -86,7 +86,7 @@ class Verifier:
             self.checked += 1
             try:
                 read = self._read(project, bodies, Seq(place))
-                self._whole(bodies, Seq(place), read.body)
+                self._whole(bodies, read)
             except RecordCorrupt as error:
                 held.broken.add(place)
                 yield f"completion {place}: {error}"
@@ -159,13 +159,12 @@ class Verifier:
         body, _ = bodies.opened(seq, found.body)
         heads = [(body.head & INDEXED, seq)] if isinstance(body, Packed) and body.count else []
         kids = postings.of_row(project.secret, found.kind, row.metadata)
-        return _Read([(kid, seq) for kid in kids], heads, body)
+        return _Read(found, [(kid, seq) for kid in kids], heads, body)
 
-    def _whole(self, bodies: Bodies, seq: Seq, body: Body) -> None:
-        if not isinstance(body, Husk):
-            bodies.request(seq)
-        if isinstance(body, Packed):
-            self._uses.update(fold.shared_of(body, bodies.load))
+    def _whole(self, bodies: Bodies, read: "_Read") -> None:
+        bodies.request(read.found.seq, read.found.basis, read.found.body)
+        if isinstance(read.body, Packed):
+            self._uses.update(fold.shared_of(read.body, bodies.load))
 
     def _ghost(self, bodies: Bodies, place: int, body: bytes) -> Iterator[str]:
         try:
@@ -209,8 +208,9 @@ class Verifier:
 
 
 class _Read(NamedTuple):
-    """A completion: the index entries it is to have, and its body."""
+    """A completion: its row, the index entries it is to have, and its body."""
 
+    found: Found
     postings: Sequence[Entry]
     heads: Sequence[Entry]
     body: Body
