@@ -47,14 +47,20 @@ def wants_kinds(query: Query) -> bool:
     return any(getattr(query, name) is not None for name in _KIND)
 
 
+def compares(query: Query) -> bool:
+    """Whether a place may have a row that the query does not want."""
+    return wants_kinds(query) or bool(query.metadata)
+
+
 def matching(query: Query) -> Callable[[Row | Facts], bool]:
     """What tells whether a completion has all that the query wants."""
     kind = [(name, getattr(query, name)) for name in _KIND if getattr(query, name) is not None]
     pairs = query.metadata.items()
 
-    def matches(row: Row | Facts) -> bool:
-        if any(getattr(row, name) != value for name, value in kind):
-            return False
+    def has_pairs(row: Row | Facts) -> bool:
         return not pairs or pairs <= _METADATA.decode(row.metadata).items()
 
-    return matches
+    def matches(row: Row | Facts) -> bool:
+        return all(getattr(row, name) == value for name, value in kind) and has_pairs(row)
+
+    return matches if kind else has_pairs

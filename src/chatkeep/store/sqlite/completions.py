@@ -26,7 +26,7 @@ from chatkeep.store import sql
 from chatkeep.store.sqlite import claims, hollowing, rows, search
 from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies, Texts
-from chatkeep.store.sqlite.recent import Found
+from chatkeep.store.sqlite.recent import Columns, Found
 from chatkeep.store.sqlite.scan import places
 
 SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")
@@ -129,25 +129,27 @@ def _highest_of_node(connection: apsw.Connection) -> Seq | None:
 
 
 def find(connection: apsw.Connection, project: Project, name: Name) -> Found | None:
-    found = _at(connection, project, name.seq)
-    if found is None:
+    row = _at(connection, project, name.seq)
+    if row is None:
         return None
+    found = Found._make(row)
     tag = rows.of_found(found, project).tag
     return found if secrets.compare_digest(tag, name.tag) else None
 
 
-def _at(connection: apsw.Connection, project: Project, seq: Seq) -> Found | None:
+def _at(connection: apsw.Connection, project: Project, seq: Seq) -> Columns | None:
     here: Any = connection.execute(SQL["select_stored"], (seq, project.id)).fetchall()
-    return Found._make(here[0]) if here else None
+    return here[0] if here else None
 
 
 def get(connection: apsw.Connection, project: Project, name: Name, texts: Texts) -> Stored | None:
-    found = _at(connection, project, name.seq)
-    if found is None:
+    row = _at(connection, project, name.seq)
+    if row is None:
         return None
-    known = texts.recent.get(found)
+    known = texts.recent.get(row)
     if known is not None:
         return known if secrets.compare_digest(known.row.tag, name.tag) else None
+    found = Found._make(row)
     named = rows.of_found(found, project)
     if not secrets.compare_digest(named.tag, name.tag):
         return None
@@ -235,7 +237,7 @@ def page(
 ) -> Page:
     bodies = Bodies(connection, project, texts)
     stored = rows.stored_or_damaged if damaged else rows.stored
-    return _page(connection, project, query, lambda found: stored(found, project, bodies))
+    return _page(connection, project, query, lambda row: stored(Found._make(row), project, bodies))
 
 
 def page_at_once(
@@ -245,14 +247,15 @@ def page_at_once(
     bodies = Bodies(connection, project, texts)
     unknown = 0
 
-    def item_of(found: Found) -> Stored:
+    def item_of(row: Columns) -> Stored:
         nonlocal unknown
-        known = texts.recent.get(found)
+        known = texts.recent.get(row)
         if known is None:
+            found = Found._make(row)
             unknown += 1
             if unknown > _FEW or len(found.body) > _SHORT:
                 raise LookupError
-            known = rows.stored(found, project, bodies)
+            known = rows.read(found, rows.of_found(found, project), bodies)
         return known
 
     try:
@@ -265,24 +268,27 @@ def _page(
     connection: apsw.Connection,
     project: Project,
     query: Query,
-    item_of: Callable[[Found], Stored],
+    item_of: Callable[[Columns], Stored],
 ) -> Page:
     items: list[Stored] = []
     if query.limit == 0:
         return Page(items, has_more=False)
-    matches = postings.matching(query)
-    for one in _found(connection, project, query):
-        item = item_of(one)
+    compares, matches = postings.compares(query), postings.matching(query)
+    for row in _rows(connection, project, query):
+        full = len(items) == query.limit
+        if full and not compares:  # whatever is in it
+            return Page(items, has_more=True)
+        item = item_of(row)
         if matches(item.row):
-            if len(items) == query.limit:
+            if full:
                 return Page(items, has_more=True)
             items.append(item)
     return Page(items, has_more=False)
 
 
-def _found(connection: apsw.Connection, project: Project, query: Query) -> Iterator[Found]:
+def _rows(connection: apsw.Connection, project: Project, query: Query) -> Iterator[Columns]:
     """What stands at the places of a query, in batches of a page."""
     wanted = places(connection, project, query)
     while batch := list(islice(wanted, query.limit + 1)):
         bindings = (msgspec.json.encode(batch).decode(), project.id)
-        yield from map(Found._make, connection.execute(SQL["stored_at"], bindings))
+        yield from connection.execute(SQL["stored_at"], bindings)

@@ -19,7 +19,7 @@ _BATCH = 64  # completions that are looked up at once
 
 
 def facts(
-    connection: apsw.Connection, project: Project, query: Query, places: Iterable[Seq], texts: Texts
+    connection: apsw.Connection, project: Project, query: Query, places: Iterable[int], texts: Texts
 ) -> Iterator[Facts]:
     """Of the places that have what the query wants."""
     bodies = Bodies(connection, project, texts)

@@ -17,6 +17,9 @@ _OBJECTS_BYTES = 2_500  # what the columns and the rest around an answer take
 _LONGEST = 1 << 18
 
 
+Columns = tuple[Any, ...]  # a row of the view `stored`
+
+
 class Found(NamedTuple):
     """A row of the view `stored`, in its order."""
 
@@ -61,12 +64,16 @@ class Recent:
         self._older: dict[Seq, _Known] = {}
         self._bytes = 0
 
-    def get(self, found: Found) -> Stored | None:
-        known = self._newer.get(found.seq)
-        if known is not None and known.found == found:
+    def get(self, row: Columns) -> Stored | None:
+        seq = row[0]
+        known = self._newer.get(seq)
+        if known is not None and known.found == row:
             return known.item
-        known = known or self._older.get(found.seq)
-        item = None if known is None else _with_metadata(known, found)
+        known = known or self._older.get(seq)
+        if known is None:
+            return None
+        found = Found._make(row)
+        item = _with_metadata(known, found)
         if item is not None:
             self.put(found, item)
         return item

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 import apsw
 
 from chatkeep.core import postings
-from chatkeep.core.ids import MAX_SEQ, Seq, first_of, last_of
+from chatkeep.core.ids import MAX_SEQ, first_of, last_of
 from chatkeep.core.model import Order, Project, ProjectId, Query
 from chatkeep.store.sqlite import kinds, search
 from chatkeep.store.sqlite.postings import places as in_chunks
@@ -35,7 +35,7 @@ def is_simple(query: Query) -> bool:
     return query.q is None and not postings.wants_kinds(query) and len(query.metadata) <= 1
 
 
-def places(connection: apsw.Connection, project: Project, query: Query) -> Iterator[Seq]:
+def places(connection: apsw.Connection, project: Project, query: Query) -> Iterator[int]:
     """The places that have all that the query wants, lazily."""
     low, high = bounds(query)
     if low > high:
@@ -49,6 +49,8 @@ def places(connection: apsw.Connection, project: Project, query: Query) -> Itera
         lists.append(kinds.Places(connection, project.id, query))
     if not lists and found is None:
         lists.append(_posting(connection, project.id, postings.EVERY, query.order))
+    if len(lists) == 1 and found is None:
+        return lists[0](low, high)
     descending = query.order == "desc"
     cursors = [_Cursor(opened, low, high, descending) for opened in lists]
     if found is not None:
@@ -105,14 +107,14 @@ class _Cursor:
         return place <= bound if self._descending else place >= bound
 
 
-def _leapfrog(cursors: list[_Cursor]) -> Iterator[Seq]:
+def _leapfrog(cursors: list[_Cursor]) -> Iterator[int]:
     """The places all cursors have: each in turn jumps to the furthest of the others."""
     place = cursors[0].step()
     agreed = 1
     turn = 0
     while place is not None:
         if agreed == len(cursors):
-            yield Seq(place)
+            yield place
             place, agreed = cursors[turn].step(), 1
             continue
         turn = (turn + 1) % len(cursors)
