@@ -61,7 +61,7 @@ OURS: dict[str, Callable[[], object]] = {
 }
 # The same in other words: only the first sentence is OpenAI's (DESIGN.md §2).
 REWORDED: dict[str, tuple[Callable[[], object], str]] = {
-    "no API key": (lambda: bearer(None), "You didn't provide an API key. "),
+    "no API key": (lambda: bearer(""), "You didn't provide an API key. "),
     "wrong API key": (
         raising(errors.WrongKey(masked=masked("not-a-re" + "x" * 26 + "ized"))),
         "Incorrect API key provided: not-a-re**************************ized. ",

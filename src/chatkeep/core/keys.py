@@ -12,6 +12,7 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_BYTES = 32
 _DIGITS = 43  # 62**43 > 2**256
 _CACHED = 4096
+_LONGEST_CACHED = 256  # characters of a header; whoever has a key could send it in ever longer ones
 
 
 def new_secret(token_bytes: Callable[[int], bytes]) -> str:
@@ -36,9 +37,9 @@ def masked(secret: str) -> str:
     return secret[:shown] + "*" * (len(secret) - shown)
 
 
-def bearer(authorization: str | None) -> str:
-    """The key in an Authorization header. Raises MissingKey."""
-    scheme, _, secret = (authorization or "").partition(" ")
+def bearer(authorization: str) -> str:
+    """The key in an Authorization header, which is empty when there is none. Raises MissingKey."""
+    scheme, _, secret = authorization.partition(" ")
     secret = secret.strip()
     if scheme.lower() != "bearer" or not secret:
         raise MissingKey
@@ -52,34 +53,28 @@ def allow(key: Key, scope: Scope) -> None:
 
 
 class Keyring:
-    """Finds the key of a request, from memory when it was seen since the last `forget`.
+    """Finds the key of a request, from memory when its header was seen since the last `forget`.
 
-    Keys are looked up by digest, so neither look-up's time tells anything of the secret. When keys
-    were used is remembered here, and written by `note_uses` only.
+    The store is asked by digest, and memory by Python's keyed hash of the whole header, so neither
+    look-up's time tells anything of the secret. When keys were used is remembered here, and written
+    by `note_uses` only.
     """
 
     def __init__(self, store: AccountStore, unix: Callable[[], float]) -> None:
         self._store = store
         self._unix = unix
-        self._known: dict[bytes, Key] = {}
+        self._known: dict[str, Key] = {}
         self._forgotten = 0
         self._used: dict[KeyId, float] = {}
 
-    async def verify(self, authorization: str | None) -> Key:
+    async def verify(self, authorization: str) -> Key:
         """Raises MissingKey, WrongKey."""
-        secret = bearer(authorization)
-        hashed = digest(secret)
-        key = self._known.get(hashed)
+        key = self._known.get(authorization)
         if key is None:
-            forgotten = self._forgotten
-            key = await self._store.key(hashed)
-            if key is None or key.revoked_unix is not None:
-                raise WrongKey(masked=masked(secret))
-            if forgotten == self._forgotten:  # else it may have changed since it was read
-                self._remember(hashed, key)
+            key = await self._find(authorization)
         now = self._unix()
         if key.expires_unix is not None and key.expires_unix <= now:
-            raise WrongKey(masked=masked(secret))
+            raise WrongKey(masked=masked(bearer(authorization)))
         self._used[key.id] = now
         return key
 
@@ -98,10 +93,22 @@ class Keyring:
             self._used = {**used, **self._used}
             raise
 
-    def _remember(self, hashed: bytes, key: Key) -> None:
+    async def _find(self, authorization: str) -> Key:
+        secret = bearer(authorization)
+        forgotten = self._forgotten
+        key = await self._store.key(digest(secret))
+        if key is None or key.revoked_unix is not None:
+            raise WrongKey(masked=masked(secret))
+        if forgotten == self._forgotten:  # else it may have changed since it was read
+            self._remember(authorization, key)
+        return key
+
+    def _remember(self, authorization: str, key: Key) -> None:
+        if len(authorization) > _LONGEST_CACHED:
+            return
         if len(self._known) >= _CACHED:
             self._known.clear()
-        self._known[hashed] = key
+        self._known[authorization] = key
 
 
 class OpenDoor:
@@ -112,7 +119,7 @@ class OpenDoor:
         self._project = project
         self._key: Key | None = None
 
-    async def verify(self, authorization: str | None) -> Key:
+    async def verify(self, authorization: str) -> Key:
         if self._key is None:
             project = await self._store.project(self._project)
             if project is None:

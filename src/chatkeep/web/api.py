@@ -45,7 +45,7 @@ class Api:
     async def update_completion(self, request: Request) -> Whole:
         body = await request.body(self._max_body)
         id = request.parameter("completion_id")
-        if_match = request.headers.get("if-match")
+        if_match = request.header(b"if-match")
         return shown(await self._library.update(request.key.project, id, body, if_match))
 
     async def delete_completion(self, request: Request) -> Whole:

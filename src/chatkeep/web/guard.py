@@ -33,10 +33,11 @@ from chatkeep.web.wire import Sender, limited, refused, request_id_header
 Endpoint = Callable[[Request], Awaitable[Reply]]
 
 _log = logging.getLogger("chatkeep")
+_HOP = HOP.encode()
 
 
 class Door(Protocol):
-    async def verify(self, authorization: str | None) -> Key: ...
+    async def verify(self, authorization: str) -> Key: ...
 
 
 class Guard:
@@ -162,9 +163,9 @@ class Guard:
             return
         if len(self._running) > self._max_requests:
             raise ServerBusy(limit=self._max_requests)
-        if self._instance in request.headers.get(HOP, "").split(", "):
-            raise LoopDetected(upstream=request.headers.get("host", ""))
-        request.key = await self._door.verify(request.headers.get("authorization"))
+        if self._instance in (request.header(_HOP) or "").split(", "):
+            raise LoopDetected(upstream=request.header(b"host") or "")
+        request.key = await self._door.verify(request.header(b"authorization") or "")
         allow(request.key, operation.scope)
         granted = self._limits.enter(request.key) if operation.forwards else None
         if granted is not None:
@@ -186,10 +187,10 @@ class GuardedPath:
         self._path = path
         self._endpoints = endpoints
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         operation, endpoint = self._endpoints.get(method, (None, self._refuse))
-        await self._guard.run(scope, receive, send, self._path, operation, endpoint)
+        return self._guard.run(scope, receive, send, self._path, operation, endpoint)
 
     async def _refuse(self, request: Request) -> Whole:
         methods = sorted(self._endpoints)

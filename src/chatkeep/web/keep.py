@@ -36,7 +36,7 @@ class Keep:
     async def merge_metadata(self, request: Request) -> Whole:
         body = await request.body(self._max_body)
         id = request.parameter("completion_id")
-        if_match = request.headers.get("if-match")
+        if_match = request.header(b"if-match")
         return shown(await self._library.merge(request.key.project, id, body, if_match))
 
     async def conversation(self, request: Request) -> Whole:

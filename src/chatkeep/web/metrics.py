@@ -1,9 +1,17 @@
 """Counters and durations for Prometheus; nothing in them tells content or who called."""
 
 import logging
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
+from math import inf
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from chatkeep.core.model import Status
 from chatkeep.core.retention import Expired
@@ -11,6 +19,55 @@ from chatkeep.core.retention import Expired
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _log = logging.getLogger("chatkeep")
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+_BOUNDS = tuple(map(floatToGoString, (*_BUCKETS, inf)))
+
+
+class _Durations:
+    """Of the requests of one route, method and status."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.buckets = [0] * len(_BOUNDS)
+
+    def add(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.buckets[bisect_left(_BUCKETS, seconds)] += 1
+
+    def include(self, other: "_Durations") -> None:
+        self.seconds += other.seconds
+        self.buckets = [mine + its for mine, its in zip(self.buckets, other.buckets, strict=True)]
+
+
+class _Requests(Collector):
+    """Plain numbers until Prometheus asks: its own counters lock each, 3 µs a request."""
+
+    def __init__(self) -> None:
+        self._answered: dict[tuple[str, str, int], _Durations] = {}
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        found = self._answered.get((route, method, status))
+        if found is None:
+            found = self._answered[route, method, status] = _Durations()
+        found.add(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "chatkeep_requests", "Requests answered.", labels=("route", "method", "status")
+        )
+        durations: dict[tuple[str, str], _Durations] = {}
+        for (route, method, status), found in self._answered.items():
+            requests.add_metric((route, method, str(status)), sum(found.buckets))
+            durations.setdefault((route, method), _Durations()).include(found)
+        seconds = HistogramMetricFamily(
+            "chatkeep_request_seconds",
+            "Time from a request's arrival to the end of its answer.",
+            labels=("route", "method"),
+        )
+        for labels, total in durations.items():
+            buckets = list(zip(_BOUNDS, accumulate(total.buckets), strict=True))
+            seconds.add_metric(labels, buckets, total.seconds)
+        yield requests
+        yield seconds
 
 
 class Metrics:
@@ -19,19 +76,8 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
-        self._requests = Counter(
-            "chatkeep_requests",
-            "Requests answered.",
-            ("route", "method", "status"),
-            registry=self._registry,
-        )
-        self._seconds = Histogram(
-            "chatkeep_request_seconds",
-            "Time from a request's arrival to the end of its answer.",
-            ("route", "method"),
-            buckets=_BUCKETS,
-            registry=self._registry,
-        )
+        self._requests = _Requests()
+        self._registry.register(self._requests)
         self._kept = Counter(
             "chatkeep_completions_kept",
             "Completions committed to the store, by how they ended.",
@@ -57,19 +103,8 @@ class Metrics:
             ),
         }
 
-        self._of_route: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        found = self._of_route.get((route, method, status))
-        if found is None:
-            found = (
-                self._requests.labels(route, method, status),
-                self._seconds.labels(route, method),
-            )
-            self._of_route[route, method, status] = found
-        requests, histogram = found
-        requests.inc()
-        histogram.observe(seconds)
+        self._requests.answered(route, method, status, seconds)
 
     def kept(self, status: Status) -> None:
         self._kept.labels(status).inc()

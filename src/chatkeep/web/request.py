@@ -19,7 +19,7 @@ _WATCHED_AFTER_S = 0.25
 
 
 class Request:
-    """What was asked, by whom. `headers` are lower case, the first of a repeated name.
+    """What was asked, by whom. Of a repeated header the first counts.
 
     It has `started` at a time of the monotonic clock. `key` is set by the guard on routes that need
     one; it calls `cleanup` when all is done, and adds `rate` to the answer.
@@ -35,7 +35,6 @@ class Request:
         self.departure = Departure()
         self.cleanup: list[Callable[[], object]] = []
         self.rate: limits.Headers = ()
-        self.headers = _headers(scope)
         self._watched = False
 
     @property
@@ -45,6 +44,17 @@ class Request:
     @property
     def path(self) -> str:
         return str(self.scope["path"])
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """All of them, names in lower case."""
+        return {
+            name.decode("latin-1"): value.decode("latin-1")
+            for name, value in reversed(self.scope["headers"])
+        }
+
+    def header(self, name: bytes) -> str | None:
+        return _header(self.scope, name)
 
     def parameter(self, name: str) -> str:
         """A part of the path, decoded."""
@@ -64,10 +74,10 @@ class Request:
 
     async def body(self, limit: int) -> bytes:
         """The whole body, decoded. Raises BodyTooLarge, UnsupportedCoding, ClientLeft."""
-        coding = self.headers.get("content-encoding", "identity").strip().lower()
+        coding = (self.header(b"content-encoding") or "identity").strip().lower()
         if coding not in ("identity", "gzip", "x-gzip", ""):
             raise UnsupportedCoding(coding=coding)
-        declared = self.headers.get("content-length", "")
+        declared = self.header(b"content-length") or ""
         if declared.isdecimal() and int(declared[:20]) > limit:
             raise BodyTooLarge(limit=limit)
         raw = await self._received(limit)
@@ -121,7 +131,7 @@ class Request:
 
 def host_of(scope: Scope) -> str:
     """The Host's name in lower case, without its port; empty when there is none."""
-    host = _headers(scope).get("host", "").strip().lower()
+    host = (_header(scope, b"host") or "").strip().lower()
     name, bracket, _ = host.partition("]")
     return name + bracket if bracket else host.partition(":")[0]
 
@@ -129,19 +139,19 @@ def host_of(scope: Scope) -> str:
 def foreign_page(scope: Scope) -> str | None:
     """The origin of the page of another origin that makes the request, if one does; it may be
     empty. Browsers tell, and pages cannot keep them from it."""
-    headers = _headers(scope)
-    origin, site = headers.get("origin", ""), headers.get("sec-fetch-site")
+    origin, site = _header(scope, b"origin") or "", _header(scope, b"sec-fetch-site")
     if site is None:  # an older browser, or none
-        own = origin.partition("://")[2] == headers.get("host")
+        own = origin.partition("://")[2] == _header(scope, b"host")
         return None if own or not origin else origin
     return None if site in ("same-origin", "none") else origin
 
 
-def _headers(scope: Scope) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _header(scope: Scope, wanted: bytes) -> str | None:
     for name, value in scope["headers"]:
-        found.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
-    return found
+        if name == wanted:
+            found: str = value.decode("latin-1")
+            return found
+    return None
 
 
 def _gunzipped(raw: bytes, limit: int) -> bytes:
