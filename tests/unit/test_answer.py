@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.jsontexts import objects, values
 
 from chatkeep.core import answer
-from chatkeep.core.answer import Answer, cost_micro_of, scrubbed, usage_of
+from chatkeep.core.answer import Answer, scrubbed, spent_of
 from chatkeep.core.model import Usage
 
 PLAIN = Path(__file__).parents[1] / "data" / "sse" / "plain-answer.json"
@@ -160,10 +160,10 @@ def test_what_is_read_is_what_the_standard_library_finds(given: Any) -> None:
     ],
 )
 def test_the_cost_an_upstream_gives_is_read_in_millionths(cost: Any, micro: int | None) -> None:
-    assert cost_micro_of({"cost": cost}) == micro
+    assert spent_of({"cost": cost}).cost_micro == micro
 
 
 @pytest.mark.parametrize("details", [None, [], "x", {"cached_tokens": -1, "reasoning_tokens": "2"}])
 def test_odd_details_of_tokens_are_left_out(details: Any) -> None:
     usage = {"prompt_tokens_details": details, "completion_tokens_details": details}
-    assert usage_of(usage) == Usage()
+    assert spent_of(usage).usage == Usage()

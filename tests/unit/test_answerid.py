@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.jsontexts import ObjectText, objects, pairs, standard, values
 
-from chatkeep.core.answerid import renamed, under
+from chatkeep.core.answer import Answer
+from chatkeep.core.answerid import Renamed, renamed, under
 from chatkeep.core.ids import CompletionId
 
 ID = CompletionId("chatcmpl-0abcdefghijklmnopqrstuvwxyzAB")
@@ -40,7 +41,7 @@ QUOTED = f'"{ID}"'.encode()
 )
 def test_what_is_no_completion_is_left_alone(text: bytes) -> None:
     assert renamed(text, ID) is None
-    assert under(text, ID) == text
+    assert under(text, ID) == Renamed(text, None, Answer())
 
 
 @pytest.mark.parametrize(
@@ -80,8 +81,10 @@ def test_what_is_no_completion_is_left_alone(text: bytes) -> None:
 def test_the_id_is_replaced_or_added_and_nothing_else(
     text: bytes, wanted: bytes, upstream_id: str | None
 ) -> None:
-    assert renamed(text, ID) == (wanted % QUOTED, upstream_id)
-    assert under(text, ID) == wanted % QUOTED
+    found = renamed(text, ID)
+    assert found is not None
+    assert (found.text, found.upstream_id) == (wanted % QUOTED, upstream_id)
+    assert under(text, ID) == found
 
 
 @pytest.mark.parametrize("ids", [("x", "y"), ("x", "x"), ("", "x"), ("x", "y", "x")])

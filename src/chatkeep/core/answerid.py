@@ -1,28 +1,22 @@
 """Puts our id into an answer or a chunk, touching no other byte (DESIGN.md §2)."""
 
-import re
-from typing import NamedTuple
-
-import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from chatkeep.core import jsonspan
+from chatkeep.core.answer import Answer, Opened, opened
 from chatkeep.core.ids import CompletionId
 from chatkeep.errors import Refusal
 
-# Nearly every answer begins with its id. A second one, which readers would take, or one that may
-# be nested, is looked at closer.
-_ANY_ID = re.compile(rb'"(?:i|\\u0069)(?:d|\\u0064)"')
-_NONE = Raw()
-_FIRST_ID = re.compile(rb'\s*\{\s*"id"\s*:\s*("[^"\\]*")')
 
+class Renamed(Struct, frozen=True):
+    """An answer under our id, the id it had, and what else it says."""
 
-class Renamed(NamedTuple):
     text: bytes
     upstream_id: str | None
+    read: Answer
 
 
-class IdSpan(NamedTuple):
+class IdSpan(Struct, frozen=True):
     """Where the id stands: replace these bytes by `before` + id + `after`."""
 
     start: int
@@ -31,29 +25,31 @@ class IdSpan(NamedTuple):
     after: bytes
 
 
-class _Kind(Struct):
-    """What tells a completion or a chunk from anything else."""
-
-    object: Raw = _NONE
-    choices: Raw = _NONE
-
-
-_KIND = msgspec.json.Decoder(_Kind)
-_KIND_KEYS = ("object", "choices")
-
-
 def id_span(text: bytes) -> IdSpan | None:
     """None for what is no completion and no chunk: an error object, an array, no JSON."""
-    try:
-        kind = _kind(text)
-    except Refusal:
+    return _span(text, opened(text))
+
+
+def renamed(text: bytes, id: CompletionId) -> Renamed | None:
+    """The text under our id; None when it is no completion."""
+    found = opened(text)
+    span = _span(text, found)
+    if span is None:
         return None
-    # Audio streams have chunks without choices (CONTRACT.md D8).
-    if kind.choices is _NONE and not bytes(kind.object).startswith(b'"chat.completion'):
+    return Renamed(put(text, span, id), _upstream_id(text[span.start : span.end]), found.read)
+
+
+def under(text: bytes, id: CompletionId) -> Renamed:
+    """The same of an answer that is kept whatever it is: what is no completion stays as it is."""
+    return renamed(text, id) or Renamed(text, None, Answer())
+
+
+def _span(text: bytes, found: Opened) -> IdSpan | None:
+    if not found.is_completion:
         return None
-    first = _FIRST_ID.match(text)
-    if first is not None and not _may_have_id(text, first.end()):
-        return IdSpan(first.start(1), first.end(1), b"", b"")
+    if found.id and text.count(found.id) == 1:  # as nearly always: then it stands there
+        at = text.index(found.id)
+        return IdSpan(at, at + len(found.id), b"", b"")
     try:
         members = jsonspan.members(text)
     except Refusal:
@@ -62,35 +58,6 @@ def id_span(text: bytes) -> IdSpan | None:
         if member.key == "id":
             return IdSpan(member.value, member.end, b"", b"")
     return IdSpan(members[0].start, members[0].start, b'"id":', b",")
-
-
-def _kind(text: bytes) -> _Kind:
-    jsonspan.check_utf8(text)
-    try:
-        return _KIND.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        fields = jsonspan.fields(text)
-        return _Kind(*(Raw(fields[key]) if key in fields else _NONE for key in _KIND_KEYS))
-
-
-def _may_have_id(text: bytes, start: int) -> bool:
-    if text.find(b'"id"', start) < 0 and text.find(b"\\u00", start) < 0:
-        return False
-    return _ANY_ID.search(text, start) is not None
-
-
-def renamed(text: bytes, id: CompletionId) -> Renamed | None:
-    """The text under our id with the id it had; None when it is no completion."""
-    span = id_span(text)
-    if span is None:
-        return None
-    return Renamed(put(text, span, id), _upstream_id(text[span.start : span.end]))
-
-
-def under(completion: bytes, id: CompletionId) -> bytes:
-    """An assembled completion, which has an id or choices, under our id."""
-    found = renamed(completion, id)
-    return completion if found is None else found.text
 
 
 def put(text: bytes, span: IdSpan, id: CompletionId) -> bytes:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 from chatkeep.core import headers as wire
 from chatkeep.core import jsonspan, permitted
-from chatkeep.core.answerid import renamed
+from chatkeep.core.answerid import renamed, under
 from chatkeep.core.calling import (
     Answered,
     Call,
@@ -103,10 +103,10 @@ class Capture:
         if ours is None and not _unreadable_json(answer, body):
             self._keeper.not_kept(draft, "no completion")
             return Whole(answer.status, head(answered, "no; it is no completion"), body)
-        text, upstream_id = (body, None) if ours is None else ours
-        failed = await self._keeper.keep(draft, text, upstream_id)
+        ours = ours or under(body, draft.id)
+        failed = await self._keeper.keep(draft, ours)
         stored = "yes" if failed is None else f"no; {failed}"
-        return Whole(answer.status, head(answered, stored, draft.id), text)
+        return Whole(answer.status, head(answered, stored, draft.id), ours.text)
 
     async def _recorded(
         self, draft: Draft, answer: UpstreamAnswer, *, hide_usage: bool

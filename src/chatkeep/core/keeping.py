@@ -6,9 +6,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from chatkeep.core import answer as answers
 from chatkeep.core.answer import Answer, scrubbed
-from chatkeep.core.answerid import under
+from chatkeep.core.answerid import Renamed, under
 from chatkeep.core.calling import Call
 from chatkeep.core.ids import CompletionId, Name, Sequencer, tag_of
 from chatkeep.core.jsonspan import dumps
@@ -86,14 +85,11 @@ class Keeper:
         """The same of an answer that goes on, and is counted when it ends."""
         self._watcher.not_kept(reason, None)
 
-    async def keep(
-        self, draft: Draft, answer: bytes, upstream_id: str | None, status: Status = "complete"
-    ) -> str | None:
+    async def keep(self, draft: Draft, answer: Renamed, status: Status = "complete") -> str | None:
         """Commits the completion; why it was not kept, when it was not."""
-        read = answers.read(answer)
-        row = self._row(draft, read, status)
-        known_as = None if upstream_id is None else scrubbed(upstream_id)
-        record = Record(asked_of(draft.request), answer, draft.id, known_as)
+        row = self._row(draft, answer.read, status)
+        known_as = None if answer.upstream_id is None else scrubbed(answer.upstream_id)
+        record = Record(asked_of(draft.request), answer.text, draft.id, known_as)
         # An answer that is not whole is no answer to a repeated call.
         claim = draft.claim if status == "complete" else None
         try:
@@ -125,9 +121,9 @@ class Keeper:
         if assembly.upstream_id is None and not assembly.has_content:
             self.not_kept(draft, "nothing came")
             return "nothing came"
-        answer = under(assembly.completion(), draft.id)
-        status = _status(recording, ended=draft.ended)
-        return await self.keep(draft, answer, assembly.upstream_id, status)
+        under_ours = under(assembly.completion(), draft.id)
+        answer = Renamed(under_ours.text, assembly.upstream_id, under_ours.read)
+        return await self.keep(draft, answer, _status(recording, ended=draft.ended))
 
     def _in_background(self, keep: Coroutine[Any, Any, str | None]) -> "asyncio.Task[str | None]":
         task = asyncio.create_task(keep)

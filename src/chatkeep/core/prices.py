@@ -43,7 +43,7 @@ class Prices:
 
     def cost_micro(self, upstream: str, model: str, usage: Usage) -> int | None:
         """Millionths of a dollar; None without a price or without token counts."""
-        price = self._price(upstream, model)
+        price = self._price(upstream, model) if self._prices else None
         prompt, completion = usage.prompt_tokens, usage.completion_tokens
         if price is None or (prompt is None and completion is None):
             return None

@@ -9,11 +9,11 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from operator import add
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from chatkeep.core.answer import cost_micro_of, scrubbed, usage_of
+from chatkeep.core.answer import Spent, scrubbed, spent_by, spent_of
 from chatkeep.core.ids import second_of
 from chatkeep.core.model import Key, KeyId, ProjectId, Row, Usage
 from chatkeep.core.prices import Prices
@@ -38,7 +38,6 @@ FIGURES = (
     *(f"up_to_{bound}" for bound in BUCKETS_MS),
     "longer",
 )
-_NO_BUCKET = (0,) * (len(BUCKETS_MS) + 1)
 Sums = list[int]  # one for each of FIGURES
 
 Group = Literal["hour", "day", "model", "upstream", "key", "outcome"]
@@ -112,21 +111,26 @@ def of_row(project: ProjectId, row: Row) -> tuple[Account, Sums]:
 
 def sums_of(usage: Usage, cost_micro: int | None, duration_ms: int) -> Sums:
     """The figures of one call."""
-    figures = [
+    sums = [0] * len(FIGURES)
+    _add_call(sums, usage, cost_micro, duration_ms)
+    return sums
+
+
+def _add_call(sums: Sums, usage: Usage, cost_micro: int | None, duration_ms: int) -> None:
+    figures = (
         1,
-        usage.prompt_tokens or 0,
-        usage.completion_tokens or 0,
-        usage.cached_tokens or 0,
-        usage.reasoning_tokens or 0,
-        0 if cost_micro is None else 1,
-        cost_micro or 0,
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cached_tokens,
+        usage.reasoning_tokens,
+        cost_micro is not None,
+        cost_micro,
         duration_ms,
-        *_NO_BUCKET,
-    ]
-    figures[bisect_left(BUCKETS_MS, duration_ms) - len(_NO_BUCKET)] = 1
-    if max(figures) > _LARGEST:
-        return [min(figure, _LARGEST) for figure in figures]
-    return figures
+    )
+    for place, figure in enumerate(figures):
+        if figure:
+            sums[place] += figure if figure < _LARGEST else _LARGEST
+    sums[len(figures) + bisect_left(BUCKETS_MS, duration_ms)] += 1
 
 
 class Meter:
@@ -151,14 +155,14 @@ class Meter:
     ) -> None:
         """One call that ended now; `tail` are the last bytes of its answer."""
         model = scrubbed(model)[:_NAME]
-        given = _usage_in(tail)
-        usage, cost = usage_of(given), cost_micro_of(given)
+        spent = _spent_in(tail)
+        usage, cost = spent.usage, spent.cost_micro
         if cost is None:
             cost = self._prices.cost_micro(upstream, model, usage)
         duration_ms = round((self.now() - started) * 1000)
         hour = int(self._unix()) // HOUR_S
         account = Account(key.project.id, hour, model, upstream, key.id, outcome)
-        self._add(account, sums_of(usage, cost, duration_ms))
+        _add_call(self._sum(account), usage, cost, duration_ms)
 
     async def flush(self, ledger: Ledger) -> None:
         """Writes the sums; what cannot be written now waits for the next time."""
@@ -169,13 +173,15 @@ class Meter:
             await ledger.add_usage(list(sums.items()))
         except (StoreBusy, StoreFailed):
             for account, figures in sums.items():
-                self._add(account, figures)
+                self._sum(account)[:] = added(self._sum(account), figures)
 
-    def _add(self, account: Account, figures: Sums) -> None:
-        if account not in self._sums and len(self._sums) >= _MOST:
-            account = account._replace(model="")
-        before = self._sums.get(account)
-        self._sums[account] = figures if before is None else added(before, figures)
+    def _sum(self, account: Account) -> Sums:
+        found = self._sums.get(account)
+        if found is None:
+            if len(self._sums) >= _MOST:
+                account = account._replace(model="")
+            found = self._sums.setdefault(account, [0] * len(FIGURES))
+        return found
 
 
 def totalled(every: Iterable[Sums]) -> Sums:
@@ -186,8 +192,17 @@ def added(one: Sums, other: Sums) -> Sums:
     return list(map(add, one, other))
 
 
-def _usage_in(tail: bytes) -> dict[str, Any]:
-    """The last usage object in the end of an answer, of whatever kind; empty when there is none."""
+def _spent_in(tail: bytes) -> Spent:
+    """What the last usage in the end of an answer says, of whatever kind."""
+    at = tail.rfind(b'"usage"')
+    if at >= 0 and (spent := spent_by(b"{" + tail[at:])) is not None:
+        usage = spent.usage  # of a whole answer of the usual kind
+        if usage.prompt_tokens is not None and usage.completion_tokens is not None:
+            return spent
+    return _any_spent_in(tail)
+
+
+def _any_spent_in(tail: bytes) -> Spent:
     at = len(tail)
     while (at := tail.rfind(b'"usage"', 0, at)) >= 0:
         found = _USAGE.match(tail, at)
@@ -197,5 +212,5 @@ def _usage_in(tail: bytes) -> dict[str, Any]:
             usage, _ = _JSON.raw_decode(tail[found.end() :].decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             continue
-        return {_OF_RESPONSES.get(name, name): value for name, value in usage.items()}
-    return {}
+        return spent_of({_OF_RESPONSES.get(name, name): value for name, value in usage.items()})
+    return Spent()
