@@ -43,6 +43,13 @@ class UpstreamAnswer(Protocol):
         """
         ...
 
+    def arrived(self) -> bytes:
+        """All that `read` would give, when it is there up to its end; else b"".
+
+        Never what has a content coding to be undone.
+        """
+        ...
+
     def close(self) -> None:
         """Stop now: drops the connection when the body was not read to its end. May be repeated."""
         ...

@@ -113,6 +113,9 @@ class HttpAnswer:
         except _CAUGHT as error:
             raise mapped(error, self._upstream) from _without_frames(error)
 
+    def arrived(self) -> bytes:
+        return self._exchange.arrived() if self._decoder is None else b""
+
     def close(self) -> None:
         self._exchange.close()
 

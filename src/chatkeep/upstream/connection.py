@@ -194,6 +194,14 @@ class Exchange:
         self._unread = 0
         return data
 
+    def arrived(self) -> bytes:
+        """What `read` would give until its end, when that is there; else b""."""
+        if not self._complete or self._failure is not None:
+            return b""
+        data = b"".join(self._pieces)
+        self._pieces.clear()
+        return data
+
     def close(self) -> None:
         """Drops the connection when not all of the answer is there. May be repeated."""
         self._pieces.clear()
