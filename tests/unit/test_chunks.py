@@ -49,6 +49,11 @@ def test_a_full_chunk_in_the_middle_parts_into_halves_that_have_room() -> None:
     assert halves == [MOST // 2 + 1, MOST // 2]
 
 
+@pytest.mark.parametrize("places", [[0], [7], [7, 9]])
+def test_a_place_that_is_there_already_changes_nothing(places: list[int]) -> None:
+    assert changed(packed(places), places[:1], (), newest=True) == [packed(places)]
+
+
 def test_places_near_each_other_take_few_bytes() -> None:
     assert len(packed(range(1 << 60, (1 << 60) + MOST)).more) == MOST
     assert packed([1 << 62]).more == b""

@@ -54,10 +54,12 @@ def _appended(chunk: Chunk | None, places: Sequence[int]) -> Chunk | None:
     if chunk is None:
         return packed(places) if len(places) <= MOST else None
     first, more = chunk
+    last = int.from_bytes(more[-more[0] :]) if more else 0
+    if places[0] - first <= last:
+        return None
     size = more[0] if more else _size(places[-1] - first)
-    last = int.from_bytes(more[-size:]) if more else 0
     room = MOST - len(more) // size - 1
-    if len(places) > room or places[0] - first <= last or _size(places[-1] - first) > size:
+    if len(places) > room or _size(places[-1] - first) > size:
         return None
     behind = [(place - first).to_bytes(size) for place in places]
     return Chunk(first, b"".join((more or bytes((size,)), *behind)))
