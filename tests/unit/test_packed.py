@@ -50,6 +50,24 @@ def test_a_body_comes_back_as_it_was(name: str) -> None:
     assert CODEC.open(body(name)) == BODIES[name]
 
 
+def test_what_was_written_once_can_still_be_read() -> None:
+    """Else the dictionary is another one, or its tables are."""
+    body = bytes.fromhex(
+        "01c411c7f7000000000000004d207655020014039b03099393c40d7b00c4025d7dc4012cc40e7d92c40f7d94"
+        "c401619202059203cf4000c40094c401225d7dc0009090c0c007fc89250ee865bf7019dc6907887f7e05b245"
+        "2a4c1a01"
+    )
+    assert CODEC.open(body) == BODIES["small"]
+
+
+def test_what_is_unlike_most_completions_is_compressed_with_more_care() -> None:
+    luck = Random(9)
+    numbers = packed(b" ".join(b"%.17f" % luck.random() for _ in range(60)))
+    assert len(CODEC.body(numbers)) < 0.9 * len(Codec(level=3).body(numbers))
+    usual = packed(b"The answer to your question is that there are no more of them. " * 3)
+    assert CODEC.body(usual) == Codec(level=3).body(usual)
+
+
 @pytest.mark.parametrize("before", [[], MESSAGES_BEFORE, [bytes(200_000), b"end"]])
 def test_long_messages_come_back_behind_those_they_were_written_behind(before: list[bytes]) -> None:
     assert CODEC.messages(CODEC.second(LONG, before), before) == LONG

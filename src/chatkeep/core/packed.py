@@ -17,10 +17,10 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core import zstdframe
-from chatkeep.core.dictionary import DICTIONARY
+from chatkeep.core.dictionary import DICTIONARY, TABLES
 from chatkeep.core.ids import NUMBER_BYTES, is_number
 from chatkeep.core.parts import Part
-from chatkeep.core.zstdframe import Compressor, Dictionary
+from chatkeep.core.zstdframe import Dictionary
 from chatkeep.errors import RecordCorrupt
 
 T = TypeVar("T")
@@ -31,6 +31,10 @@ _KIND = 0x0F
 _WITH_ID, _WITH_SECOND = 0x10, 0x20
 _CHECKED = 1 + 4
 LEVEL = 5
+# What most completions say becomes as small at a level that takes a third of the time. What is
+# larger than that is unlike them, and worth the time.
+_QUICK_LEVEL = 3
+_USUAL = 0.45  # of its size at the quick level
 _WINDOW = 1 << 17
 _UNREADABLE = (*zstdframe.UNREADABLE, msgspec.MsgspecError)
 
@@ -94,13 +98,21 @@ Body = Packed | Ghost | Husk
 _KINDS: dict[type[Body], int] = {Packed: 1, Ghost: 2, Husk: 3}
 
 
+class _Compressors(threading.local):
+    """A thread's own: it makes them when it first uses them."""
+
+    def __init__(self, dictionary: Dictionary, level: int) -> None:
+        self.quick = zstdframe.compressor(dictionary, min(_QUICK_LEVEL, level))
+        self.thorough = zstdframe.compressor(dictionary, level)
+
+
 class Codec:
     """Writes and reads bodies; for any number of threads."""
 
     def __init__(self, level: int = LEVEL) -> None:
         self._level = level
-        self._local = threading.local()
-        self._dictionary = zstdframe.dictionary(DICTIONARY)
+        self._dictionary = zstdframe.dictionary(DICTIONARY, TABLES)
+        self._compressors = _Compressors(self._dictionary, level)
 
     def body(self, packed: Body, second: bytes = b"") -> bytes:
         kind, head, id = _KINDS[type(packed)], 0, b""
@@ -109,7 +121,7 @@ class Codec:
             if left is not None and is_number(left):
                 id, left = left, None
             packed = msgspec.structs.replace(packed, head=0, upstream_id=left)
-        first = zstdframe.compressed(_ENCODER.encode(packed), self._compressor)
+        first = self._first(_ENCODER.encode(packed))
         kind |= (_WITH_ID if id else 0) | (_WITH_SECOND if second else 0)
         length = len(first).to_bytes(4) if second else b""
         rest = b"".join((head.to_bytes(8), id, length, first, second))
@@ -139,10 +151,10 @@ class Codec:
 
     def second(self, messages: list[Message], before: Sequence[bytes]) -> bytes:
         """The frame of long messages, which stand behind others in their request."""
-        compressor = self._compressor
-        if before:
-            compressor = zstdframe.compressor(_window(before), self._level)
-        return zstdframe.compressed(_ENCODER.encode(messages), compressor)
+        text = _ENCODER.encode(messages)
+        if not before:
+            return self.shared(text)
+        return zstdframe.compressed(text, zstdframe.compressor(_window(before), self._level))
 
     def messages(self, second: bytes, before: Sequence[bytes]) -> list[Message]:
         """Raises RecordCorrupt."""
@@ -150,7 +162,7 @@ class Codec:
 
     def shared(self, text: bytes) -> bytes:
         """A text of its own, in a form `text` reads."""
-        return zstdframe.compressed(text, self._compressor)
+        return zstdframe.compressed(text, self._compressors.thorough)
 
     def text(self, shared: bytes) -> bytes:
         """Raises RecordCorrupt."""
@@ -159,14 +171,11 @@ class Codec:
         except _UNREADABLE as error:
             raise RecordCorrupt(f"a shared text cannot be read: {error}") from error
 
-    @property
-    def _compressor(self) -> Compressor:
-        """This thread's."""
-        try:
-            found: Compressor = self._local.compressor
-        except AttributeError:
-            found = self._local.compressor = zstdframe.compressor(self._dictionary, self._level)
-        return found
+    def _first(self, text: bytes) -> bytes:
+        quick = zstdframe.compressed(text, self._compressors.quick)
+        if len(quick) <= _USUAL * len(text):
+            return quick
+        return min(quick, self.shared(text), key=len)
 
 
 _ENCODER = msgspec.msgpack.Encoder()

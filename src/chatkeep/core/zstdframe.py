@@ -16,8 +16,8 @@ _MAGIC = b"\x28\xb5\x2f\xfd"
 _OPTION = zstd.CompressionParameter
 
 
-def dictionary(content: bytes) -> Dictionary:
-    return Dictionary(content, is_raw=True)
+def dictionary(content: bytes, tables: bytes = b"") -> Dictionary:
+    return Dictionary(tables + content, is_raw=not tables)
 
 
 def compressor(dictionary: Dictionary, level: int) -> Compressor:
