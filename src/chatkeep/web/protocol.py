@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 import httptools
 import uvicorn
+from uvicorn._types import ASGIVersions, HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -32,6 +33,7 @@ _SLICE = 1 << 16  # read at once, so that what is held of an unfinished head sta
 _BODY_STEP = 1 << 20  # each that arrives gives the client its time anew
 _READ_ON = 10  # times as long a client may leave its answer unread
 _LINGER_S = 1.0  # for the client to read a refusal before a reset could take it away
+_ASGI: ASGIVersions = {"version": "3.0", "spec_version": "2.3"}
 
 _Stage = Literal["between", "head", "body"]
 
@@ -63,8 +65,10 @@ class Protocol(HttpToolsProtocol):
         self._quiet = 0  # bytes parsed since the message began, or since the last of its body
         self._received = 0  # of the body
         self._instead = b""  # a head to parse in the place of the one just read
-        self._deadline: asyncio.TimerHandle | None = None
-        self._deadline_for: tuple[int, _Stage, int] = (0, "between", 0)
+        self._due: float | None = None  # when what the client owes is late, in the loop's time
+        self._due_for: tuple[int, _Stage, int] | None = (0, "between", 0)
+        self._timer: asyncio.TimerHandle | None = None  # goes off when that is due, or before
+        self._timer_due = 0.0
         self._unread: asyncio.TimerHandle | None = None
         self._heads = 0  # read to their end
 
@@ -73,11 +77,13 @@ class Protocol(HttpToolsProtocol):
         if len(self.connections) > self.config.max_connections:
             self._turn_away()
         else:
-            self._set_deadline()
+            self._expect(self.config.client_timeout_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._clear_deadline()
+        self._due = None
+        if self._timer is not None:
+            self._timer.cancel()
         self._clear_unread()
         self.config.turned_away -= self._turned_away
 
@@ -93,7 +99,6 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        self._unset_keepalive_if_required()
         try:
             if len(data) <= _SLICE:
                 self._parse(data)
@@ -129,7 +134,9 @@ class Protocol(HttpToolsProtocol):
             raise HeadTooLarge(limit=MAX_HEAD_BYTES, headers_limit=MAX_HEADERS)
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._stage = "head"
         self._quiet = self._received = 0
 
@@ -145,7 +152,7 @@ class Protocol(HttpToolsProtocol):
         if self.parser.should_upgrade():
             self._instead = self._without_upgrade()
             return
-        self._describe(method, version)
+        self._describe(method.decode("ascii"), version)
         self._begin(keep_alive=version != "1.0" and self.parser.should_keep_alive())
         self.headers = []  # for trailers, which nobody reads: they must not pass for headers
         self._stage = "body"
@@ -168,14 +175,41 @@ class Protocol(HttpToolsProtocol):
             self.cycle.more_body = False
             self.cycle.message_event.set()
 
-    def _describe(self, method: bytes, version: str) -> None:
+    def on_response_complete(self) -> None:
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self._stage == "between":
+            self._due_for = None
+            self._expect(self.timeout_keep_alive)
+
+    def _describe(self, method: str, version: str) -> None:
         url = httptools.parse_url(self.url)
         path = url.path.decode("ascii")
-        self.scope["method"] = method.decode("ascii")
-        self.scope["http_version"] = version
+        self.scope = self._scope(method, version)
         self.scope["path"] = unquote(path) if "%" in path else path
         self.scope["raw_path"] = url.path
         self.scope["query_string"] = url.query or b""
+
+    def _scope(self, method: str, version: str) -> HTTPScope:
+        return {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "root_path": "",
+            "headers": self.headers,
+            "state": {},
+            "method": method,
+            "path": "",
+            "raw_path": b"",
+            "query_string": b"",
+        }
 
     def _begin(self, *, keep_alive: bool) -> None:
         """Has the request answered, after those that came before it."""
@@ -238,27 +272,38 @@ class Protocol(HttpToolsProtocol):
 
     def _keep_time(self) -> None:
         """A client has its time for a head, and for each step of a body that somebody wants."""
-        if self._stage == "between":
-            if self._heads and not self.cycle.response_complete:
-                self._clear_deadline()
-            elif self._deadline is None:  # blank lines, which are no request
-                self._set_deadline()
+        if self._stage == "between" and self._heads and not self.cycle.response_complete:
+            self._due = None
             return
-        unwanted = self._stage == "body" and self.cycle.response_complete
+        unwanted = self._stage != "body" or self.cycle.response_complete
         step = 0 if unwanted else self._received // _BODY_STEP
         wanted = (self._heads, self._stage, step)
-        if self._deadline is None or self._deadline_for != wanted:
-            self._deadline_for = wanted
-            self._set_deadline()
+        if self._due_for != wanted:
+            self._due_for = wanted
+            self._expect(self.config.client_timeout_s)
 
-    def _set_deadline(self) -> None:
-        self._clear_deadline()
-        self._deadline = self.loop.call_later(self.config.client_timeout_s, self._late)
+    def _expect(self, seconds: float) -> None:
+        """Gives the client so long for what comes next. One timer a connection does: it goes off
+        too early rather than being set for each request."""
+        self._due = self.loop.time() + seconds
+        if self._timer is None:
+            self._set_timer(self._due)
+        elif self._due < self._timer_due:
+            self._timer.cancel()
+            self._set_timer(self._due)
 
-    def _clear_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _set_timer(self, due: float) -> None:
+        self._timer = self.loop.call_at(due, self._went_off)
+        self._timer_due = due
+
+    def _went_off(self) -> None:
+        self._timer = None
+        if self._due is None:
+            return
+        if self._due > self._timer_due:
+            self._set_timer(self._due)
+        else:
+            self._late()
 
     def _clear_unread(self) -> None:
         if self._unread is not None:
@@ -267,7 +312,7 @@ class Protocol(HttpToolsProtocol):
 
     def _late(self) -> None:
         if self.flow.read_paused:
-            self._set_deadline()  # it is us who keep the client waiting
+            self._expect(self.config.client_timeout_s)  # it is us who keep the client waiting
         elif self._stage == "between" or (self._stage == "body" and self.cycle.response_complete):
             self.transport.close()
         else:
@@ -276,7 +321,7 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, error: Refusal) -> None:
         """Has the application answer so, after what it owes; nothing more is read."""
         self._refused = True
-        self._clear_deadline()
+        self._due = None
         if self._stage != "body":
             self._begin_refused()
         cycle = self.cycle
@@ -290,8 +335,7 @@ class Protocol(HttpToolsProtocol):
     def _begin_refused(self) -> None:
         """A request of nothing, for a refusal that has none."""
         self.on_message_begin()
-        self.scope["method"] = self.scope["path"] = ""
-        self.scope["raw_path"] = self.scope["query_string"] = b""
+        self.scope = self._scope("", "1.1")
         self._begin(keep_alive=False)
 
 
