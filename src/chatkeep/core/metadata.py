@@ -33,7 +33,8 @@ def checked(value: Any, param: str = "metadata") -> Metadata:
         raise InvalidType(param, expected="a metadata object", got=type_word(value))
     _check_count(param, value)
     for key, text in value.items():
-        _check_pair(param, key, text)
+        if not _is_plain(key, text):
+            _check_pair(param, key, text)
     return value
 
 
@@ -58,6 +59,17 @@ def merged(current: Metadata, patch: Patch, param: str = "metadata") -> Metadata
 def _check_count(param: str, value: Metadata) -> None:
     if len(value) > MAX_PAIRS:
         raise TooManyProperties(param, bound=MAX_PAIRS, got=len(value))
+
+
+def _is_plain(key: str, text: Any) -> bool:
+    """Whether a pair is fine at first sight, as nearly all are."""
+    return (
+        type(text) is str
+        and len(key) <= MAX_KEY
+        and len(text) <= MAX_VALUE
+        and (key + text).isascii()
+        and "\0" not in key + text
+    )
 
 
 def _check_pair(of: str, key: str, text: Any) -> None:

@@ -24,11 +24,9 @@ from chatkeep.errors import (
     Refusal,
 )
 
-_NULL = Raw(b"null")
 _UNSAID = Raw()
-_OWN = ("store", "metadata")
+_OWN = {"store": b'"store"', "metadata": b'"metadata"'}
 _NOT_FORWARDED = frozenset(_OWN)
-_COLON = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*")
 _COMMA = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*")
 _SPACE = b" \t\n\r"
 
@@ -61,8 +59,8 @@ class CreateRequest(Struct, frozen=True):
 
 class _Body(Struct):
     model: Any = None
-    messages: Raw = _NULL
-    tools: Raw = _NULL
+    messages: list[Raw] | Raw | None = None
+    tools: Raw = _UNSAID
     n: Any = None
     store: Raw = _UNSAID
     metadata: Raw = _UNSAID
@@ -77,12 +75,16 @@ def parsed(body: bytes, extra: StoreHeaders) -> CreateRequest:
     """Checks in OpenAI's order (CONTRACT.md §3): model, messages, then the other fields."""
     given = _read(body)
     model = _model(given.model)
-    messages = _messages(bytes(given.messages))
+    messages = _messages(given.messages)
     tools = bytes(given.tools)
-    n = _n(given.n)
+    n = 1 if given.n is None else _n(given.n)
     stream = _boolean("stream", given.stream) is True
-    include_usage = _include_usage(given.stream_options)
-    own = {key: bytes(raw) for key in _OWN if (raw := getattr(given, key)) is not _UNSAID}
+    include_usage = given.stream_options is not None and _include_usage(given.stream_options)
+    own = {}
+    if given.store is not _UNSAID:
+        own["store"] = bytes(given.store)
+    if given.metadata is not _UNSAID:
+        own["metadata"] = bytes(given.metadata)
     store = _boolean("store", _value(own, "store"))
     pairs = metadata.checked(_value(own, "metadata"))
     return CreateRequest(
@@ -129,6 +131,8 @@ def upstream_body(
     """
     own = {} if keep_store else request.own
     if not add_usage and model is None:
+        if not own:
+            return request.body
         cut = _without(request.body, own)
         if cut is not None:
             return cut
@@ -149,23 +153,27 @@ def _without(body: bytes, own: dict[str, bytes]) -> bytes | None:
 
     A quoted name that stands once, where no letter can be escaped, is the field's key.
     """
-    if own and b"\\u00" in body:
+    if b"\\u00" in body:
         return None
-    spans = []
     for name, raw in own.items():
-        quoted = b'"%b"' % name.encode()
-        start = body.find(quoted)
-        colon = _COLON.match(body, start + len(quoted))
-        if colon is None or body.find(quoted, colon.end()) >= 0:
+        quoted = _OWN[name]
+        if body.count(quoted) != 1:
             return None
-        spans.append((start, colon.end() + len(raw)))
-    for start, end in sorted(spans, reverse=True):
-        comma = _COMMA.match(body, end)
-        if comma is not None:
-            body = body[:start] + body[comma.end() :]
-        else:  # the last field goes with the comma before it
-            body = body[:start].rstrip(_SPACE).removesuffix(b",").rstrip(_SPACE) + body[end:]
+        usual = body.replace(b"," + quoted + b":" + raw, b"", 1)
+        body = usual if len(usual) < len(body) else _cut(body, quoted, raw)
     return body
+
+
+def _cut(body: bytes, quoted: bytes, raw: bytes) -> bytes:
+    """The body without the field of this key and value, and without a comma beside it."""
+    start = body.index(quoted)
+    value = body.index(raw, body.index(b":", start + len(quoted)))
+    end = value + len(raw)
+    comma = _COMMA.match(body, end)
+    if comma is not None:
+        return body[:start] + body[comma.end() :]
+    before = body[:start].rstrip(_SPACE).removesuffix(b",")
+    return before.rstrip(_SPACE) + body[end:]
 
 
 def _usage_edits(body: bytes, members: list[jsonspan.Member]) -> list[jsonspan.Edit]:
@@ -186,6 +194,7 @@ def _usage_edits(body: bytes, members: list[jsonspan.Member]) -> list[jsonspan.E
 
 
 STORE_HEADERS = ("x-chatkeep-store", "x-chatkeep-metadata")
+_NO_STORE_HEADERS = StoreHeaders()
 _STORE_WORDS = {"true": True, "false": False}
 
 
@@ -193,7 +202,7 @@ def store_headers(headers: Mapping[str, str]) -> StoreHeaders:
     """Raises InvalidHeader and the metadata errors."""
     store, text = map(headers.get, STORE_HEADERS)
     if store is None and text is None:
-        return StoreHeaders()
+        return _NO_STORE_HEADERS
     if store is not None and store.lower() not in _STORE_WORDS:
         raise InvalidHeader(
             "x-chatkeep-store", name="x-chatkeep-store", why=f"it is {store!r}, not true or false"
@@ -219,27 +228,31 @@ def _model(model: Any) -> str:
     return expect("model", model, str, "a string")
 
 
-def _messages(raw: bytes) -> list[bytes]:
-    if raw == b"null":
+def _messages(given: list[Raw] | Raw | None) -> list[bytes]:
+    if given is None:
         raise MissingParameter("messages")
-    if raw[:1] != b"[":
-        got = type_word(jsonspan.loads(raw))
-        raise InvalidType("messages", expected="an array of objects", got=got)
-    messages = jsonspan.elements(raw)
+    messages = _elements(bytes(given)) if isinstance(given, Raw) else list(map(bytes, given))
     if not messages:
         raise EmptyArray("messages")
     if len(messages) > _MAX_MESSAGES:
         raise ArrayTooLong("messages", bound=_MAX_MESSAGES, got=len(messages))
     for index, message in enumerate(messages):
-        if message[:1] != b"{":
+        if not message.startswith(b"{"):
             got = type_word(jsonspan.loads(message))
             raise InvalidType(f"messages[{index}]", expected="an object", got=got)
     return messages
 
 
+def _elements(raw: bytes) -> list[bytes]:
+    if raw == b"null":
+        raise MissingParameter("messages")
+    if raw[:1] != b"[":
+        got = type_word(jsonspan.loads(raw))
+        raise InvalidType("messages", expected="an array of objects", got=got)
+    return jsonspan.elements(raw)
+
+
 def _n(value: Any) -> int:
-    if value is None:
-        return 1
     n = expect("n", value, int, "an integer")
     if n < 1:
         raise IntegerBelowMin("n", bound=1, got=n)
@@ -251,8 +264,6 @@ def _boolean(key: str, value: Any) -> bool | None:
 
 
 def _include_usage(options: Any) -> bool:
-    if options is None:
-        return False
     if not isinstance(options, dict):
         raise InvalidType("stream_options", expected="an object", got=type_word(options))
     value = options.get("include_usage")
