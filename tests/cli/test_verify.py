@@ -8,9 +8,10 @@ from cli.shell import Ended
 from click.testing import CliRunner
 from support.backends import SqliteBackend
 from support.database import direct
-from support.samples import keep, place, row
+from support.samples import keep, listed, place, row
 
 from chatkeep.cli import main
+from chatkeep.core.model import Query
 
 FAILED = 1
 
@@ -30,6 +31,7 @@ def backend(tmp_path: Path) -> SqliteBackend:
         store = await backend.open()
         project = (await store.add_key("ours", b"digest", "sk-o", frozenset({"read"}), 0)).project
         await keep(store, project, *(row(place(number), {"a": "b"}) for number in range(3)))
+        await listed(store, project, Query(q="hello"))
         await store.aclose()
 
     asyncio.run(fill())
@@ -108,6 +110,13 @@ def test_an_index_for_search_that_is_out_of_order_is_found(backend: SqliteBacken
     assert f"search finds {place(50)}, which is not there\n" in ended.out
     assert f"search has 7 behind {place(2)}\n" in ended.out
     assert "search finds 7, which is not there\n" in ended.out
+    assert ended.code == FAILED
+
+
+def test_what_search_has_before_its_time_is_found(backend: SqliteBackend) -> None:
+    spoil(backend, ("UPDATE search_reach SET seq = ?", 1))
+    ended = verify(backend.path.parent)
+    assert ended.out == f"search has {place(2)} already, and will have it again\n"
     assert ended.code == FAILED
 
 

@@ -18,10 +18,11 @@ from support import keepwriting
 from support.backends import SqliteBackend
 from support.listing import pairs_of
 from support.provider import Provider
-from support.samples import asked, request
+from support.samples import asked, listed, request
 from support.server import ServerProcess
 
 from chatkeep.core.ids import Name, decode
+from chatkeep.core.model import Query
 from chatkeep.core.ports import Store
 
 ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path)}
@@ -89,6 +90,11 @@ async def state_of(store: Store, id: str) -> State:
     return pairs_of(found.row)
 
 
+async def found_by_its_words(store: Store, id: str) -> bool:
+    project = (await store.keys())[0].project
+    return named(id).seq in await listed(store, project, Query(q=id))
+
+
 def named(id: str) -> Name:
     name = decode(id)
     assert name
@@ -105,7 +111,9 @@ async def test_a_killed_writer_loses_nothing_it_was_told_is_kept(tmp_path: Path,
         assert backend.faults() == []
         store = await backend.open(serving=True)  # the lock went with the process
         for id in promises.ids():
-            promises.check(id, await state_of(store, id))
+            state = await state_of(store, id)
+            promises.check(id, state)
+            assert await found_by_its_words(store, id) is (state is not None)
         highest = await store.high_water()
         assert highest is not None
         assert highest >= max(named(id).seq for id in promises.known)

@@ -63,6 +63,7 @@ HOT: dict[str, list[str]] = {
     "select_claim": [CLAIM, f"{COMPLETION} LEFT-JOIN"],
     "renew_claim": [CLAIM],
     "answer_claim": [CLAIM],
+    "waiting": ["SEARCH completion USING INTEGER PRIMARY KEY (rowid>?)"],
     "release_claim": [CLAIM],
 }
 # What may read a table from end to end, and why.
@@ -86,6 +87,10 @@ SCANS = {
     "changes_of_nothing": "verify reads everything",
     "all_searched": "verify reads everything",
     "crowded_of_nothing": "verify reads everything",
+    "searched_and_waiting": "verify reads everything",
+    "reach": "the table has one row",
+    "set_reach": "the table has one row",
+    "some_wait": "the table has one row",
     "bump_keys_version": "the table has one row",
 }
 

@@ -11,10 +11,10 @@ import apsw
 import pytest
 from support.backends import SqliteBackend
 from support.database import direct
-from support.samples import place, row, said
+from support.samples import listed, place, row, said
 
 from chatkeep.core.ids import Seq
-from chatkeep.core.model import Order, ProjectId, Scope
+from chatkeep.core.model import Order, ProjectId, Query, Scope
 from chatkeep.store.sqlite import search
 from chatkeep.store.sqlite.connection import connect, migrate
 
@@ -80,6 +80,7 @@ async def test_completions_that_share_a_commit_are_numbered_in_their_order(
     project = (await store.add_key("ours", b"digest", "sk-o", READ, 0)).project
     rows = [row(place(number)) for number in range(20)]
     await asyncio.gather(*(store.insert(project, one, said()) for one in reversed(rows)))
+    await listed(store, project, Query(q="hello"))
     await store.aclose()
     with direct(backend.path) as connection:
         numbered = connection.execute("SELECT seq FROM searched ORDER BY doc").fetchall()
@@ -151,6 +152,7 @@ async def test_the_words_of_a_body_that_was_let_go_are_in_no_file(
     for number in range(8):
         text = f"common {PLANTED[number % 2]}" if number < 2 else "common"
         await store.insert(project, row(place(number)), said(text))
+    await listed(store, project, Query(q="common"))
     if gone:
         for _ in PLANTED:
             await store.hollow(project, place(8))

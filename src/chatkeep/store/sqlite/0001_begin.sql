@@ -187,6 +187,10 @@ CREATE TABLE searched (
     seq INTEGER NOT NULL
 ) STRICT;
 
+-- Up to which place completions are in search; those behind it wait.
+CREATE TABLE search_reach (seq INTEGER NOT NULL) STRICT;
+INSERT INTO search_reach VALUES (0);
+
 -- Completions that found no number between their neighbours: in search they are by -seq.
 CREATE TABLE crowded (seq INTEGER PRIMARY KEY) STRICT;
 

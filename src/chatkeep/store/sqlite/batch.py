@@ -5,6 +5,7 @@ import apsw
 from chatkeep.core.model import Project, Row
 from chatkeep.core.usage import Account, Sums
 from chatkeep.store.sqlite import kinds, usage
+from chatkeep.store.sqlite.indexing import Index
 from chatkeep.store.sqlite.known import Known
 from chatkeep.store.sqlite.postings import Changes
 
@@ -15,6 +16,7 @@ class Batch:
     def __init__(self, connection: apsw.Connection, known: Known) -> None:
         self.connection = connection
         self.postings = Changes(connection, known.ends)
+        self.search = Index(connection, known.waiting)
         self._sums: dict[Account, list[Sums]] = {}
         self._kinds = known.kinds
 

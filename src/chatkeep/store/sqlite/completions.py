@@ -26,6 +26,7 @@ from chatkeep.store import sql
 from chatkeep.store.sqlite import claims, hollowing, rows, search
 from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies, Texts
+from chatkeep.store.sqlite.indexing import Spoken
 from chatkeep.store.sqlite.recent import Columns, Found
 from chatkeep.store.sqlite.scan import places
 
@@ -53,8 +54,8 @@ def insert(
     connection.execute(SQL["insert_completion"], bindings)
     batch.count(*of_row(project.id, row))
     batch.postings.add(project.id, postings.of_row(project.secret, kind, row.metadata), row.seq)
-    if project.full_text:
-        search.insert(connection, project.id, row.seq, said(added.new, record.answer))
+    spoken = Spoken(added.new, record.answer) if project.full_text else None
+    batch.search.add(project, row.seq, spoken, texts)
     if claim is not None:
         claims.answer(connection, SQL, project, claim, Name(row.seq, row.tag))
 
@@ -206,6 +207,7 @@ def delete(batch: Batch, project: Project, name: Name, texts: Texts) -> bool:
         return False
     bodies = Bodies(connection, project, texts)
     seq = found.seq
+    batch.search.catch_up_with(seq, texts)
     try:
         item = rows.stored(found, project, bodies)
     except RecordCorrupt:

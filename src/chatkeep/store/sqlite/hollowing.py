@@ -37,6 +37,7 @@ def hollow(batch: Batch, project: Project, below: Seq, texts: Texts) -> Hollowed
     for seq in looked_at:
         connection.execute(SQL["note_hollow"], (project.id, seq + 1))
         if _has_body(connection, bodies, seq):
+            batch.search.catch_up_with(seq, texts)
             _hollow(connection, project, bodies, seq)
             return Hollowed(done=True, more=True)
     return Hollowed(done=False, more=len(looked_at) == _LOOKED_AT)

@@ -4,6 +4,7 @@ from typing import Any
 
 import apsw
 
+from chatkeep.store.sqlite.indexing import Waiting
 from chatkeep.store.sqlite.postings import Ends
 
 
@@ -15,6 +16,7 @@ class Known:
         self._version = -1
         self.kinds: dict[tuple[Any, ...], int] = {}
         self.ends: Ends = {}
+        self.waiting = Waiting()
 
     def check(self) -> None:
         # SQLite's number of the file: it differs after any commit, whoever's.
@@ -27,3 +29,4 @@ class Known:
     def forget(self) -> None:
         self.kinds.clear()
         self.ends.clear()
+        self.waiting.forget()

@@ -11,7 +11,7 @@ found by halving: both rise together.
 """
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import apsw
@@ -47,6 +47,23 @@ def insert(connection: apsw.Connection, project: ProjectId, seq: Seq, texts: Seq
         connection.execute(SQL["insert_searched"], (number, seq))
     # One row by VALUES: what needs a savepoint of its own makes FTS5 write out all it gathered.
     connection.execute(SQL["search_insert"], (-seq if number is None else number, text))
+
+
+def append(
+    connection: apsw.Connection, entries: Iterable[tuple[ProjectId, Seq, Sequence[str]]]
+) -> None:
+    """Inserts completions in their order, when all that are there stand before them."""
+    number = _numbered(connection, "newest_number").number
+    numbers: list[tuple[int, Seq]] = []
+    marked: list[tuple[int, str]] = []
+    for project, seq, texts in entries:
+        words = positions(texts)
+        if words:
+            number += _ROOM
+            numbers.append((number, seq))
+            marked.append((number, _marked(project, words)))
+    connection.executemany(SQL["insert_searched"], numbers)
+    connection.executemany(SQL["search_insert"], marked)
 
 
 def delete(connection: apsw.Connection, project: ProjectId, seq: Seq, texts: Sequence[str]) -> None:

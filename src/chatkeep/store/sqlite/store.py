@@ -38,6 +38,7 @@ from chatkeep.store.sqlite import (
     completions,
     facets,
     hollowing,
+    indexing,
     pruning,
     usage,
 )
@@ -177,6 +178,7 @@ class SqliteStore:
         found = self._page_at_once(project, query) if at_once else None
         if found is not None:
             return found
+        await self._catch_up(query)
         return await self._readers.run(
             lambda connection: completions.page(
                 connection, project, query, self._texts, damaged=damaged
@@ -188,6 +190,7 @@ class SqliteStore:
             found = places(connection, project, query)
             return read(facets.facts(connection, project, query, found, self._texts))
 
+        await self._catch_up(query)
         return await self._readers.run(looked)
 
     async def add_usage(self, sums: Sequence[tuple[Account, Sums]]) -> None:
@@ -222,9 +225,11 @@ class SqliteStore:
     async def change_project(
         self, project: ProjectId, change: Callable[[Project], Project]
     ) -> Project | None:
-        return await self._writer.submit(
-            lambda batch: accounts.change_project(batch.connection, self._cipher, project, change)
-        )
+        def write(batch: Batch) -> Project | None:
+            batch.search.catch_up(self._texts)  # by what has been searched so far
+            return accounts.change_project(batch.connection, self._cipher, project, change)
+
+        return await self._writer.submit(write)
 
     async def key(self, digest: bytes) -> Key | None:
         return self._look(lambda connection: accounts.key(connection, self._cipher, digest))
@@ -286,6 +291,11 @@ class SqliteStore:
         await self._writer.aclose()
         if self._lock is not None:
             os.close(self._lock)
+
+    async def _catch_up(self, query: Query) -> None:
+        """Before words are asked for: all completions that were answered are to be searched."""
+        if query.q is not None and self._look(indexing.some_wait):
+            await self._writer.submit(lambda batch: batch.search.catch_up(self._texts))
 
     def _page_at_once(self, project: Project, query: Query) -> Page | None:
         def read(connection: apsw.Connection) -> Page | None:

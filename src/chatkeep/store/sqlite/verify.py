@@ -198,6 +198,8 @@ class Verifier:
             before = seq
         for (seq,) in self._all("crowded_of_nothing"):
             yield f"search finds {seq}, which is not there"
+        for (seq,) in self._all("searched_and_waiting"):
+            yield f"search has {seq} already, and will have it again"
 
     def _all(self, statement: str, *bindings: Any) -> list[Any]:
         return list(self._each(statement, *bindings))

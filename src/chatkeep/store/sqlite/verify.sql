@@ -43,6 +43,11 @@ SELECT seq FROM changed_metadata WHERE seq NOT IN (SELECT seq FROM completion)
 SELECT searched.seq, completion.seq IS NOT NULL
 FROM searched LEFT JOIN completion ON completion.seq = searched.seq ORDER BY searched.doc
 
+-- name: searched_and_waiting
+-- What search has although it waits to be searched.
+SELECT seq FROM (SELECT seq FROM searched UNION ALL SELECT seq FROM crowded)
+WHERE seq > (SELECT seq FROM search_reach)
+
 -- name: crowded_of_nothing
 -- What search has without a number and is not there.
 SELECT seq FROM crowded WHERE seq NOT IN (SELECT seq FROM completion)
