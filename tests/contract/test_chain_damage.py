@@ -60,6 +60,8 @@ async def test_a_damaged_predecessor_does_not_keep_the_next_turn_from_being_kept
     damaged = await talks.keep(call(asked), SOUND)
     with direct(backend.path) as connection:
         connection.execute(statement)
+    for _ in range(2):
+        talks.store.forget()  # what was written may be shown without reading it
     with pytest.raises(RecordCorrupt):
         await talks.store.get(talks.project, name(damaged.row))
     next_one = await talks.keep(

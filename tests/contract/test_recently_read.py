@@ -12,7 +12,8 @@ from chatkeep.core import stored
 from chatkeep.core.ids import Seq
 from chatkeep.core.model import Project, Query, Row, Stored
 from chatkeep.core.ports import Store
-from chatkeep.errors import RecordCorrupt
+from chatkeep.core.record import Record
+from chatkeep.errors import RecordCorrupt, StoreFailed
 from chatkeep.store.sqlite.recent import Found, Recent
 
 
@@ -85,6 +86,59 @@ async def test_damage_is_noticed_after_a_read_too(
         await store.get(project, name(one))
 
 
+def called(one: Row, text: str = "hello") -> Record:
+    """What a call keeps under this row's id."""
+    record = said(text)
+    answer = record.answer.replace(b"{", b'{"id":"%b",' % one.id.encode(), 1)
+    return structs.replace(record, answer=answer, id=one.id)
+
+
+async def test_what_was_written_is_not_read_to_be_shown(store: Store, project: Project) -> None:
+    one = row(place(1), {"run": "1"})
+    record = called(one)
+    await store.insert(project, one, record)
+    found = await store.get(project, name(one))
+    assert found is not None
+    assert found.answer is record.answer
+
+
+async def test_what_was_written_is_shown_as_it_is_when_it_is_read(
+    store: Store, project: Project
+) -> None:
+    imported = row(place(3), alias="chatcmpl-theirs")
+    for one in (row(place(1), {"run": "1"}), row(place(2), upstream="another"), imported):
+        await store.insert(project, one, called(one))
+        as_shown = await shown(store, project, one)
+        written = await store.get(project, name(one))
+        forget_all(store)
+        assert await shown(store, project, one) == as_shown
+        assert await store.get(project, name(one)) == written
+
+
+async def test_what_was_written_under_another_id_is_shown_under_its_own(
+    store: Store, project: Project
+) -> None:
+    one, other = row(place(1)), row(place(2))
+    await store.insert(project, one, called(other))
+    found = await store.get(project, name(one))
+    assert found is not None
+    assert one.id.encode() in found.answer
+    assert other.id.encode() not in found.answer
+
+
+async def test_what_could_not_be_committed_is_not_shown(
+    store: Store, project: Project, backend: SqliteBackend
+) -> None:
+    one = row(place(1))
+    with direct(backend.path) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("DROP TABLE usage_hour")
+        connection.execute("COMMIT")
+    with pytest.raises(StoreFailed):
+        await store.insert(project, one, called(one))
+    assert await store.get(project, name(one)) is None
+
+
 async def test_a_delete_leaves_nothing_in_memory(store: Store, project: Project) -> None:
     one = row(place(8_001))
     await keep(store, project, one)
@@ -125,6 +179,11 @@ def test_long_ones_are_not_remembered() -> None:
     recent, long = Recent(), read(1, bytes(1_000_000))
     recent.put(long, remembered(Seq(1), b"{}"))
     assert recent.get(long) is None
+
+
+def forget_all(store: Store) -> None:
+    for _ in range(2):
+        store.forget()
 
 
 def in_memory(seq: int) -> int:

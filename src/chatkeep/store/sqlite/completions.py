@@ -27,7 +27,7 @@ from chatkeep.store.sqlite import claims, hollowing, rows, search
 from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.indexing import Spoken
-from chatkeep.store.sqlite.recent import Columns, Found
+from chatkeep.store.sqlite.recent import Columns, Found, Written
 from chatkeep.store.sqlite.scan import places
 
 SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")
@@ -47,6 +47,15 @@ def insert(
     texts: Texts,
     claim: Claim | None = None,
 ) -> None:
+    columns = _insert(batch, project, row, record, texts)
+    if claim is not None:
+        claims.answer(batch.connection, SQL, project, claim, Name(row.seq, row.tag))
+    request = record.request.before + record.request.after
+    written = Written(row, request, record.answer, record.id, record.upstream_id)
+    texts.recent.put(columns, written)
+
+
+def _insert(batch: Batch, project: Project, row: Row, record: Record, texts: Texts) -> Columns:
     connection = batch.connection
     added = Bodies(connection, project, texts).add(row.seq, record, row.metadata)
     kind = batch.kind(project, row)
@@ -56,8 +65,7 @@ def insert(
     batch.postings.add(project.id, postings.of_row(project.secret, kind, row.metadata), row.seq)
     spoken = Spoken(added.new, record.answer) if project.full_text else None
     batch.search.add(project, row.seq, spoken, texts)
-    if claim is not None:
-        claims.answer(connection, SQL, project, claim, Name(row.seq, row.tag))
+    return rows.columns(row, bindings)
 
 
 def insert_foreign(
@@ -85,14 +93,14 @@ def insert_foreign(
             placed = msgspec.structs.replace(row, seq=own.seq, tag=own.tag, alias=None)
             if known:
                 connection.execute(SQL["delete_alias"], (project.id, hash))
-            insert(batch, project, placed, record, texts)
+            _insert(batch, project, placed, record, texts)
             hollowing.note_body(connection, project, placed.seq)
             return placed
     seq = ids.next_import(created_unix, lambda low, high: _highest(connection, low, high))
     tag = ids.tag_of(project.secret, request_id)
     placed = msgspec.structs.replace(row, seq=seq, tag=tag, alias=id)
     connection.execute(SQL["upsert_alias"], (project.id, hash, seq))
-    insert(batch, project, placed, record, texts)
+    _insert(batch, project, placed, record, texts)
     hollowing.note_body(connection, project, seq)
     return placed
 

@@ -1,5 +1,5 @@
-"""The completions read last, as they came out of their rows: lists show the newest ones again and
-again, and a body never changes.
+"""The completions written and read last, as they come out of their rows: lists show the newest ones
+again and again, and a body never changes.
 
 A row is always read; what is remembered of it counts when every column is the same but its
 metadata. So nothing stale is shown, whichever process wrote the file.
@@ -8,9 +8,10 @@ metadata. So nothing stale is shown, whichever process wrote the file.
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
-from chatkeep.core.ids import Seq
-from chatkeep.core.model import KeyId, ProjectId, Stored
+from chatkeep.core.ids import Seq, compact
+from chatkeep.core.model import KeyId, ProjectId, Row, Stored
 
 _MOST_BYTES = 8 << 20  # of each generation
 _OBJECTS_BYTES = 2_500  # what the columns and the rest around an answer take
@@ -47,9 +48,30 @@ class Found(NamedTuple):
     body: bytes
 
 
-class _Known(NamedTuple):
-    found: Found
-    item: Stored
+class Written(Struct, frozen=True, gc=False):
+    """A completion as it was written: it need not be read to be shown.
+
+    `known_as` is its id as it stands in the answer.
+    """
+
+    row: Row
+    request: bytes
+    answer: bytes
+    known_as: str
+    upstream_id: str | None
+
+    def stored(self) -> Stored | None:
+        """None when its answer is kept under another id than it stands there."""
+        id = self.row.id
+        if id != self.known_as:
+            return None
+        theirs = None if self.upstream_id is None else compact(self.upstream_id)
+        return Stored(id, self.row, self.request, self.answer, theirs)
+
+
+class _Known(Struct, frozen=True, gc=False):
+    columns: Columns
+    item: Stored | Written
     size: int
 
 
@@ -67,26 +89,24 @@ class Recent:
     def get(self, row: Columns) -> Stored | None:
         seq = row[0]
         known = self._newer.get(seq)
-        if known is not None and known.found == row:
+        if known is not None and known.columns == row and isinstance(known.item, Stored):
             return known.item
         known = known or self._older.get(seq)
-        if known is None:
-            return None
-        found = Found._make(row)
-        item = _with_metadata(known, found)
+        item = None if known is None else _as_now(known, row)
         if item is not None:
-            self.put(found, item)
+            self.put(row, item)
         return item
 
-    def put(self, found: Found, item: Stored) -> None:
+    def put(self, row: Columns, item: Stored | Written) -> None:
+        seq, body = row[0], row[-1]
         # Its answer counts once more for what it is shown as.
-        size = len(found.body) + len(item.request) + 2 * len(item.answer) + _OBJECTS_BYTES
+        size = len(body) + len(item.request) + 2 * len(item.answer) + _OBJECTS_BYTES
         if size > _LONGEST:
             return
-        self.forget(found.seq)
+        self.forget(seq)
         if self._bytes + size > _MOST_BYTES:
             self.age()
-        self._newer[found.seq] = _Known(found, item, size)
+        self._newer[seq] = _Known(row, item, size)
         self._bytes += size
 
     def forget(self, seq: Seq) -> None:
@@ -100,11 +120,13 @@ class Recent:
         self._older, self._newer, self._bytes = self._newer, {}, 0
 
 
-def _with_metadata(known: _Known, found: Found) -> Stored | None:
-    """The same completion with the metadata it has now."""
-    if known.found == found:
-        return known.item
-    if found.metadata is None or known.found._replace(metadata=found.metadata) != found:
+def _as_now(known: _Known, row: Columns) -> Stored | None:
+    """The same completion with the metadata it has now; None when it is another one."""
+    item = known.item.stored() if isinstance(known.item, Written) else known.item
+    if item is None or known.columns == row:
+        return item
+    metadata = Found._make(row).metadata
+    if metadata is None or Found._make(known.columns)._replace(metadata=metadata) != row:
         return None
-    row = msgspec.structs.replace(known.item.row, metadata=found.metadata.encode())
-    return msgspec.structs.replace(known.item, row=row)
+    changed = msgspec.structs.replace(item.row, metadata=metadata.encode())
+    return msgspec.structs.replace(item, row=changed)

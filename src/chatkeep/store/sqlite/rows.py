@@ -7,7 +7,7 @@ from chatkeep.core.ids import CompletionId, Seq, encode
 from chatkeep.core.model import Project, Row, Stored, Usage
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store.sqlite.bodies import Bodies
-from chatkeep.store.sqlite.recent import Found
+from chatkeep.store.sqlite.recent import Columns, Found
 
 
 class Identity(NamedTuple):
@@ -120,6 +120,12 @@ def bindings(
         basis,
         body,
     )
+
+
+def columns(row: Row, bindings: tuple[Any, ...]) -> Columns:
+    """The row as it is found once these have been inserted."""
+    kind = (row.model, row.status, row.finish_reason, row.upstream, row.key)
+    return (*bindings[:6], *kind, *bindings[6:-2], None, *bindings[-2:])
 
 
 def _start(request_id: bytes) -> bytes:
