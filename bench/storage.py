@@ -144,7 +144,7 @@ class _Here:
     ) -> Row:
         request_id = ids.request_id(secrets.token_bytes(REQUEST_ID_BYTES // 2))
         name = Name(self._sequencer.next(created_unix), tag_of(project.secret, request_id))
-        answer = under(record.answer, name.id)
+        answer = under(record.answer, name.id).text
         ours = replace(record, answer=answer, id=name.id, upstream_id=id)
         named = replace(row, seq=name.seq, tag=name.tag, request_id=request_id)
         await self._store.insert(project, named, ours)
