@@ -22,7 +22,7 @@ def test_durations_are_those_of_a_route_however_answered() -> None:
 def told(*answered: tuple[str, str, int, float]) -> list[str]:
     metrics = Metrics()
     for one in answered:
-        metrics.answered(*one)
+        metrics.requests.answered(*one)
     return metrics.text().decode().splitlines()
 
 

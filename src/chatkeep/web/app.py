@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -83,7 +84,7 @@ async def running(
         Operations(store, metrics, settings.root_path),
     )
     limit = settings.max_requests
-    guard = Guard(door, clock, secrets.token_bytes, metrics, instance, limit)
+    guard = Guard(door, clock, os.urandom, metrics.requests, instance, limit)
     beside = [
         asyncio.create_task(_forget_on_change(store, door)),
         asyncio.create_task(_note_uses(door)),
@@ -100,7 +101,6 @@ async def running(
     finally:
         for task in beside:
             task.cancel()
-        await guard.end()
         await keeper.drain()
         await meter.flush(store)
         await _noted(door)

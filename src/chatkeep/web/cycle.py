@@ -5,10 +5,14 @@ with two patterns, which costs more than all else a small answer needs; here the
 once. Who has the cycle's own `send` answers past ASGI's messages, by `begin` and `write`.
 """
 
-from collections.abc import MutableMapping
+import asyncio
+import logging
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from starlette.types import Message, Send
+from uvicorn._types import HTTPScope
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from chatkeep.core.ports import Headers
@@ -20,7 +24,35 @@ _CHUNKED = b"transfer-encoding: chunked\r\n"
 
 
 class Cycle(RequestResponseCycle):
+    """Begins with all that does not differ from request to request as the class has it."""
+
+    logger = logging.getLogger("uvicorn.error")
+    disconnected = response_started = response_complete = False
+    more_body = True
+    chunked_encoding = None
+    expected_content_length = 0
     _head = b""
+
+    def __init__(  # not uvicorn's, which sets all of it each time
+        self,
+        scope: HTTPScope,
+        transport: asyncio.Transport,
+        flow: FlowControl,
+        default_headers: list[tuple[bytes, bytes]],
+        on_response: Callable[[], None],
+        *,
+        expect_100_continue: bool,
+        keep_alive: bool,
+    ) -> None:
+        self.scope = scope
+        self.transport = transport
+        self.flow = flow
+        self.default_headers = default_headers
+        self.on_response = on_response
+        self.waiting_for_100_continue = expect_100_continue
+        self.keep_alive = keep_alive
+        self.message_event = asyncio.Event()
+        self.body = bytearray()
 
     async def send(self, message: MutableMapping[str, Any]) -> None:  # type: ignore[override]  # uvicorn names every kind
         if message["type"] == "http.response.start":
@@ -110,7 +142,10 @@ class Messages:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-def way_out(send: Send) -> Cycle | Messages:
+WayOut = Cycle | Messages
+
+
+def way_out(send: Send) -> WayOut:
     """Past the messages when it is the cycle's own `send`, with nobody between."""
     owner = getattr(send, "__self__", None)
     return owner if isinstance(owner, Cycle) else Messages(send)

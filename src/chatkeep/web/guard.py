@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Container
-from typing import Any, Protocol
+from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -25,10 +25,10 @@ from chatkeep.errors import (
     UnknownUrl,
     WrongHost,
 )
-from chatkeep.web.metrics import Metrics
+from chatkeep.web.metrics import Requests
 from chatkeep.web.request import Request, foreign_page, host_of
 from chatkeep.web.routes import Operation
-from chatkeep.web.wire import Sender, limited, refused, request_id_header
+from chatkeep.web.wire import limited, refused, request_id_header, send_answer
 
 Endpoint = Callable[[Request], Awaitable[Reply]]
 
@@ -48,7 +48,7 @@ class Guard:
         door: Door,
         clock: Clock,
         token_bytes: Callable[[int], bytes],
-        metrics: Metrics,
+        requests: Requests,
         instance: str,
         max_requests: int,
     ) -> None:
@@ -56,17 +56,10 @@ class Guard:
         self._limits = Limits(clock.monotonic)
         self._clock = clock
         self._token_bytes = token_bytes
-        self._metrics = metrics
+        self._requests = requests
         self._instance = instance
         self._max_requests = max_requests
-        self._running: set[asyncio.Task[Any]] = set()
-
-    async def end(self) -> None:
-        """Ends the requests that a server in a hurry left unfinished."""
-        for task in self._running:
-            task.cancel()
-        if self._running:
-            await asyncio.wait(self._running)
+        self._running = 0
 
     def path(self, path: str, endpoints: dict[str, tuple[Operation, Endpoint]]) -> "GuardedPath":
         return GuardedPath(self, path, endpoints)
@@ -115,30 +108,27 @@ class Guard:
         endpoint: Endpoint,
     ) -> None:
         started = self._clock.monotonic()
-        task = asyncio.current_task()
-        if task is not None:
-            self._running.add(task)
         id = request_id(self._token_bytes(REQUEST_ID_BYTES // 2))
         request = Request(scope, receive, id, started)
-        sender = Sender(send, id)
+        self._running += 1
         try:
-            await self._answered(request, sender, operation, endpoint)
+            await self._answered(request, send, operation, endpoint)
         except asyncio.CancelledError:
             # Cancelled by the departure: there is nobody to answer. Else the server is stopping.
+            task = asyncio.current_task()
             if not request.departure.left or task is None or task.uncancel() > 0:
                 raise
         finally:
-            if task is not None:
-                self._running.discard(task)
+            self._running -= 1
             while request.cleanup:
                 request.cleanup.pop()()  # none left, or it would keep the whole request in a circle
             seconds = self._clock.monotonic() - started
-            self._metrics.answered(route, request.method, sender.status, seconds)
+            self._requests.answered(route, request.method, request.status, seconds)
             if _log.isEnabledFor(logging.DEBUG):
-                self._log_request(request, route, sender.status, seconds)
+                self._log_request(request, route, seconds)
 
     async def _answered(
-        self, request: Request, sender: Sender, operation: Operation | None, endpoint: Endpoint
+        self, request: Request, send: Send, operation: Operation | None, endpoint: Endpoint
     ) -> None:
         try:
             await self._admit(request, operation)
@@ -153,7 +143,9 @@ class Guard:
         if request.rate:
             answer = limited(answer, request.rate)
         try:
-            await sender.answer(answer, round((self._clock.monotonic() - request.started) * 1000))
+            elapsed_ms = round((self._clock.monotonic() - request.started) * 1000)
+            request.status = answer.status
+            await send_answer(send, answer, request.request_id, elapsed_ms)
         except Exception:  # noqa: BLE001  # the outermost edge
             # The head has gone out; all that is left is to break off.
             _log.exception("an answer broke off", extra=_named(request))
@@ -161,7 +153,7 @@ class Guard:
     async def _admit(self, request: Request, operation: Operation | None) -> None:
         if operation is None or operation.scope is None:
             return
-        if len(self._running) > self._max_requests:
+        if self._running > self._max_requests:
             raise ServerBusy(limit=self._max_requests)
         if self._instance in (request.header(_HOP) or "").split(", "):
             raise LoopDetected(upstream=request.header(b"host") or "")
@@ -172,8 +164,8 @@ class Guard:
             request.cleanup.append(granted.end)
             request.rate = granted.headers
 
-    def _log_request(self, request: Request, route: str, status: int, seconds: float) -> None:
-        extra = {"route": route, "method": request.method, "status": status}
+    def _log_request(self, request: Request, route: str, seconds: float) -> None:
+        extra = {"route": route, "method": request.method, "status": request.status}
         _log.debug("request", extra={**_named(request), **extra, "ms": round(seconds * 1000, 2)})
 
 

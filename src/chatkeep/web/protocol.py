@@ -215,17 +215,13 @@ class Protocol(HttpToolsProtocol):
         """Has the request answered, after those that came before it."""
         before = self.cycle
         self.cycle = Cycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
+            self.scope,
+            self.transport,
+            self.flow,
+            self.server_state.default_headers,
+            self.on_response_complete,
             expect_100_continue=self.expect_100_continue,
             keep_alive=keep_alive,
-            on_response=self.on_response_complete,
         )
         if self._heads == 0 or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)

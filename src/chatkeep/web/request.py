@@ -22,10 +22,12 @@ class Request:
     """What was asked, by whom. Of a repeated header the first counts.
 
     It has `started` at a time of the monotonic clock. `key` is set by the guard on routes that need
-    one; it calls `cleanup` when all is done, and adds `rate` to the answer.
+    one; it calls `cleanup` when all is done, and adds `rate` to the answer. `status` is 0 until
+    there is one.
     """
 
     key: Key
+    status = 0
 
     def __init__(self, scope: Scope, receive: Receive, request_id: bytes, started: float) -> None:
         self.scope = scope

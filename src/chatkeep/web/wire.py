@@ -9,7 +9,7 @@ from chatkeep.core.headers import get, value, without
 from chatkeep.core.library import Shown
 from chatkeep.core.ports import Headers
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout
-from chatkeep.web.cycle import way_out
+from chatkeep.web.cycle import WayOut, way_out
 
 JSON: Headers = (
     (b"content-type", b"application/json"),
@@ -69,43 +69,34 @@ def request_id_header(request_id: bytes) -> str:
     return f"req_{request_id.hex()}"
 
 
-class Sender:
-    """Sends one answer; `status` is 0 until its head has gone out."""
+async def send_answer(send: Send, answer: Reply, request_id: bytes, elapsed_ms: int) -> None:
+    out = way_out(send)
+    ours = (
+        (b"x-request-id", request_id_header(request_id).encode()),
+        (b"openai-processing-ms", b"%d" % elapsed_ms),
+        _VERSION,
+    )
+    match answer:
+        case Whole():
+            length = len(answer.body)
+            given = without(answer.headers, b"content-length")
+            out.begin(answer.status, (*given, (b"content-length", b"%d" % length), *ours), length)
+            await out.write(answer.body, more=False)
+        case Flowing():
+            said = get(answer.headers, b"content-length")
+            out.begin(answer.status, (*answer.headers, *ours), int(said) if said else None)
+            await out.write(b"", more=True)  # the head goes out at once
+            await _flow(out, answer)
 
-    def __init__(self, send: Send, request_id: bytes) -> None:
-        self._out = way_out(send)
-        self._request_id = request_id
-        self.status = 0
 
-    async def answer(self, answer: Reply, elapsed_ms: int) -> None:
-        self.status = answer.status
-        ours = (
-            (b"x-request-id", request_id_header(self._request_id).encode()),
-            (b"openai-processing-ms", b"%d" % elapsed_ms),
-            _VERSION,
-        )
-        match answer:
-            case Whole():
-                length = len(answer.body)
-                given = without(answer.headers, b"content-length")
-                headers = (*given, (b"content-length", b"%d" % length), *ours)
-                self._out.begin(answer.status, headers, length)
-                await self._out.write(answer.body, more=False)
-            case Flowing():
-                said = get(answer.headers, b"content-length")
-                length_said = int(said) if said else None
-                self._out.begin(answer.status, (*answer.headers, *ours), length_said)
-                await self._out.write(b"", more=True)  # the head goes out at once
-                await self._flow(answer)
-
-    async def _flow(self, answer: Flowing) -> None:
-        try:
-            async for piece in answer.pieces:
-                await self._out.write(piece, more=True)
-        except (UpstreamFailed, UpstreamTimeout):
-            # The upstream broke off: an answer left unfinished makes the server break off as well.
-            return
-        await self._out.write(b"", more=False)
+async def _flow(out: WayOut, answer: Flowing) -> None:
+    try:
+        async for piece in answer.pieces:
+            await out.write(piece, more=True)
+    except (UpstreamFailed, UpstreamTimeout):
+        # The upstream broke off: an answer left unfinished makes the server break off as well.
+        return
+    await out.write(b"", more=False)
 
 
 def _encoded(headers: limits.Headers) -> list[tuple[bytes, bytes]]:
