@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class _Job(NamedTuple):
-    act: Callable[[], None]
+    act: Callable[[], object]
     loop: asyncio.AbstractEventLoop
     done: "asyncio.Future[None]"
 
@@ -23,7 +23,7 @@ class HelperThread:
         self._thread = Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
-    def run(self, act: Callable[[], None]) -> "asyncio.Future[None]":
+    def run(self, act: Callable[[], object]) -> "asyncio.Future[None]":
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         self._jobs.put(_Job(act, loop, done))
@@ -41,7 +41,7 @@ class HelperThread:
                 job.loop.call_soon_threadsafe(_tell, job.done, error)
 
 
-def _error_of(act: Callable[[], None]) -> BaseException | None:
+def _error_of(act: Callable[[], object]) -> BaseException | None:
     try:
         act()
     except BaseException as error:  # noqa: BLE001  # whoever waits for it is told

@@ -9,13 +9,16 @@ What many of a batch change, as the sums of the hour, is gathered and written on
 what is known of the file from the batch before is not looked up again (known.py).
 A write that fails takes nobody with it: its batch is rolled back and run again one by one.
 
-What a write deletes is overwritten in the file, but stands in the WAL until that is emptied: soon
-after the delete, between two batches, and tried again every second while a reader needs the WAL.
+The WAL is folded into the file when it is long enough: between two batches, when the one before has
+been answered. What a write deletes is overwritten in the file, but stands in the WAL until that is
+emptied: soon after the delete, between two batches as well, and tried again every second while a
+reader needs the WAL.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -48,6 +51,10 @@ class Writer:
         self._connection = connection
         # On the event loop nothing may wait for another process's lock.
         self._connection.set_busy_timeout(0)
+        # SQLite would do it within a COMMIT that somebody waits for.
+        self._longest_wal: int = connection.pragma("wal_autocheckpoint")
+        self._wal_pages = 0
+        self._connection.set_wal_hook(self._note_wal)
         self._waiting: list[_Waiting] = []
         self._running: asyncio.Task[None] | None = None
         self._emptying: asyncio.TimerHandle | None = None
@@ -87,7 +94,7 @@ class Writer:
         self._thread.end()
         # What cannot be folded in now (a reader, a full disk) stays in the WAL, as safe as before.
         with contextlib.suppress(apsw.Error):
-            self._checkpoint()
+            self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         with contextlib.suppress(apsw.Error):
             self._connection.close()
 
@@ -105,8 +112,20 @@ class Writer:
                 batch.sort(key=itemgetter(2))
                 if batch:
                     await self._commit(batch)
+                if self._wal_pages >= self._longest_wal:
+                    await self._fold()
         finally:
             self._running = None
+
+    def _note_wal(self, _connection: apsw.Connection, _database: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
+
+    async def _fold(self) -> None:
+        """The next write begins the WAL anew; or goes on, if a reader needs it still."""
+        self._wal_pages = 0
+        with contextlib.suppress(apsw.Error):
+            await self._checkpoint(apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def _empty_now(self) -> None:
         self._emptying = None
@@ -116,14 +135,13 @@ class Writer:
     async def _empty(self) -> None:
         self._to_empty = False
         try:
-            await self._thread.run(self._checkpoint)
+            await self._checkpoint(apsw.SQLITE_CHECKPOINT_TRUNCATE)
         except apsw.Error:  # a reader needs the WAL still, or the disk refused
             self.erased()
 
-    def _checkpoint(self) -> None:
-        # Not by pragma: apsw would run it and change nothing. With no time to wait for readers it
-        # folds in what it can, and holds up the next batch no longer than a COMMIT that does.
-        self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    def _checkpoint(self, mode: int) -> "asyncio.Future[None]":
+        # Not by pragma: apsw would run it and change nothing. There is no time to wait for readers.
+        return self._thread.run(partial(self._connection.wal_checkpoint, mode=mode))
 
     async def _commit(self, batch: list[_Waiting]) -> None:
         try:
@@ -153,7 +171,7 @@ class Writer:
             shared = Batch(self._connection, self._known)
             outcomes = [_attempt(write, shared) for write, _, _ in batch]
             shared.write()
-            await self._thread.run(self._commit_now)
+            await self._thread.run(partial(self._connection.execute, "COMMIT"))
             self._known.keep()
         except BaseException:
             self._known.forget()
@@ -161,9 +179,6 @@ class Writer:
                 self._connection.execute("ROLLBACK")
             raise
         return outcomes
-
-    def _commit_now(self) -> None:
-        self._connection.execute("COMMIT")
 
     async def _begin(self) -> None:
         try:
