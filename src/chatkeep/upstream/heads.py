@@ -15,53 +15,59 @@ _IN_TARGETS = "/%:?#[]@!$&'()*+,;=~"
 _NEVER_UP = frozenset({CALLERS_KEY, HOP, "authorization", "cookie", "host", "content-length"})
 
 
+# Of one call alone, or not to be kept in memory.
+_NOT_REMEMBERED = frozenset({CALLERS_KEY, "idempotency-key", "traceparent"})
+_REMEMBERED = 100
+
+
 class Heads:
-    """`hop` names this server; what is the same in every call is put down once."""
+    """`hop` names this server. Heads are remembered: most calls differ only in their length."""
 
     def __init__(self, setting: UpstreamSetting, hop: str, connections: Connections) -> None:
         self._setting = setting
         self._hop = hop
         self._connections = connections
-        self._auth = setting.auth_header.lower()
-        own = {name.lower(): _on_wire(text) for name, text in setting.headers.items()}
-        own["accept-encoding"] = "identity"
-        if setting.key is not None:
-            own |= self._authorization(_on_wire(setting.key))
-        self._not_callers = _NEVER_UP.union(own)
-        varying = {HOP, "content-length"} | ({self._auth} if setting.pass_key else set())
-        self._same = {name: text for name, text in own.items() if name not in varying}
-        self._usual = {name: text for name, text in own.items() if name in varying}
-        if "user-agent" not in own:
-            self._usual["user-agent"] = _AGENT
-        self._begun: dict[tuple[str, str], bytes] = {}
+        self._own = {name.lower(): _on_wire(text) for name, text in setting.headers.items()}
+        self._known: dict[tuple[object, ...], bytes] = {}
 
     def head(self, method: str, path: str, length: int, given: Mapping[str, str]) -> bytes:
         """Raises ValueError for what would be more lines than headers."""
-        begun = self._begun.get((method, path))
+        called = (method, path, *given.items())
+        begun = self._known.get(called)
         if begun is None:
-            begun = self._begun[method, path] = self._begin(method, path)
-        headers = self._usual.copy()
-        headers.update([entry for entry in given.items() if entry[0] not in self._not_callers])
-        headers[HOP] = f"{given[HOP]}, {self._hop}" if HOP in given else self._hop
-        if method == "POST":
-            headers["content-length"] = str(length)
-        if self._setting.pass_key and (key := _callers_key(given)):
-            headers |= self._authorization(key)
-        return begun + _lines(headers) + b"\r\n"
+            lines = self._connections.first_lines(method, self._target(path))
+            begun = lines + _lines(self._headers(given))
+            if _NOT_REMEMBERED.isdisjoint(given):
+                if len(self._known) >= _REMEMBERED:
+                    self._known.clear()
+                self._known[called] = begun
+        return begun + (b"content-length: %d\r\n\r\n" % length if method == "POST" else b"\r\n")
 
-    def _begin(self, method: str, path: str) -> bytes:
+    def _target(self, path: str) -> str:
         base = urlsplit(self._setting.base_url)
         query = "&".join(filter(None, (base.query, urlencode(self._setting.query))))
-        target = quote(f"{base.path}{path}{'?' if query else ''}{query}", safe=_IN_TARGETS)
-        return self._connections.first_lines(method, target) + _lines(self._same)
+        return quote(f"{base.path}{path}{'?' if query else ''}{query}", safe=_IN_TARGETS)
 
-    def _authorization(self, key: str) -> dict[str, str]:
-        return {self._auth: f"Bearer {key}" if self._auth == "authorization" else key}
+    def _headers(self, given: Mapping[str, str]) -> dict[str, str]:
+        setting = self._setting
+        headers = {"user-agent": _AGENT}
+        headers.update((name, text) for name, text in given.items() if name not in _NEVER_UP)
+        headers.update(self._own)
+        headers.pop("content-length", None)  # which is ours to say
+        headers["accept-encoding"] = "identity"
+        headers[HOP] = f"{given[HOP]}, {self._hop}" if HOP in given else self._hop
+        key = _callers_key(given) if setting.pass_key else None
+        if key is None and setting.key is not None:
+            key = _on_wire(setting.key)
+        if key is not None:
+            auth = setting.auth_header.lower()
+            headers[auth] = f"Bearer {key}" if auth == "authorization" else key
+        return headers
 
 
-def _callers_key(given: Mapping[str, str]) -> str:
+def _callers_key(given: Mapping[str, str]) -> str | None:
     key = given.get(CALLERS_KEY, "")
-    return "" if key.startswith(PREFIX) else key
+    return None if key.startswith(PREFIX) else key or None
 
 
 def _lines(headers: Mapping[str, str]) -> bytes:
