@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from chatkeep.core.model import Status
+from chatkeep.core.model import STATUSES, Status
 from chatkeep.core.retention import Expired
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -75,12 +75,13 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         self.requests = Requests()
         self._registry.register(self.requests)
-        self._kept = Counter(
+        kept = Counter(
             "chatkeep_completions_kept",
             "Completions committed to the store, by how they ended.",
             ("status",),
             registry=self._registry,
         )
+        self._kept: dict[Status, Counter] = {status: kept.labels(status) for status in STATUSES}
         self._not_kept = Counter(
             "chatkeep_completions_not_kept",
             "Completions that were to be stored and were not, by reason.",
@@ -101,7 +102,7 @@ class Metrics:
         }
 
     def kept(self, status: Status) -> None:
-        self._kept.labels(status).inc()
+        self._kept[status].inc()
 
     def not_kept(self, reason: str, error: Exception | None) -> None:
         self._not_kept.labels(reason).inc()
