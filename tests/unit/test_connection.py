@@ -159,6 +159,25 @@ async def test_a_closed_answer_is_read_no_more_also_when_all_of_it_is_there() ->
     assert (line.free, line.wire.dropped) == (1, False)
 
 
+async def test_what_has_arrived_is_given_at_once_when_its_end_is_there() -> None:
+    line = Line()
+    exchange = await line.asked(HEAD + b"content-length: 4\r\n\r\n{}")
+    assert exchange.arrived() == b""
+    line.connection.data_received(b"[]")
+    assert exchange.arrived() == b"{}[]"
+    assert await exchange.read() == b""
+
+
+async def test_nothing_has_arrived_of_an_answer_that_broke_off_or_was_closed() -> None:
+    broken, closed = Line(), Line()
+    exchange = await broken.asked(HEAD + b"content-length: 4\r\n\r\n{}")
+    broken.connection.connection_lost(None)
+    assert exchange.arrived() == b""
+    exchange = await closed.asked(HEAD + b"content-length: 2\r\n\r\n{}")
+    exchange.close()
+    assert exchange.arrived() == b""
+
+
 @pytest.mark.parametrize(
     "after",
     [

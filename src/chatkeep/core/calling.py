@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from msgspec import Struct
 
@@ -50,13 +50,14 @@ class Call(Struct, frozen=True):
     departure: Departure
 
 
-class Answered(NamedTuple):
+class Answered(Struct, frozen=True):
     """An answer whose head has arrived, the route it came by, the model it was asked of and when.
 
     `started` is in monotonic seconds.
     """
 
     answer: UpstreamAnswer
+    is_stream: bool
     route: Route
     model: str
     started: float
@@ -87,12 +88,12 @@ class Caller:
             call.departure.then(_cancelling())
         try:
             for route in routes[:-1]:
-                answer = await self._tried(call, path, route, body_for)
-                if answer is not None:
-                    return Answered(answer, route, model, started)
-            return Answered(
-                await _sent(call, path, routes[-1], body_for), routes[-1], model, started
-            )
+                tried = await self._tried(call, path, route, body_for)
+                if tried is not None:
+                    return Answered(tried, is_stream(tried), route, model, started)
+            route = routes[-1]
+            answer = await _sent(call, path, route, body_for)
+            return Answered(answer, is_stream(answer), route, model, started)
         except (UpstreamUnreachable, UpstreamTimeout, UpstreamFailed):
             self._meter.count(call.key, model, routes[-1].upstream.name, "failed", started)
             raise
@@ -109,7 +110,7 @@ class Caller:
     ) -> Reply:
         """An answer that is not kept: its bytes as they come, counted when they end."""
         answer = answered.answer
-        body = b"" if read_already or is_stream(answer) else answer.arrived()
+        body = b"" if read_already or answered.is_stream else answer.arrived()
         if body:  # in one write instead of two
             failed = answer.status >= 400
             self._count(call, answered, "failed" if failed else outcome, body[-TAIL:])
@@ -163,7 +164,7 @@ def head(answered: Answered, stored: str | None, id: CompletionId | None = None)
     if stored is not None:
         passed.append((b"x-chatkeep-stored", wire.value(stored)))
     passed.append((b"x-chatkeep-upstream", wire.value(answered.route.upstream.name)))
-    if is_stream(answered.answer):
+    if answered.is_stream:
         passed = wire.without(passed, b"cache-control", b"x-accel-buffering")
         passed += wire.STREAM
     return passed

@@ -5,7 +5,8 @@ store. When the store fails the caller still gets the answer and is told (DESIGN
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
 
 from chatkeep.core import headers as wire
 from chatkeep.core import jsonspan, permitted
@@ -18,7 +19,6 @@ from chatkeep.core.calling import (
     Reply,
     Whole,
     head,
-    is_stream,
 )
 from chatkeep.core.idempotency import Idempotency
 from chatkeep.core.keeping import Draft, Keeper
@@ -66,7 +66,7 @@ class Capture:
         answer = answered.answer
         if not 200 <= answer.status < 300:
             return self._caller.passed(call, answered, "no; the upstream refused the call")
-        if is_stream(answer):
+        if answered.is_stream:
             hide_usage = answered.route.add_usage and not request.include_usage
             return Flowing(
                 answer.status,
@@ -75,7 +75,9 @@ class Capture:
             )
         return await self._plain(draft, answered)
 
-    async def _send(self, call: Call, request: CreateRequest, *, keep: bool) -> Answered:
+    def _send(
+        self, call: Call, request: CreateRequest, *, keep: bool
+    ) -> Coroutine[Any, Any, Answered]:
         add_usage = keep and request.stream and not request.include_usage
 
         def body_for(route: Route) -> bytes:
@@ -87,7 +89,7 @@ class Capture:
             )
 
         routes = permitted.routes(self._upstreams, call.key.project, request.model)
-        return await self._caller.send(call, PATH, request.model, routes, body_for)
+        return self._caller.send(call, PATH, request.model, routes, body_for)
 
     async def _plain(self, draft: Draft, answered: Answered) -> Reply:
         answer = answered.answer

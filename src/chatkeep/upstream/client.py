@@ -4,7 +4,8 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 from chatkeep.core.headers import get, without
 from chatkeep.core.ports import Headers, UpstreamAnswer
@@ -57,11 +58,13 @@ class HttpUpstream:
         self._connections = Connections(setting.base_url, setting.connect_timeout_s, reuse=reuse)
         self._heads = Heads(setting, hop, self._connections)
 
-    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> UpstreamAnswer:
-        return await self._call("POST", path, body, headers)
+    def post(
+        self, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> Coroutine[Any, Any, UpstreamAnswer]:
+        return self._call("POST", path, body, headers)
 
-    async def get(self, path: str) -> UpstreamAnswer:
-        return await self._call("GET", path, b"", {})
+    def get(self, path: str) -> Coroutine[Any, Any, UpstreamAnswer]:
+        return self._call("GET", path, b"", {})
 
     async def aclose(self) -> None:
         await self._connections.aclose()
@@ -96,10 +99,10 @@ class HttpAnswer:
         self.status = exchange.status
         self._exchange = exchange
         self._upstream = upstream
-        headers = [
-            (name.lower(), value.strip(b" \t").translate(None, _CONTROLS))
-            for name, value in exchange.headers
-        ]
+        headers = [(name.lower(), value.strip(b" \t")) for name, value in exchange.headers]
+        values = b"".join([value for _, value in headers])
+        if len(values.translate(None, _CONTROLS)) < len(values):
+            headers = [(name, value.translate(None, _CONTROLS)) for name, value in headers]
         self._decoder = decoder(get(headers, b"content-encoding"))
         if self._decoder is not None:
             headers = without(headers, *_OF_CODING)
