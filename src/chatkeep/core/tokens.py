@@ -8,7 +8,7 @@ becomes pairs of neighbouring characters: 東京都 is 東京 and 京都. Base64
 import re
 from collections.abc import Iterable
 from itertools import pairwise
-from unicodedata import normalize
+from unicodedata import is_normalized, normalize
 
 MAX_POSITIONS = 16_000  # PostgreSQL counts to 16,383
 MAX_BYTES = 255  # of a word; what is longer is cut or Base64, in a text and in a query alike
@@ -57,7 +57,8 @@ def tokens(text: str) -> list[str]:
     words = separated.split()
     if not separated.isascii():
         words = _spelled(words)
-    return words[:MAX_POSITIONS]
+    del words[MAX_POSITIONS:]
+    return words
 
 
 def positions(texts: Iterable[str]) -> list[str]:
@@ -70,7 +71,8 @@ def positions(texts: Iterable[str]) -> list[str]:
         found += words
         if len(found) >= MAX_POSITIONS:
             break
-    return found[:MAX_POSITIONS]
+    del found[MAX_POSITIONS:]
+    return found
 
 
 def phrases(query: str) -> list[list[str]]:
@@ -103,8 +105,11 @@ def _spelled(words: list[str]) -> list[str]:
 
 def _folded(text: str) -> str:
     # Composed only at the end: case folding and accents are matters of single letters.
-    letters = normalize("NFKD", normalize("NFKD", text).casefold())
-    return normalize("NFC", _DIACRITIC.sub("", letters))
+    letters = normalize("NFKD", text)
+    folded = _DIACRITIC.sub("", normalize("NFKD", letters.casefold()))
+    if folded == letters and is_normalized("NFKC", text):
+        return text  # as it was: to compose kana again would take six times as long
+    return normalize("NFC", folded)
 
 
 def _parted(text: str) -> list[str]:
