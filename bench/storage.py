@@ -26,7 +26,7 @@ from bench.streams import percentile
 from chatkeep.core import ids, retention
 from chatkeep.core.answerid import under
 from chatkeep.core.chain import MAX_AGE_S
-from chatkeep.core.ids import REQUEST_ID_BYTES, Name, Sequencer, tag_of
+from chatkeep.core.ids import REQUEST_ID_BYTES, Sequencer, named, tag_of
 from chatkeep.core.importing import Importer, Line, batches
 from chatkeep.core.library import Library
 from chatkeep.core.model import Project, Row
@@ -88,8 +88,8 @@ class Kept(Struct):
 
 def data_folder(given: Path | None) -> Path | None:
     """Where the files are; None when there are none."""
-    named = os.environ.get("BENCH_DATA")
-    folder = given or (Path(named) if named else ROOT.parent / "shared" / "data")
+    said = os.environ.get("BENCH_DATA")
+    folder = given or (Path(said) if said else ROOT.parent / "shared" / "data")
     return folder if folder.is_dir() else None
 
 
@@ -143,12 +143,12 @@ class _Here:
         self, project: Project, id: str, created_unix: int, row: Row, record: Record
     ) -> Row:
         request_id = ids.request_id(secrets.token_bytes(REQUEST_ID_BYTES // 2))
-        name = Name(self._sequencer.next(created_unix), tag_of(project.secret, request_id))
+        name = named(self._sequencer.next(created_unix), tag_of(project.secret, request_id))
         answer = under(record.answer, name.id).text
         ours = replace(record, answer=answer, id=name.id, upstream_id=id)
-        named = replace(row, seq=name.seq, tag=name.tag, request_id=request_id)
-        await self._store.insert(project, named, ours)
-        return named
+        made = replace(row, seq=name.seq, tag=name.tag, request_id=request_id)
+        await self._store.insert(project, made, ours)
+        return made
 
 
 async def _measure(corpus: Corpus, folder: Path, *, here: bool, full_text: bool) -> Kept:
@@ -212,11 +212,11 @@ def _by_depth(found: Sequence[tuple[str, int]]) -> Iterator[tuple[int, list[str]
 
 
 async def _read(
-    named: Sequence[str], read: Callable[[str], Awaitable[object]]
+    ids: Sequence[str], read: Callable[[str], Awaitable[object]]
 ) -> tuple[float, float]:
     """p50 and p99 of the least µs that reading each took."""
     least = []
-    for id in named:
+    for id in ids:
         took = []
         for _ in range(_TIMES):
             began = time.process_time_ns()

@@ -16,7 +16,7 @@ from support.provider import Provider
 from support.server import ServerProcess
 
 from chatkeep.cli import main
-from chatkeep.core.ids import IMPORT_NODE, Name, compose, node_of, second_of
+from chatkeep.core.ids import IMPORT_NODE, compose, named, node_of, second_of
 from chatkeep.core.library import Library
 from chatkeep.core.model import Query, Row
 
@@ -186,7 +186,7 @@ def test_ids_times_and_figures_are_those_of_the_line(tmp_path: Path) -> None:
 
 
 def test_an_id_of_our_form_keeps_its_place(tmp_path: Path) -> None:
-    own = Name(compose(CREATED - 9, 0, 5), bytes(range(13)))
+    own = named(compose(CREATED - 9, 0, 5), bytes(range(13)))
     assert imported(tmp_path, line(id=own.id)).code == 0
     (row,) = rows(tmp_path)
     assert (row.id, row.seq, row.alias) == (own.id, own.seq, None)

@@ -18,7 +18,7 @@ from support.samples import (
     said,
 )
 
-from chatkeep.core.ids import IMPORT_NODE, Name, Seq, decode, encode, second_of
+from chatkeep.core.ids import IMPORT_NODE, Seq, decode, named, second_of
 from chatkeep.core.model import Project, Query, Row
 from chatkeep.core.ports import Store
 from chatkeep.errors import Refusal
@@ -211,7 +211,7 @@ async def test_an_id_of_our_form_whose_place_is_taken_gets_another_and_an_alias(
     taker = row(place(7), {"run": "taker"})
     taker_project = project if same_project else other
     await keep(store, taker_project, taker)
-    id = encode(*other_tag(name(taker)))
+    id = other_tag(name(taker)).id
     kept = await bring(store, project, id)
     assert kept is not None
     assert kept.id == id
@@ -340,6 +340,6 @@ async def test_imports_do_not_move_this_nodes_high_water(store: Store, project: 
 async def test_an_import_with_an_id_of_this_node_moves_high_water(
     store: Store, project: Project
 ) -> None:
-    later = Name(place(5, SECOND + 100, store.node), b"random tag...")
+    later = named(place(5, SECOND + 100, store.node), b"random tag...")
     await bring(store, project, later.id)
     assert await store.high_water() == later.seq

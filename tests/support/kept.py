@@ -36,7 +36,7 @@ class Kept(NamedTuple):
 async def kept_of(chatkeep: Chatkeep, id: str) -> Kept:
     stored = await stored_in(chatkeep.store, id)
     assert stored is not None
-    name = Name(stored.row.seq, stored.row.tag)
+    name = Name(stored.row.seq, stored.row.tag, stored.id)
     request = await chatkeep.store.request((await chatkeep.store.keys())[0].project, name)
     assert request is not None
     return Kept(request.whole(), stored.answer, stored.upstream_id)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from chatkeep.core.ids import TAG_BYTES, Name, Seq, compose
+from chatkeep.core.ids import TAG_BYTES, Name, Seq, compose, named
 from chatkeep.core.model import Project, Query, Row, Usage
 from chatkeep.core.ports import Store
 from chatkeep.core.record import Record, cut
@@ -44,12 +44,12 @@ def row(
 
 
 def name(row: Row) -> Name:
-    return Name(row.seq, row.tag)
+    return Name(row.seq, row.tag, row.id)
 
 
 def other_tag(name: Name) -> Name:
     """The same place under a tag that was never given out."""
-    return Name(name.seq, bytes(byte ^ 255 for byte in name.tag))
+    return named(name.seq, bytes(byte ^ 255 for byte in name.tag))
 
 
 def said(*texts: str) -> Record:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core import ids
-from chatkeep.core.ids import Name, Seq, Sequencer
+from chatkeep.core.ids import Seq, Sequencer, named
 
 NOW = 1_790_000_000
 HOUR = 3600
@@ -75,8 +75,8 @@ def test_openais_recorded_ids_are_not_taken_for_ours() -> None:
 def test_a_number_beyond_the_last_seq_is_not_taken_for_a_smaller_one() -> None:
     last = ids.encode(Seq(2**63 - 1), b"\xff" * 13)
     first = ids.encode(Seq(0), bytes(13))
-    assert ids.decode(last) == Name(Seq(2**63 - 1), b"\xff" * 13)
-    assert ids.decode(first) == Name(Seq(0), bytes(13))
+    assert ids.decode(last) == named(Seq(2**63 - 1), b"\xff" * 13)
+    assert ids.decode(first) == named(Seq(0), bytes(13))
     assert ids.decode(ids.encode(Seq(2**63), bytes(13))) is None
 
 
@@ -84,8 +84,8 @@ def test_a_number_beyond_the_last_seq_is_not_taken_for_a_smaller_one() -> None:
 def test_an_id_has_29_characters_and_says_its_seq_and_tag(seq: Seq, tag: bytes) -> None:
     id = ids.encode(seq, tag)
     assert re.fullmatch(r"chatcmpl-[0-9A-Za-z]{29}", id)
-    assert ids.decode(id) == Name(seq, tag)
-    assert Name(seq, tag).id == id
+    assert ids.decode(id) == named(seq, tag)
+    assert named(seq, tag).id == id
 
 
 @given(seqs, tags)
@@ -280,4 +280,4 @@ def test_an_import_goes_on_after_the_highest_place_of_its_second() -> None:
 def test_an_import_created_at_no_real_time_still_gets_a_place(created: int) -> None:
     seq = Imported().add(created)
     assert 0 <= seq < 2**63
-    assert ids.decode(ids.encode(seq, bytes(13))) == Name(seq, bytes(13))
+    assert ids.decode(ids.encode(seq, bytes(13))) == named(seq, bytes(13))

@@ -201,7 +201,7 @@ def _changing(store: Store, project: Project, patch: metadata.Patch) -> Act:
 
 
 def _name(item: Stored) -> Name:
-    return Name(item.row.seq, item.row.tag)
+    return Name(item.row.seq, item.row.tag, item.id)
 
 
 def deadline(seconds: float, monotonic: Callable[[], float]) -> Late:

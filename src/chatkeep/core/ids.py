@@ -46,10 +46,11 @@ class Name(NamedTuple):
 
     seq: Seq
     tag: bytes
+    id: CompletionId
 
-    @property
-    def id(self) -> CompletionId:
-        return encode(self.seq, self.tag)
+
+def named(seq: Seq, tag: bytes) -> Name:
+    return Name(seq, tag, encode(seq, tag))
 
 
 def encode(seq: Seq, tag: bytes) -> CompletionId:
@@ -89,7 +90,8 @@ def decode(text: str) -> Name | None:
     seq = value >> (8 * TAG_BYTES)
     if seq >= 1 << 63:
         return None
-    return Name(Seq(seq), (value & ((1 << 8 * TAG_BYTES) - 1)).to_bytes(TAG_BYTES))
+    tag = (value & ((1 << 8 * TAG_BYTES) - 1)).to_bytes(TAG_BYTES)
+    return Name(Seq(seq), tag, CompletionId(text))
 
 
 def compact(id: str) -> bytes:

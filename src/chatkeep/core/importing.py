@@ -13,7 +13,7 @@ from msgspec import Struct
 from chatkeep.core import answer as answers
 from chatkeep.core import jsonspan
 from chatkeep.core.answerid import id_span
-from chatkeep.core.ids import Name, Seq
+from chatkeep.core.ids import CompletionId, Name, Seq
 from chatkeep.core.jsontype import type_word
 from chatkeep.core.keeping import asked_of, row_of
 from chatkeep.core.model import Project, Row
@@ -27,7 +27,7 @@ BATCH = 64  # lines that share a commit
 _BATCH_BYTES = 8 << 20
 _ID = 256
 _SECONDS = 1 << 32
-_UNNAMED = Name(Seq(0), b"")  # the store names it
+_UNNAMED = Name(Seq(0), b"", CompletionId(""))  # the store names it
 _NO_HEADERS = StoreHeaders()
 
 

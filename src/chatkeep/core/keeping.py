@@ -9,7 +9,7 @@ from msgspec import Struct
 from chatkeep.core.answer import Answer, scrubbed
 from chatkeep.core.answerid import Renamed, under
 from chatkeep.core.calling import Call
-from chatkeep.core.ids import CompletionId, Name, Sequencer, tag_of
+from chatkeep.core.ids import CompletionId, Name, Sequencer, named, tag_of
 from chatkeep.core.jsonspan import dumps
 from chatkeep.core.model import KeyId, Row, Status
 from chatkeep.core.ports import Claim, Store, Watcher
@@ -69,7 +69,7 @@ class Keeper:
     def draft(self, call: Call, request: CreateRequest, claim: Claim | None) -> Draft:
         """Gives the completion its place in the order of arrival."""
         seq = self._sequencer.next(int(self._clock.unix()))
-        name = Name(seq, tag_of(call.key.project.secret, call.request_id))
+        name = named(seq, tag_of(call.key.project.secret, call.request_id))
         return Draft(call, request, name, name.id, self._clock.monotonic(), claim)
 
     def token_came(self, draft: Draft) -> None:

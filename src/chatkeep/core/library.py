@@ -21,7 +21,6 @@ from chatkeep.core.filters import (
 from chatkeep.core.ids import Name, Seq
 from chatkeep.core.model import Project, Query, Stored
 from chatkeep.core.ports import Store
-from chatkeep.core.record import Request
 from chatkeep.errors import (
     AttachmentNotFound,
     BodyExpired,
@@ -63,7 +62,7 @@ class Library:
         return await self._page(project, list_query(pairs, KEPT), stored.kept)
 
     async def retrieve(self, project: Project, id: str) -> Shown:
-        return _shown(await self._get(project, id))
+        return _shown(await self._named(project, id, self._store.get))
 
     async def update(self, project: Project, id: str, body: bytes, if_match: str | None) -> Shown:
         """Replaces the metadata; MetadataChanged when it is not what If-Match names."""
@@ -78,13 +77,13 @@ class Library:
         return Shown(changed, etag_of(changed))
 
     async def delete(self, project: Project, id: str) -> bytes:
-        await self._named(project, id, lambda name: self._store.delete(project, name))
+        await self._named(project, id, self._store.delete)
         return b'{"object":"chat.completion.deleted","id":%s,"deleted":true}' % jsonspan.dumps(id)
 
     async def messages(self, project: Project, id: str, pairs: Pairs) -> bytes:
         """The input messages, never the model's answer (CONTRACT.md §1.7)."""
         wanted = message_query(pairs)
-        messages = (await self._request(project, id)).messages
+        messages = (await self._named(project, id, self._store.request)).messages
         places = range(len(messages))
         if wanted.after is not None:
             at = _message_index(id, wanted.after)
@@ -107,14 +106,16 @@ class Library:
         found = await self._named(
             project,
             id,
-            lambda name: self._store.conversation(project, name, after, asked.order, asked.limit),
+            lambda project, name: self._store.conversation(
+                project, name, after, asked.order, asked.limit
+            ),
         )
         names = [turn.item.id for turn in found.turns]
         return stored.list_body(map(stored.turn, found.turns), *_ends(names), found.has_more)
 
     async def attachment(self, project: Project, id: str, number: str) -> Attachment:
         """The image, sound or file of this number, from 0, in its messages. AttachmentNotFound."""
-        messages = (await self._request(project, id)).messages
+        messages = (await self._named(project, id, self._store.request)).messages
         wanted = int(number) if number.isdecimal() and len(number) < 10 else -1
         for index, found in enumerate(attachments(messages)):
             if index == wanted:
@@ -123,11 +124,11 @@ class Library:
 
     async def raw_request(self, project: Project, id: str) -> bytes:
         """The request's bytes as the client sent them."""
-        return (await self._request(project, id)).whole()
+        return (await self._named(project, id, self._store.request)).whole()
 
     async def raw_answer(self, project: Project, id: str) -> bytes:
         """The answer's bytes as the client got them; of a stream, the completion assembled."""
-        item = await self._get(project, id)
+        item = await self._named(project, id, self._store.get)
         if not item.has_body:
             raise BodyExpired("completion_id", id=item.id)
         return item.answer
@@ -166,24 +167,20 @@ class Library:
     ) -> Stored:
         guarded = change if if_match is None else _if_matching(change, if_match)
         return await self._named(
-            project, id, lambda name: self._store.change_metadata(project, name, guarded)
+            project,
+            id,
+            lambda project, name: self._store.change_metadata(project, name, guarded),
         )
 
-    async def _get(self, project: Project, id: str) -> Stored:
-        return await self._named(project, id, lambda name: self._store.get(project, name))
-
-    async def _request(self, project: Project, id: str) -> Request:
-        return await self._named(project, id, lambda name: self._store.request(project, name))
-
     async def _named(
-        self, project: Project, id: str, act: Callable[[Name], Awaitable[T | None]]
+        self, project: Project, id: str, act: Callable[[Project, Name], Awaitable[T | None]]
     ) -> T:
         """What `act` finds under an id: our own form first, then the ids of imports."""
         own = ids.decode(id)
-        found = None if own is None else await act(own)
+        found = None if own is None else await act(project, own)
         if not found:
             alias = await self._store.alias(project, id)
-            found = None if alias is None else await act(alias)
+            found = None if alias is None else await act(project, alias)
         if not found:
             raise CompletionNotFound("completion_id", id=id)
         return found

@@ -4,8 +4,8 @@ from typing import Any
 
 import apsw
 
-from chatkeep.core.ids import Name, Seq
-from chatkeep.core.model import Project
+from chatkeep.core.ids import Seq, named
+from chatkeep.core.model import Project, Row
 from chatkeep.core.ports import Claim, ClaimState
 from chatkeep.store.sqlite.rows import identity
 
@@ -22,7 +22,7 @@ def take(
     found: Any = connection.execute(sql["select_claim"], (project.id, claim.key)).fetchall()
     if found and found[0][3] > now_unix:
         request, owner, leased_until, _, seq, tag, *there = found[0]
-        answered = Name(Seq(seq), tag) if _stands(project, seq, tag, *there) else None
+        answered = named(Seq(seq), tag) if _stands(project, seq, tag, *there) else None
         working = seq is None and leased_until > now_unix and owner != claim.owner
         if (answered or working) and request != claim.request:
             return ClaimState(other_body=True)
@@ -41,10 +41,8 @@ def renew(
     connection.execute(sql["renew_claim"], (project.id, claim.key, claim.owner, until))
 
 
-def answer(
-    connection: apsw.Connection, sql: Sql, project: Project, claim: Claim, name: Name
-) -> None:
-    bindings = (project.id, claim.key, claim.owner, name.seq, name.tag)
+def answer(connection: apsw.Connection, sql: Sql, project: Project, claim: Claim, row: Row) -> None:
+    bindings = (project.id, claim.key, claim.owner, row.seq, row.tag)
     connection.execute(sql["answer_claim"], bindings)
 
 

@@ -9,7 +9,7 @@ import apsw
 import msgspec
 
 from chatkeep.core import ids, postings
-from chatkeep.core.ids import Name, Seq
+from chatkeep.core.ids import CompletionId, Name, Seq
 from chatkeep.core.model import (
     Page,
     Project,
@@ -49,7 +49,7 @@ def insert(
 ) -> None:
     columns = _insert(batch, project, row, record, texts)
     if claim is not None:
-        claims.answer(batch.connection, SQL, project, claim, Name(row.seq, row.tag))
+        claims.answer(batch.connection, SQL, project, claim, row)
     request = record.request.before + record.request.after
     written = Written(row, request, record.answer, record.id, record.upstream_id)
     texts.recent.put(columns, written)
@@ -112,7 +112,7 @@ def alias(connection: apsw.Connection, project: Project, id: str) -> Name | None
     if not found:
         return None
     request_id = ids.request_id_of(project.secret, id)
-    return Name(Seq(found[0][0]), ids.tag_of(project.secret, request_id))
+    return Name(Seq(found[0][0]), ids.tag_of(project.secret, request_id), CompletionId(id))
 
 
 def _highest(connection: apsw.Connection, low: Seq, high: Seq) -> Seq | None:
@@ -162,7 +162,9 @@ def get(connection: apsw.Connection, project: Project, name: Name, texts: Texts)
     named = rows.of_found(found, project)
     if not secrets.compare_digest(named.tag, name.tag):
         return None
-    return rows.read(found, named, Bodies(connection, project, texts))
+    # With its tag the id has been compared, too: it need not be spelled.
+    id = name.id if named.alias is None else CompletionId(named.alias)
+    return rows.read(found, named, id, Bodies(connection, project, texts))
 
 
 def is_short(found: Found) -> bool:
@@ -265,7 +267,7 @@ def page_at_once(
             unknown += 1
             if unknown > _FEW or len(found.body) > _SHORT:
                 raise LookupError
-            known = rows.read(found, rows.of_found(found, project), bodies)
+            known = rows.stored(found, project, bodies)
         return known
 
     try:

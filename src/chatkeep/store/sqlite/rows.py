@@ -45,12 +45,15 @@ def id_of(seq: Seq, named: Identity) -> CompletionId:
 
 def stored(found: Found, project: Project, bodies: Bodies) -> Stored:
     """Raises RecordCorrupt."""
-    return bodies.recent.get(found) or read(found, of_found(found, project), bodies)
+    known = bodies.recent.get(found)
+    if known is None:
+        named = of_found(found, project)
+        known = read(found, named, id_of(found.seq, named), bodies)
+    return known
 
 
-def read(found: Found, named: Identity, bodies: Bodies) -> Stored:
+def read(found: Found, named: Identity, id: CompletionId, bodies: Bodies) -> Stored:
     """The same of one that is not remembered; from now on it is."""
-    id = id_of(found.seq, named)
     said = bodies.outside(found.seq, found.body, id)
     row = _row(found, named, said.metadata)
     item = Stored(id, row, said.request, said.answer, said.upstream_id, said.has_body)

@@ -7,7 +7,7 @@ lists run on the reader pool.
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 import apsw
 
@@ -51,6 +51,7 @@ from chatkeep.store.sqlite.scan import is_simple, places
 from chatkeep.store.sqlite.writer import Writer
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")
 
@@ -113,18 +114,14 @@ class SqliteStore:
         )
 
     async def get(self, project: Project, name: Name) -> Stored | None:
-        return self._look(
-            lambda connection: completions.get(connection, project, name, self._texts)
-        )
+        return self._look(completions.get, project, name, self._texts)
 
     async def request(self, project: Project, name: Name) -> Request | None:
-        found = self._look(lambda connection: completions.find(connection, project, name))
+        found = self._look(completions.find, project, name)
         if found is None:
             return None
         if completions.is_short(found):
-            return self._look(
-                lambda connection: completions.request_of(connection, project, found, self._texts)
-            )
+            return self._look(completions.request_of, project, found, self._texts)
         return await self._readers.run(
             lambda connection: completions.request(connection, project, name, self._texts)
         )
@@ -141,7 +138,7 @@ class SqliteStore:
         return await self._readers.run(read)
 
     async def alias(self, project: Project, id: str) -> Name | None:
-        return self._look(lambda connection: completions.alias(connection, project, id))
+        return self._look(completions.alias, project, id)
 
     async def change_metadata(
         self, project: Project, name: Name, change: Callable[[bytes], bytes]
@@ -206,7 +203,7 @@ class SqliteStore:
         )
 
     async def project(self, name: str) -> Project | None:
-        return self._look(lambda connection: accounts.project(connection, self._cipher, name))
+        return self._look(accounts.project, self._cipher, name)
 
     async def projects(self) -> list[Project]:
         return await self._readers.run(
@@ -232,10 +229,10 @@ class SqliteStore:
         return await self._writer.submit(write)
 
     async def key(self, digest: bytes) -> Key | None:
-        return self._look(lambda connection: accounts.key(connection, self._cipher, digest))
+        return self._look(accounts.key, self._cipher, digest)
 
     async def key_of(self, id: KeyId, project: ProjectId | None = None) -> Key | None:
-        return self._look(lambda connection: accounts.key_of(connection, self._cipher, id, project))
+        return self._look(accounts.key_of, self._cipher, id, project)
 
     async def keys(self) -> list[Key]:
         return await self._readers.run(lambda connection: accounts.keys(connection, self._cipher))
@@ -301,11 +298,16 @@ class SqliteStore:
         def read(connection: apsw.Connection) -> Page | None:
             return completions.page_at_once(connection, project, query, self._texts)
 
-        return self._look(lambda connection: snapshot(connection, read))
+        return self._look(snapshot, read)
 
-    def _look(self, read: Callable[[apsw.Connection], T]) -> T:
+    def _look(
+        self,
+        read: Callable[Concatenate[apsw.Connection, P], T],
+        *arguments: P.args,
+        **named: P.kwargs,
+    ) -> T:
         """What is found by its key, on the event loop; read to the end: no snapshot stays open."""
         try:
-            return read(self._reading)
+            return read(self._reading, *arguments, **named)
         except apsw.Error as error:
             raise mapped(error) from error
