@@ -4,6 +4,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
+from random import Random
 
 import pytest
 from support.backends import SqliteBackend
@@ -46,6 +47,13 @@ async def found(store: Store, project: Project, q: str) -> list[int]:
 def searched(backend: SqliteBackend) -> list[int]:
     with direct(backend.path) as connection:
         return [seq - place(0) for (seq,) in connection.execute("SELECT seq FROM searched")]
+
+
+def terms(backend: SqliteBackend) -> list[object]:
+    """All words that search has."""
+    with direct(backend.path) as connection:
+        connection.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab (main, search, row)")
+        return connection.execute("SELECT term FROM terms").fetchall()
 
 
 async def test_completions_go_into_search_many_at_a_time(
@@ -134,6 +142,36 @@ async def test_a_write_that_fails_takes_nobody_s_words_with_it(
     assert [isinstance(outcome, Exception) for outcome in outcomes] == [False, True, False]
     assert await found(store, project, "word") == [1, 2, 3]
     assert await found(store, project, "other") == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_two_processes_find_each_others_words_and_leave_none(
+    store: Store, project: Project, backend: SqliteBackend, seed: int
+) -> None:
+    """Inserted in any order, searched now and then, and all deleted in the end."""
+    luck = Random(seed)
+    stores = [store, await backend.open()]
+    free = list(range(400))
+    there: dict[int, str] = {}
+    for _ in range(60):
+        one = luck.choice(stores)
+        coming = {free.pop(luck.choice([0, 0, 0, 9])): luck.choice("abc") for _ in range(4)}
+        await asyncio.gather(
+            *(one.insert(project, row(place(n)), said(f"{n} {word}")) for n, word in coming.items())
+        )
+        there |= coming
+        for number in luck.sample(sorted(there), 2):
+            assert await luck.choice(stores).delete(project, name(row(place(number))))
+            del there[number]
+        if luck.random() < 0.2:
+            word = luck.choice("abc")
+            wanted = [number for number in sorted(there) if there[number] == word]
+            assert await found(luck.choice(stores), project, word) == wanted[:100]
+            assert backend.faults() == []
+    for number in there:
+        assert await luck.choice(stores).delete(project, name(row(place(number))))
+    await stores[1].aclose()
+    assert terms(backend) == []
 
 
 @pytest.mark.parametrize("gone", [None, "deleted", "let go", "both at once"])
