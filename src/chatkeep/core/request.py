@@ -29,6 +29,7 @@ _OWN = {"store": b'"store"', "metadata": b'"metadata"'}
 _NOT_FORWARDED = frozenset(_OWN)
 _COMMA = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*")
 _SPACE = b" \t\n\r"
+_OPENING = ord("{")
 
 
 class StoreHeaders(Struct, frozen=True):
@@ -231,13 +232,13 @@ def _model(model: Any) -> str:
 def _messages(given: list[Raw] | Raw | None) -> list[bytes]:
     if given is None:
         raise MissingParameter("messages")
-    messages = _elements(bytes(given)) if isinstance(given, Raw) else list(map(bytes, given))
+    messages = _elements(bytes(given)) if isinstance(given, Raw) else [bytes(raw) for raw in given]
     if not messages:
         raise EmptyArray("messages")
     if len(messages) > _MAX_MESSAGES:
         raise ArrayTooLong("messages", bound=_MAX_MESSAGES, got=len(messages))
     for index, message in enumerate(messages):
-        if not message.startswith(b"{"):
+        if message[0] != _OPENING:
             got = type_word(jsonspan.loads(message))
             raise InvalidType(f"messages[{index}]", expected="an object", got=got)
     return messages

@@ -117,20 +117,19 @@ def sums_of(usage: Usage, cost_micro: int | None, duration_ms: int) -> Sums:
 
 
 def _add_call(sums: Sums, usage: Usage, cost_micro: int | None, duration_ms: int) -> None:
-    figures = (
-        1,
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        usage.cached_tokens,
-        usage.reasoning_tokens,
-        cost_micro is not None,
-        cost_micro,
-        duration_ms,
-    )
-    for place, figure in enumerate(figures):
-        if figure:
-            sums[place] += figure if figure < _LARGEST else _LARGEST
-    sums[len(figures) + bisect_left(BUCKETS_MS, duration_ms)] += 1
+    # One by one, since a loop over all of them takes twice as long.
+    prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    cached, reasoning = usage.cached_tokens or 0, usage.reasoning_tokens or 0
+    sums[0] += 1
+    sums[1] += prompt if prompt < _LARGEST else _LARGEST
+    sums[2] += completion if completion < _LARGEST else _LARGEST
+    sums[3] += cached if cached < _LARGEST else _LARGEST
+    sums[4] += reasoning if reasoning < _LARGEST else _LARGEST
+    if cost_micro is not None:
+        sums[5] += 1
+        sums[6] += cost_micro if cost_micro < _LARGEST else _LARGEST
+    sums[7] += duration_ms if duration_ms < _LARGEST else _LARGEST
+    sums[8 + bisect_left(BUCKETS_MS, duration_ms)] += 1
 
 
 class Meter:
@@ -142,7 +141,7 @@ class Meter:
         self._unix = unix
         self.now = monotonic
         self._prices = prices
-        self._sums: dict[Account, Sums] = {}
+        self._sums: dict[tuple[object, ...], tuple[Account, Sums]] = {}
 
     def count(
         self,
@@ -161,8 +160,10 @@ class Meter:
             cost = self._prices.cost_micro(upstream, model, usage)
         duration_ms = round((self.now() - started) * 1000)
         hour = int(self._unix()) // HOUR_S
-        account = Account(key.project.id, hour, model, upstream, key.id, outcome)
-        _add_call(self._sum(account), usage, cost, duration_ms)
+        of = (key.project.id, hour, model, upstream, key.id, outcome)
+        found = self._sums.get(of)  # an Account, which takes longer to make
+        sums = self._sum(Account(*of)) if found is None else found[1]
+        _add_call(sums, usage, cost, duration_ms)
 
     async def flush(self, ledger: Ledger) -> None:
         """Writes the sums; what cannot be written now waits for the next time."""
@@ -170,18 +171,16 @@ class Meter:
             return
         sums, self._sums = self._sums, {}
         try:
-            await ledger.add_usage(list(sums.items()))
+            await ledger.add_usage(list(sums.values()))
         except (StoreBusy, StoreFailed):
-            for account, figures in sums.items():
-                self._sum(account)[:] = added(self._sum(account), figures)
+            for account, figures in sums.values():
+                again = self._sum(account)
+                again[:] = added(again, figures)
 
     def _sum(self, account: Account) -> Sums:
-        found = self._sums.get(account)
-        if found is None:
-            if len(self._sums) >= _MOST:
-                account = account._replace(model="")
-            found = self._sums.setdefault(account, [0] * len(FIGURES))
-        return found
+        if account not in self._sums and len(self._sums) >= _MOST:
+            account = account._replace(model="")
+        return self._sums.setdefault(account, (account, [0] * len(FIGURES)))[1]
 
 
 def totalled(every: Iterable[Sums]) -> Sums:
