@@ -1,6 +1,6 @@
 """The endpoints of OpenAI's API: decode, call the core, encode."""
 
-from chatkeep.core.calling import Call, Flowing, Reply, Whole, is_stream
+from chatkeep.core.calling import Call, Reply, Whole
 from chatkeep.core.capture import Capture
 from chatkeep.core.catalogue import Catalogue
 from chatkeep.core.forward import Forward
@@ -27,10 +27,7 @@ class Api:
         self._max_body = max_body
 
     async def create_completion(self, request: Request) -> Reply:
-        answer = await self._capture.create(await self._call(request))
-        if isinstance(answer, Flowing) and is_stream(answer):
-            request.watch_departure()
-        return answer
+        return await self._capture.create(await self._call(request))
 
     async def forward(self, request: Request) -> Reply:
         return await self._forward.call(await self._call(request), request.path.removeprefix("/v1"))

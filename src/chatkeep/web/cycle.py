@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
-from starlette.types import Message, Send
+from starlette.types import Message, Receive, Send
 from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
@@ -32,6 +32,7 @@ class Cycle(RequestResponseCycle):
     chunked_encoding = None
     expected_content_length = 0
     _head = b""
+    _departure: Callable[[], object] | None = None
 
     def __init__(  # not uvicorn's, which sets all of it each time
         self,
@@ -53,6 +54,17 @@ class Cycle(RequestResponseCycle):
         self.keep_alive = keep_alive
         self.message_event = asyncio.Event()
         self.body = bytearray()
+
+    def on_departure(self, act: Callable[[], object] | None) -> None:
+        """What is done when the client leaves, at once when it has left already."""
+        self._departure = act
+        if self.disconnected:
+            self.departed()
+
+    def departed(self) -> None:
+        act, self._departure = self._departure, None
+        if act is not None:
+            act()
 
     async def send(self, message: MutableMapping[str, Any]) -> None:  # type: ignore[override]  # uvicorn names every kind
         if message["type"] == "http.response.start":
@@ -147,8 +159,13 @@ WayOut = Cycle | Messages
 
 def way_out(send: Send) -> WayOut:
     """Past the messages when it is the cycle's own `send`, with nobody between."""
-    owner = getattr(send, "__self__", None)
-    return owner if isinstance(owner, Cycle) else Messages(send)
+    return cycle_of(send) or Messages(send)
+
+
+def cycle_of(own: Receive | Send) -> Cycle | None:
+    """The cycle whose own `receive` or `send` this is."""
+    owner = getattr(own, "__self__", None)
+    return owner if isinstance(owner, Cycle) else None
 
 
 def _chunk(body: bytes, *, more: bool) -> bytes:

@@ -50,6 +50,7 @@ class Protocol(HttpToolsProtocol):
     """One connection of a client."""
 
     config: Config
+    cycle: Cycle
 
     def __init__(
         self,
@@ -81,6 +82,8 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        if self.cycle is not None:
+            self.cycle.departed()
         self._due = None
         if self._timer is not None:
             self._timer.cancel()
@@ -174,6 +177,8 @@ class Protocol(HttpToolsProtocol):
             self._stage = "between"
             self.cycle.more_body = False
             self.cycle.message_event.set()
+            if not self.pipeline:
+                self.flow.resume_reading()  # else a client that leaves is not noticed
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1

@@ -1,6 +1,5 @@
 """One HTTP request as endpoints see it, and the reading of its body within limits."""
 
-import asyncio
 import zlib
 from collections.abc import Callable, MutableMapping
 from typing import Any
@@ -12,10 +11,10 @@ from chatkeep.core import limits
 from chatkeep.core.departure import Departure
 from chatkeep.core.model import Key
 from chatkeep.errors import BodyTooLarge, ClientLeft, MalformedRequest, UnsupportedCoding
+from chatkeep.web.cycle import cycle_of
 
 _MAX_PARAMETERS = 200
 REFUSED = "refused"  # in a scope's state: why the request, or the rest of it, could not be read
-_WATCHED_AFTER_S = 0.25
 
 
 class Request:
@@ -37,7 +36,6 @@ class Request:
         self.departure = Departure()
         self.cleanup: list[Callable[[], object]] = []
         self.rate: limits.Headers = ()
-        self._watched = False
 
     @property
     def method(self) -> str:
@@ -86,27 +84,11 @@ class Request:
         return _gunzipped(raw, limit) if coding.endswith("gzip") else raw
 
     def expect_departure(self) -> None:
-        """From soon on, says when the client leaves. Only after the body was read.
-
-        Not at once: calls that are quick spare themselves a task that way. What takes its time
-        asks for `watch_departure` when it knows.
-        """
-        loop = asyncio.get_running_loop()
-        soon = loop.call_later(_WATCHED_AFTER_S, self.watch_departure)
-        self.cleanup.append(soon.cancel)
-
-    def watch_departure(self) -> None:
-        if not self._watched:
-            self._watched = True
-            watching = asyncio.get_running_loop().create_task(self._watch_departure())
-            self.cleanup.append(watching.cancel)
-
-    async def _watch_departure(self) -> None:
-        while True:
-            message = await self.receive()
-            if message["type"] == "http.disconnect":
-                self.departure.happened()
-                return
+        """From now on, says when the client leaves."""
+        cycle = cycle_of(self.receive)
+        if cycle is not None:
+            cycle.on_departure(self.departure.happened)
+            self.cleanup.append(lambda: cycle.on_departure(None))
 
     async def _received(self, limit: int) -> bytes:
         pieces: list[bytes] = []

@@ -1,15 +1,15 @@
-"""How long the server waits for a client: until the time of what it owes last, however many
-requests one timer has seen."""
+"""The server's side of a connection, over a wire of the test's and by its clock."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
-from starlette.types import Receive, Scope, Send
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from chatkeep.settings import Settings
 from chatkeep.web.protocol import Protocol
+from chatkeep.web.request import Request
 from chatkeep.web.server import Server
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
@@ -17,32 +17,40 @@ KEPT_S = 75
 CLIENT_S = 10.0
 
 
+class Timer:
+    def __init__(self, when: float, act: Callable[[], object]) -> None:
+        self._when = when
+        self.act: Callable[[], object] | None = act
+
+    def when(self) -> float:
+        return self._when
+
+    def cancel(self) -> None:
+        self.act = None
+
+
 class Clock:
     """As much of an event loop as a connection asks, with a time that tests set."""
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.timers: list[asyncio.TimerHandle] = []
-        self._loop = asyncio.get_running_loop()
+        self.timers: list[Timer] = []
+        self.create_task = asyncio.get_running_loop().create_task
 
     def time(self) -> float:
         return self.now
 
-    def call_at(self, when: float, act: Callable[[], object]) -> asyncio.TimerHandle:
-        timer = asyncio.TimerHandle(when, act, (), self._loop)
-        self.timers.append(timer)
-        return timer
-
-    def create_task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        return self._loop.create_task(work)
+    def call_at(self, when: float, act: Callable[[], object]) -> Timer:
+        self.timers.append(Timer(when, act))
+        return self.timers[-1]
 
     def pass_to(self, now: float) -> None:
         while due := [timer for timer in self.timers if timer.when() <= now]:
-            first = min(due, key=asyncio.TimerHandle.when)
+            first = min(due, key=Timer.when)
             self.timers.remove(first)
             self.now = first.when()
-            if not first.cancelled():
-                first._run()
+            if first.act is not None:
+                first.act()
         self.now = now
 
 
@@ -50,6 +58,13 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.closed = False
+        self.reading = True
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         pass
@@ -62,8 +77,8 @@ class Wire(asyncio.Transport):
 
 
 class Client:
-    def __init__(self) -> None:
-        config = Server(answer, Settings(client_timeout_s=CLIENT_S), signals=False).config
+    def __init__(self, app: ASGIApp) -> None:
+        config = Server(app, Settings(client_timeout_s=CLIENT_S), signals=False).config
         self.clock = Clock()
         self.wire = Wire()
         self._protocol = Protocol(config, ServerState(), {}, self.clock)  # type: ignore[arg-type]  # a part of a loop
@@ -72,9 +87,11 @@ class Client:
     async def sends(self, data: bytes, at: float) -> None:
         self.clock.pass_to(at)
         self._protocol.data_received(data)
-        tasks = self._protocol.tasks
-        if tasks:
-            await asyncio.wait(tasks)
+        for _ in range(5):  # what then happens by itself
+            await asyncio.sleep(0)
+
+    def leaves(self) -> None:
+        self._protocol.connection_lost(None)
 
     def closed_at(self, now: float) -> bool:
         self.clock.pass_to(now)
@@ -87,7 +104,7 @@ async def answer(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def test_a_connection_is_kept_from_its_last_answer_on() -> None:
-    client = Client()
+    client = Client(answer)
     for at in (5, 30, 60):
         await client.sends(GET, at)
     assert not client.closed_at(60 + KEPT_S - 1)
@@ -95,7 +112,7 @@ async def test_a_connection_is_kept_from_its_last_answer_on() -> None:
 
 
 async def test_a_request_that_begins_late_has_its_own_time() -> None:
-    client = Client()
+    client = Client(answer)
     await client.sends(GET, 5)
     await client.sends(GET[:9], 70)
     assert not client.closed_at(70 + CLIENT_S - 1)
@@ -105,7 +122,7 @@ async def test_a_request_that_begins_late_has_its_own_time() -> None:
 
 
 async def test_blank_lines_take_the_time_of_a_kept_connection() -> None:
-    client = Client()
+    client = Client(answer)
     await client.sends(GET, 5)
     for at in (6, 10, 15):
         await client.sends(b"\r\n", at)
@@ -114,7 +131,26 @@ async def test_blank_lines_take_the_time_of_a_kept_connection() -> None:
 
 
 async def test_one_timer_does_for_many_requests() -> None:
-    client = Client()
+    client = Client(answer)
     for at in range(1, 50):
         await client.sends(GET, at)
     assert len(client.clock.timers) == 1
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+async def test_whoever_leaves_after_a_body_is_noticed(size: int) -> None:
+    left = asyncio.Event()
+
+    async def wait(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, b"", 0.0)
+        await request.body(size)
+        request.departure.then(left.set)
+        request.expect_departure()
+        await left.wait()
+
+    client = Client(wait)
+    await client.sends(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % size, 1)
+    await client.sends(b"x" * size, 2)
+    assert client.wire.reading
+    client.leaves()
+    assert left.is_set()
