@@ -53,7 +53,7 @@ def terms(backend: SqliteBackend) -> list[object]:
     """All words that search has."""
     with direct(backend.path) as connection:
         connection.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab (main, search, row)")
-        return connection.execute("SELECT term FROM terms").fetchall()
+        return [*connection.execute("SELECT term FROM terms")]
 
 
 async def test_completions_go_into_search_many_at_a_time(
