@@ -1,5 +1,6 @@
 """Postings: a row is found by what it has, and by nothing else."""
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -76,6 +77,28 @@ def test_a_row_has_one_posting_a_pair_one_for_its_kind_and_one_for_being_there(
 ) -> None:
     assert len(postings.of_row(SECRET, 1, as_json(metadata))) == len(metadata) + 2
     assert len(postings.of_metadata(SECRET, metadata)) == len(metadata)
+
+
+@given(pairs, pairs)
+def test_a_change_takes_and_brings_the_kids_in_which_the_maps_differ(
+    before: dict[str, str], after: dict[str, str]
+) -> None:
+    old, new = postings.of_metadata(SECRET, before), postings.of_metadata(SECRET, after)
+    assert postings.changed(SECRET, as_json(before), as_json(after)) == (old - new, new - old)
+
+
+def test_a_kid_stays_while_another_pair_has_it() -> None:
+    values: dict[int, str] = {}
+    value = next(
+        value
+        for value in map(str, count())
+        if values.setdefault(postings.of_pair(SECRET, "a", value), value) != value
+    )
+    other = values[postings.of_pair(SECRET, "a", value)]
+    before, after = as_json({"a": value, "b": "1"}), as_json({"a": other})
+    go, come = postings.changed(SECRET, before, after)
+    assert go == {postings.of_pair(SECRET, "b", "1")}
+    assert come <= postings.of_metadata(SECRET, {"a": other})
 
 
 @given(pair_texts, pair_texts, st.binary(min_size=1, max_size=64))

@@ -202,8 +202,7 @@ def _ends(names: Sequence[str]) -> tuple[str | None, str | None]:
 
 
 def _update_body(body: bytes) -> metadata.Metadata:
-    members = jsonspan.members(body)
-    values = {member.key: body[member.value : member.end] for member in members}
+    values = jsonspan.fields(body)
     if "metadata" not in values:
         raise MissingParameter("metadata")
     for key in values:

@@ -34,6 +34,19 @@ def of_metadata(secret: bytes, metadata: Metadata) -> set[int]:
     return {of_pair(secret, key, value) for key, value in metadata.items()}
 
 
+def changed(secret: bytes, before: bytes, after: bytes) -> tuple[set[int], set[int]]:
+    """The kids that go and those that come when metadata changes; the latter may be there already.
+
+    A pair that stays is hashed only when another goes, which may have the same kid.
+    """
+    old, new = _METADATA.decode(before).items(), _METADATA.decode(after).items()
+    come, gone = of_metadata(secret, dict(new - old)), dict(old - new)
+    if not gone:
+        return set(), come
+    stay = of_metadata(secret, dict(old & new))
+    return of_metadata(secret, gone) - stay - come, come
+
+
 def of_kind(kind: int) -> int:
     return -kind
 

@@ -333,5 +333,8 @@ def _rest(given: Mapping[str, bytes | Raw], shown: frozenset[str]) -> bytes:
     """What else there is, each member with the comma before it."""
     if given.keys() <= shown:
         return b""
-    rest = [b",%b:%b" % (dumps(key), value) for key, value in given.items() if key not in shown]
+    rest: list[bytes | Raw] = []
+    for key, value in given.items():
+        if key not in shown:
+            rest += (b",", dumps(key), b":", value)
     return b"".join(rest)

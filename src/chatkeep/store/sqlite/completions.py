@@ -36,7 +36,6 @@ SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")
 # when most of it has been looked at would cost more.
 _FEW, _SHORT = 21, 1 << 12
 NODE = 0  # one process serves a file, so there is one node
-_METADATA = msgspec.json.Decoder(dict[str, str])
 
 
 def insert(
@@ -203,10 +202,9 @@ def change_metadata(
     old = item.row
     new = msgspec.structs.replace(old, metadata=change(old.metadata))
     connection.execute(SQL["change_metadata"], (old.seq, new.metadata.decode()))
-    before = postings.of_metadata(project.secret, _METADATA.decode(old.metadata))
-    after = postings.of_metadata(project.secret, _METADATA.decode(new.metadata))
-    batch.postings.remove(project.id, before - after, old.seq)
-    batch.postings.add(project.id, after - before, old.seq)
+    go, come = postings.changed(project.secret, old.metadata, new.metadata)
+    batch.postings.remove(project.id, go, old.seq)
+    batch.postings.add(project.id, come, old.seq)
     return msgspec.structs.replace(item, row=new)
 
 

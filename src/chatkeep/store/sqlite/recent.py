@@ -48,6 +48,9 @@ class Found(NamedTuple):
     body: bytes
 
 
+_METADATA = Found._fields.index("metadata")
+
+
 class Written(Struct, frozen=True, gc=False):
     """A completion as it was written: it need not be read to be shown.
 
@@ -125,8 +128,9 @@ def _as_now(known: _Known, row: Columns) -> Stored | None:
     item = known.item.stored() if isinstance(known.item, Written) else known.item
     if item is None or known.columns == row:
         return item
-    metadata = Found._make(row).metadata
-    if metadata is None or Found._make(known.columns)._replace(metadata=metadata) != row:
+    metadata = row[_METADATA]
+    was = known.columns
+    if metadata is None or (*was[:_METADATA], metadata, *was[_METADATA + 1 :]) != row:
         return None
     changed = msgspec.structs.replace(item.row, metadata=metadata.encode())
     return msgspec.structs.replace(item, row=changed)
