@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from support.backends import SqliteBackend
@@ -49,7 +50,7 @@ def searched(backend: SqliteBackend) -> list[int]:
         return [seq - place(0) for (seq,) in connection.execute("SELECT seq FROM searched")]
 
 
-def terms(backend: SqliteBackend) -> list[object]:
+def terms(backend: SqliteBackend) -> list[Any]:
     """All words that search has."""
     with direct(backend.path) as connection:
         connection.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab (main, search, row)")

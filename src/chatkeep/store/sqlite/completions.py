@@ -215,7 +215,6 @@ def delete(batch: Batch, project: Project, name: Name, texts: Texts) -> bool:
         return False
     bodies = Bodies(connection, project, texts)
     seq = found.seq
-    batch.search.catch_up_with(seq, texts)
     try:
         item = rows.stored(found, project, bodies)
     except RecordCorrupt:

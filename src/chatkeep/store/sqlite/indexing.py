@@ -4,7 +4,8 @@ What a commit adds to FTS5 becomes a segment of its own: some five pages, and a 
 for one completion as for many. So MOST go in at once. Nothing more is kept of those that wait: what
 they said stands in their bodies, and is remembered only so as not to be read again.
 
-Who asks for words, or takes a completion away, has the index catch up first.
+Who asks for words, or lets go of what one said, has the index catch up first. One that is deleted
+while it waits leaves nothing behind.
 """
 
 from collections.abc import Sequence
@@ -91,7 +92,7 @@ class Index:
         self._waiting.reach = newest
 
     def catch_up_with(self, seq: Seq, texts: Texts) -> None:
-        """Before a completion goes, or what it said: search has it, or never will."""
+        """Before what a completion said goes: search has it then, and it can be taken out."""
         if seq > self._reach():
             self.catch_up(texts)
 
