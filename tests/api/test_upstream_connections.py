@@ -143,7 +143,7 @@ async def test_headers_go_up_as_the_bytes_they_came_as_and_configured_ones_in_ut
     provider: Provider,
 ) -> None:
     async with before(provider.url, headers={"x-own": "\u4e2d"}) as upstream:
-        await upstream.post("/chat/completions", create(), {"x-callers": "\xe9"})
+        await upstream.post("/chat/completions", create(), {b"x-callers": b"\xe9"})
     head = provider.requests[0].head
     assert b"x-callers: \xe9\r\n" in head
     assert "x-own: \u4e2d\r\n".encode() in head

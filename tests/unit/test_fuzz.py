@@ -57,7 +57,7 @@ def pairs(given: bytes) -> None:
 
 def headers(given: bytes) -> None:
     text = given.decode("latin-1")
-    request.store_headers({"x-chatkeep-store": "true", "x-chatkeep-metadata": text})
+    request.store_headers({b"x-chatkeep-store": b"true", b"x-chatkeep-metadata": given})
     etag.holds(text, '"x"')
 
 

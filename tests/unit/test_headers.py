@@ -6,42 +6,42 @@ from chatkeep.core import headers
 
 # What a browser, a proxy and the SDKs send along.
 SENT = {
-    "host": "chatkeep:8787",
-    "authorization": "Bearer sk-ck-secret",
-    "api-key": "secret",
-    "x-api-key": "secret",
-    "cookie": "session=1",
-    "x-forwarded-for": "10.0.0.1",
-    "x-forwarded-host": "inside",
-    "forwarded": "for=10.0.0.1",
-    "x-real-ip": "10.0.0.1",
-    "x-chatkeep-store": "true",
-    "x-chatkeep-metadata": "{}",
-    "content-length": "12",
-    "content-encoding": "gzip",
-    "transfer-encoding": "chunked",
-    "accept-encoding": "gzip, br",
-    "connection": "keep-alive",
-    "user-agent": "OpenAI/Python",
-    "x-stainless-lang": "python",
-    "openai-organization": "org",
-    "openai-project": "proj",
-    "origin": "https://example.org",
-    "if-match": '"x"',
+    b"host": b"chatkeep:8787",
+    b"authorization": b"Bearer sk-ck-secret",
+    b"api-key": b"secret",
+    b"x-api-key": b"secret",
+    b"cookie": b"session=1",
+    b"x-forwarded-for": b"10.0.0.1",
+    b"x-forwarded-host": b"inside",
+    b"forwarded": b"for=10.0.0.1",
+    b"x-real-ip": b"10.0.0.1",
+    b"x-chatkeep-store": b"true",
+    b"x-chatkeep-metadata": b"{}",
+    b"content-length": b"12",
+    b"content-encoding": b"gzip",
+    b"transfer-encoding": b"chunked",
+    b"accept-encoding": b"gzip, br",
+    b"connection": b"keep-alive",
+    b"user-agent": b"OpenAI/Python",
+    b"x-stainless-lang": b"python",
+    b"openai-organization": b"org",
+    b"openai-project": b"proj",
+    b"origin": b"https://example.org",
+    b"if-match": b'"x"',
 }
 PASSING = {
-    "content-type": "application/json",
-    "accept": "application/json",
-    "openai-beta": "assistants=v2",
-    "idempotency-key": "abc",
-    "traceparent": "00-1-2-01",
-    "x-chatkeep-hop": "another",  # as far as the client, which adds this server to it
-    "x-chatkeep-upstream-key": "sk-other",  # as far as the client, which makes its own key of it
+    b"content-type": b"application/json",
+    b"accept": b"application/json",
+    b"openai-beta": b"assistants=v2",
+    b"idempotency-key": b"abc",
+    b"traceparent": b"00-1-2-01",
+    b"x-chatkeep-hop": b"another",  # as far as the client, which adds this server to it
+    b"x-chatkeep-upstream-key": b"sk-other",  # as far as the client, which makes its own key of it
 }
 
 
 @pytest.mark.parametrize("name", SENT)
-def test_a_header_that_is_not_on_the_list_does_not_go_up(name: str) -> None:
+def test_a_header_that_is_not_on_the_list_does_not_go_up(name: bytes) -> None:
     assert headers.up({name: SENT[name]}) == {}
 
 
@@ -50,8 +50,8 @@ def test_the_headers_on_the_list_go_up_unchanged() -> None:
 
 
 def test_configured_headers_go_up_when_they_are_there() -> None:
-    given = {"x-stainless-lang": "python", "accept": "*/*"}
-    assert headers.up(given, ("x-stainless-lang", "x-absent")) == given
+    given = {b"x-stainless-lang": b"python", b"accept": b"*/*"}
+    assert headers.up(given, (b"x-stainless-lang", b"x-absent")) == given
 
 
 @pytest.mark.parametrize(

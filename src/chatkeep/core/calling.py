@@ -45,7 +45,7 @@ class Call(Struct, frozen=True):
 
     key: Key
     body: bytes
-    headers: Mapping[str, str]
+    headers: Mapping[bytes, bytes]
     request_id: bytes
     departure: Departure
 

@@ -7,7 +7,7 @@ from chatkeep.core.calling import Call, Caller, Reply
 from chatkeep.core.ports import Route, Upstreams
 from chatkeep.errors import Refusal
 
-_BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^\s;]+))', re.IGNORECASE)
+_BOUNDARY = re.compile(rb'boundary=(?:"([^"]+)"|([^\s;]+))', re.IGNORECASE)
 _NAMED_MODEL = re.compile(
     rb'content-disposition:[^\r\n]*;\s*name=(?:"model"|model)\s*(?:;|\r|$)', re.I
 )
@@ -35,8 +35,8 @@ class Forward:
 
 
 def _model(call: Call) -> str:
-    kind = call.headers.get("content-type", "")
-    if kind.lower().startswith("multipart/form-data"):
+    kind = call.headers.get(b"content-type", b"")
+    if kind.lower().startswith(b"multipart/form-data"):
         return _form_model(call.body, kind)
     try:
         model = jsonspan.loads(jsonspan.fields(call.body).get("model", b"null"))
@@ -45,12 +45,12 @@ def _model(call: Call) -> str:
     return model if isinstance(model, str) else ""
 
 
-def _form_model(body: bytes, kind: str) -> str:
+def _form_model(body: bytes, kind: bytes) -> str:
     """The value of the form's field `model`, empty when there is none."""
     boundary = _BOUNDARY.search(kind)
     if boundary is None:
         return ""
-    for part in body.split(b"--" + (boundary[1] or boundary[2]).encode("latin-1")):
+    for part in body.split(b"--" + (boundary[1] or boundary[2])):
         end = part.find(b"\r\n\r\n", 0, _PART_HEAD)
         if end >= 0 and _NAMED_MODEL.search(part[:end]):
             return part[end + 4 :].removesuffix(b"\r\n").decode("utf-8", "replace")

@@ -6,14 +6,14 @@ from chatkeep.core.ports import Headers
 
 # Names the servers a call came through, so that one that is its own upstream notices, also
 # behind others.
-HOP = "x-chatkeep-hop"
-CALLERS_KEY = "x-chatkeep-upstream-key"  # the caller's own key for the upstream
+HOP = b"x-chatkeep-hop"
+CALLERS_KEY = b"x-chatkeep-upstream-key"  # the caller's own key for the upstream
 UP = (
-    "content-type",
-    "accept",
-    "openai-beta",
-    "idempotency-key",
-    "traceparent",
+    b"content-type",
+    b"accept",
+    b"openai-beta",
+    b"idempotency-key",
+    b"traceparent",
     CALLERS_KEY,
     HOP,
 )
@@ -38,9 +38,9 @@ _NOT_THEIRS = (b"x-chatkeep-", b"access-control-")
 _DROPPED = _HOP_BY_HOP | _OURS
 
 
-def up(given: Mapping[str, str], configured: Iterable[str] = ()) -> dict[str, str]:
+def up(given: Mapping[bytes, bytes], configured: Iterable[bytes] = ()) -> dict[bytes, bytes]:
     """The caller's headers that the upstream gets."""
-    wanted = (*UP, *(name.lower() for name in configured)) if configured else UP
+    wanted = (*UP, *configured) if configured else UP
     return {name: given[name] for name in wanted if name in given}
 
 

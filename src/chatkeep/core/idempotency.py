@@ -19,7 +19,7 @@ from chatkeep.core.ports import Claim, Headers, Store
 from chatkeep.core.request import STORE_HEADERS, CreateRequest
 from chatkeep.errors import BodyExpired, ClientLeft, IdempotencyKeyReused, StoreBusy, StoreFailed
 
-HEADER = "idempotency-key"
+HEADER = b"idempotency-key"
 SAYS = b"x-chatkeep-idempotency"
 _WAIT_S = 0.1
 _RENEW_S = 10.0
@@ -44,7 +44,7 @@ class Idempotency:
         key = call.headers.get(HEADER)
         if not key:
             return await run(None)
-        claim = Claim(_digest(call, key.encode()), _request(call), self._token_bytes(_OWNER_BYTES))
+        claim = Claim(_digest(call, key), _request(call), self._token_bytes(_OWNER_BYTES))
         try:
             before = await self._answered_before(call, claim)
         except (StoreBusy, StoreFailed):
@@ -142,8 +142,9 @@ def _saying(word: bytes, reply: Reply) -> Reply:
 
 def _request(call: Call) -> bytes:
     """What has to be equal of a repeated call: its body, and what its headers add to it."""
-    added = jsonspan.dumps([call.headers.get(name) for name in STORE_HEADERS])
-    return _digest(call, added + call.body)
+    added = [call.headers.get(name) for name in STORE_HEADERS]
+    texts = [None if value is None else value.decode("latin-1") for value in added]
+    return _digest(call, jsonspan.dumps(texts) + call.body)
 
 
 def _digest(call: Call, data: bytes) -> bytes:

@@ -60,7 +60,7 @@ class Upstream(Protocol):
 
     name: str
 
-    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> UpstreamAnswer:
+    async def post(self, path: str, body: bytes, headers: Mapping[bytes, bytes]) -> UpstreamAnswer:
         """POST `body` to `<base_url><path>` (path like `/chat/completions`); returns at the head.
 
         Raises `UpstreamUnreachable`, `UpstreamTimeout`, `UpstreamFailed`.
@@ -85,7 +85,7 @@ class Route(NamedTuple):
     model: str | None = None
     keep_store: bool = False
     add_usage: bool = True
-    forward_headers: tuple[str, ...] = ()
+    forward_headers: tuple[bytes, ...] = ()
     pause_s: float = 0.0
 
 

@@ -194,19 +194,20 @@ def _usage_edits(body: bytes, members: list[jsonspan.Member]) -> list[jsonspan.E
     return [(last.value + 1, last.value + 1, b'"include_usage":true' + comma)]
 
 
-STORE_HEADERS = ("x-chatkeep-store", "x-chatkeep-metadata")
+STORE_HEADERS = (b"x-chatkeep-store", b"x-chatkeep-metadata")
 _NO_STORE_HEADERS = StoreHeaders()
-_STORE_WORDS = {"true": True, "false": False}
+_STORE_WORDS = {b"true": True, b"false": False}
 
 
-def store_headers(headers: Mapping[str, str]) -> StoreHeaders:
+def store_headers(headers: Mapping[bytes, bytes]) -> StoreHeaders:
     """Raises InvalidHeader and the metadata errors."""
     store, text = map(headers.get, STORE_HEADERS)
     if store is None and text is None:
         return _NO_STORE_HEADERS
     if store is not None and store.lower() not in _STORE_WORDS:
+        said = repr(store.decode("latin-1"))
         raise InvalidHeader(
-            "x-chatkeep-store", name="x-chatkeep-store", why=f"it is {store!r}, not true or false"
+            "x-chatkeep-store", name="x-chatkeep-store", why=f"it is {said}, not true or false"
         )
     return StoreHeaders(
         None if store is None else _STORE_WORDS[store.lower()],
@@ -214,10 +215,10 @@ def store_headers(headers: Mapping[str, str]) -> StoreHeaders:
     )
 
 
-def _header_metadata(text: str) -> Metadata:
+def _header_metadata(text: bytes) -> Metadata:
     name = "x-chatkeep-metadata"
     try:
-        value = jsonspan.loads(text.encode("latin-1"))
+        value = jsonspan.loads(text)
     except Refusal as error:
         raise InvalidHeader(name, name=name, why="it is not JSON in UTF-8") from error
     return metadata.checked(value, name)

@@ -59,7 +59,7 @@ class HttpUpstream:
         self._heads = Heads(setting, hop, self._connections)
 
     def post(
-        self, path: str, body: bytes, headers: Mapping[str, str]
+        self, path: str, body: bytes, headers: Mapping[bytes, bytes]
     ) -> Coroutine[Any, Any, UpstreamAnswer]:
         return self._call("POST", path, body, headers)
 
@@ -70,7 +70,7 @@ class HttpUpstream:
         await self._connections.aclose()
 
     async def _call(
-        self, method: str, path: str, body: bytes, headers: Mapping[str, str]
+        self, method: str, path: str, body: bytes, headers: Mapping[bytes, bytes]
     ) -> UpstreamAnswer:
         setting = self._setting
         loop = asyncio.get_running_loop()

@@ -51,7 +51,7 @@ def _attempts(upstream: Upstream, setting: UpstreamSetting, model: str) -> Itera
             model=setting.model_names.get(model),
             keep_store=setting.keep_store,
             add_usage=setting.stream_usage == "add",
-            forward_headers=setting.forward_headers,
+            forward_headers=tuple(name.lower().encode() for name in setting.forward_headers),
             pause_s=pause_s,
         )
         pause_s = max(_FIRST_PAUSE_S, 2 * pause_s)

@@ -33,7 +33,6 @@ from chatkeep.web.wire import limited, refused, request_id_header, send_answer
 Endpoint = Callable[[Request], Awaitable[Reply]]
 
 _log = logging.getLogger("chatkeep")
-_HOP = HOP.encode()
 
 
 class Door(Protocol):
@@ -155,7 +154,7 @@ class Guard:
             return
         if self._running > self._max_requests:
             raise ServerBusy(limit=self._max_requests)
-        if self._instance in (request.header(_HOP) or "").split(", "):
+        if self._instance in (request.header(HOP) or "").split(", "):
             raise LoopDetected(upstream=request.header(b"host") or "")
         request.key = await self._door.verify(request.header(b"authorization") or "")
         allow(request.key, operation.scope)

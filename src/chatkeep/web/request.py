@@ -46,12 +46,9 @@ class Request:
         return str(self.scope["path"])
 
     @property
-    def headers(self) -> dict[str, str]:
-        """All of them, names in lower case."""
-        return {
-            name.decode("latin-1"): value.decode("latin-1")
-            for name, value in reversed(self.scope["headers"])
-        }
+    def headers(self) -> dict[bytes, bytes]:
+        """The first of each name, names in lower case."""
+        return dict(reversed(self.scope["headers"]))
 
     def header(self, name: bytes) -> str | None:
         return _header(self.scope, name)

@@ -38,7 +38,7 @@ class LocalModel:
         """Returns when the model answers; at once when it does already."""
         await self._running()
 
-    async def post(self, path: str, body: bytes, headers: Mapping[str, str]) -> UpstreamAnswer:
+    async def post(self, path: str, body: bytes, headers: Mapping[bytes, bytes]) -> UpstreamAnswer:
         if path != "/chat/completions":
             return _unknown("POST", path)
         plan = planned(body)
