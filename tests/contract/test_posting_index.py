@@ -29,7 +29,7 @@ def connection(tmp_path: Path) -> Iterator[apsw.Connection]:
 def written(
     connection: apsw.Connection, added: Iterable[int] = (), removed: Iterable[int] = ()
 ) -> None:
-    changes = Changes(connection, {})
+    changes = Changes(connection.cursor(), {})
     for seq in added:
         changes.add(OURS, [KID], Seq(seq))
     for seq in removed:
@@ -77,7 +77,7 @@ def test_what_came_and_did_not_go_is_there_between_any_bounds(
 
 
 def test_what_came_and_went_in_one_transaction_is_not_there(connection: apsw.Connection) -> None:
-    changes = Changes(connection, {})
+    changes = Changes(connection.cursor(), {})
     for change in (changes.add, changes.remove):
         change(OURS, [KID, 8], Seq(5))
     changes.add(OURS, [8], Seq(5))
@@ -87,7 +87,7 @@ def test_what_came_and_went_in_one_transaction_is_not_there(connection: apsw.Con
 
 
 def test_entries_written_once_are_not_written_again(connection: apsw.Connection) -> None:
-    changes = Changes(connection, {})
+    changes = Changes(connection.cursor(), {})
     changes.add(OURS, [KID], Seq(5))
     changes.write()
     written(connection, removed={5})
@@ -96,7 +96,7 @@ def test_entries_written_once_are_not_written_again(connection: apsw.Connection)
 
 
 def test_another_projects_entries_are_apart(connection: apsw.Connection) -> None:
-    changes = Changes(connection, {})
+    changes = Changes(connection.cursor(), {})
     for project, seq in ((OURS, 5), (THEIRS, 6)):
         changes.add(project, [KID], Seq(seq))
     changes.write()

@@ -173,7 +173,7 @@ def test_the_work_for_a_page_does_not_grow_with_the_store(
         database.execute(SQL["insert_project"], (order, b"secret", 0, True))
         project = ProjectId(database.last_insert_rowid())
         for start, end in ((0, 500), (500, 20_000)):
-            changes = Changes(database, {})
+            changes = Changes(database.cursor(), {})
             for number in range(start, end):
                 changes.add(project, [EVERY, 7], Seq(10_000 * number))
             changes.write()

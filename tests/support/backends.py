@@ -56,7 +56,7 @@ class SqliteBackend:
 
     def add_posting(self, project: Project, kid: int, seq: Seq) -> None:
         with direct(self.path, self.vfs) as connection:
-            changes = Changes(connection, {})
+            changes = Changes(connection.cursor(), {})
             changes.add(project.id, [kid], seq)
             changes.write()
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.chunks import MOST, Chunk, changed, packed, unpacked
+from chatkeep.core.chunks import MOST, Chunk, appended, changed, packed, unpacked
 from chatkeep.core.ids import MAX_SEQ
 from chatkeep.errors import RecordCorrupt
 
@@ -29,18 +29,30 @@ def test_a_change_leaves_what_was_added_and_not_removed(
     assert all(1 <= len(run) <= MOST for run in runs)
 
 
-@given(st.lists(st.integers(0, 1 << 44), min_size=1, max_size=3 * MOST), st.integers(1, 9))
-def test_a_list_that_grows_at_its_end_has_full_chunks(steps: list[int], many: int) -> None:
-    """However many come at a time."""
-    every: list[int] = []
-    for step in steps:
-        every.append((every[-1] if every else 1 << 60) + 1 + step)
-    chunks: list[Chunk] = []
+@given(st.sets(places), st.sets(places, min_size=1))
+def test_places_behind_a_chunk_are_appended_and_no_others(before: set[int], more: set[int]) -> None:
+    chunk = packed(sorted(before)) if before else None
+    new = appended(chunk, sorted(more))
+    if before and min(more) <= max(before):
+        assert new is None
+    elif new is not None:
+        kept = [chunk] if chunk and new[0].first != chunk.first else []
+        assert [place for one in kept + new for place in unpacked(one)] == sorted(before | more)
+
+
+@pytest.mark.parametrize("many", [1, 3, MOST - 1, MOST, MOST + 1, 150])
+@pytest.mark.parametrize("step", [1, 5, 700, 1 << 44])
+def test_a_list_that_grows_at_its_end_has_full_chunks(step: int, many: int) -> None:
+    """However many come at a time, and however far they are."""
+    every = range(1 << 60, (1 << 60) + 450 * step, step)
+    chunks: dict[int, Chunk] = {}
     for start in range(0, len(every), many):
-        newest = chunks.pop() if chunks else None
-        chunks += changed(newest, every[start : start + many], (), newest=True)
-    assert [place for chunk in chunks for place in unpacked(chunk)] == every
-    assert [len(unpacked(chunk)) for chunk in chunks[:-1]] == [MOST] * (len(chunks) - 1)
+        newest = chunks[max(chunks)] if chunks else None
+        some = every[start : start + many]
+        new = appended(newest, some) or changed(newest, some, (), newest=True)
+        chunks |= {chunk.first: chunk for chunk in new}
+    assert [place for chunk in chunks.values() for place in unpacked(chunk)] == list(every)
+    assert [len(unpacked(chunk)) for chunk in chunks.values()][:-1] == [MOST] * (len(chunks) - 1)
 
 
 def test_a_full_chunk_in_the_middle_parts_into_halves_that_have_room() -> None:
@@ -51,6 +63,7 @@ def test_a_full_chunk_in_the_middle_parts_into_halves_that_have_room() -> None:
 
 @pytest.mark.parametrize("places", [[0], [7], [7, 9]])
 def test_a_place_that_is_there_already_changes_nothing(places: list[int]) -> None:
+    assert appended(packed(places), places[:1]) is None
     assert changed(packed(places), places[:1], (), newest=True) == [packed(places)]
 
 

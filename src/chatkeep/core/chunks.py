@@ -36,33 +36,34 @@ def unpacked(chunk: Chunk) -> list[int]:
     return [first, *[first + int.from_bytes(more[at : at + size]) for at in behind]]
 
 
+def appended(chunk: Chunk | None, places: Sequence[int]) -> list[Chunk] | None:
+    """What is new when rising places come behind those of a list's newest chunk, or of none.
+
+    None when it has to be read: not all of them are behind it, or they are too far.
+    """
+    if chunk is None:
+        return [packed(run) for run in _runs(places, newest=True)]
+    first, more = chunk
+    size = more[0] if more else _size(places[:MOST][-1] - first) or 1
+    last = int.from_bytes(more[-size:]) if more else 0
+    room = MOST - 1 - len(more[1:]) // size
+    behind = [place - first for place in places[:room]]
+    if places[0] - first <= last or (behind and behind[-1] >> 8 * size):
+        return None
+    new = [packed(run) for run in _runs(places[room:], newest=True)] if len(places) > room else []
+    if behind:
+        grown = b"".join([more or bytes((size,)), *[place.to_bytes(size) for place in behind]])
+        new.insert(0, Chunk(first, grown))
+    return new
+
+
 def changed(
     chunk: Chunk | None, added: Collection[int], removed: Collection[int], *, newest: bool
 ) -> list[Chunk]:
     """What becomes of a chunk, or of none. The newest of its list is going to grow at its end."""
-    if newest and added and not removed:
-        longer = _appended(chunk, sorted(added))
-        if longer is not None:
-            return [longer]
     before = unpacked(chunk) if chunk else ()
     places = sorted({*before, *added} - set(removed))
     return [packed(run) for run in _runs(places, newest=newest)]
-
-
-def _appended(chunk: Chunk | None, places: Sequence[int]) -> Chunk | None:
-    """The chunk with places behind its last, without reading it; None when that cannot be."""
-    if chunk is None:
-        return packed(places) if len(places) <= MOST else None
-    first, more = chunk
-    last = int.from_bytes(more[-more[0] :]) if more else 0
-    if places[0] - first <= last:
-        return None
-    size = more[0] if more else _size(places[-1] - first)
-    room = MOST - len(more) // size - 1
-    if len(places) > room or _size(places[-1] - first) > size:
-        return None
-    behind = [(place - first).to_bytes(size) for place in places]
-    return Chunk(first, b"".join((more or bytes((size,)), *behind)))
 
 
 def _runs(places: Sequence[int], *, newest: bool) -> Iterator[Sequence[int]]:

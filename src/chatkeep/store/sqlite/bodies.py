@@ -10,7 +10,7 @@ from chatkeep.core import fold
 from chatkeep.core.chain import INDEXED, MAX_AGE_S, builds_on, heads
 from chatkeep.core.cipher import PLAIN, Cipher, Place
 from chatkeep.core.fold import Basis
-from chatkeep.core.ids import MAX_SEQ, Seq, first_of, last_of, second_of
+from chatkeep.core.ids import MAX_SEQ, Seq, compose
 from chatkeep.core.model import Project, ProjectId
 from chatkeep.core.packed import Body, Codec, Ghost, Husk, Outline, Packed
 from chatkeep.core.parts import copying, shared_key, strings
@@ -23,6 +23,7 @@ SQL = sql.blocks("chatkeep.store.sqlite", "bodies.sql")
 _REMEMBERED = 256
 _LONGEST_REMEMBERED = 1 << 16  # tools and prompts, not images: in all 16 MiB at the most
 
+_REACH = compose(MAX_AGE_S, 0, 0)
 _LONGEST_PATH = 1000  # far beyond any conversation's: a damaged file might lead in a circle
 
 
@@ -76,9 +77,11 @@ class _Place(Struct, frozen=True):
 
 
 class Bodies:
-    """The bodies of one project, over one connection."""
+    """The bodies of one project, over one connection or cursor."""
 
-    def __init__(self, connection: apsw.Connection, project: Project, texts: Texts) -> None:
+    def __init__(
+        self, connection: apsw.Connection | apsw.Cursor, project: Project, texts: Texts
+    ) -> None:
         self._connection = connection
         self._project = project
         self._texts = texts
@@ -273,21 +276,25 @@ class Bodies:
         self, seq: Seq, known: Sequence[tuple[int, int]], messages: Sequence[bytes]
     ) -> Link | None:
         """The newest with the most messages in common, rather one whose answer comes next."""
-        second = second_of(seq)
-        low, high = first_of(second - MAX_AGE_S), last_of(second + MAX_AGE_S)
+        low, high = max(seq - _REACH, 0), min(seq + _REACH, MAX_SEQ)
         for count, head in known:
-            bindings = (self._project.id, head & INDEXED, low, min(high, MAX_SEQ))
+            bindings = (self._project.id, head & INDEXED, low, high)
             found: Any = self._connection.execute(SQL["candidates"], bindings).fetchall()
-            links = (self._link(Seq(place)) for (place,) in found)
-            fitting = (link for link in links if _ends_in(link, count, head))
-            newest = next(fitting, None)
-            if newest is not None:
-                others = fitting if count < len(messages) and len(found) > 1 else ()
-                answered = (
-                    link for link in (newest, *others) if self._answered(link, messages[count])
-                )
-                return next(answered, newest) if others else newest
+            best = self._best(found, count, head, messages[count:]) if found else None
+            if best is not None:
+                return best
         return None
+
+    def _best(
+        self, places: Sequence[tuple[Seq]], count: int, head: int, added: Sequence[bytes]
+    ) -> Link | None:
+        links = (self._link(place) for (place,) in places)
+        fitting = (link for link in links if _ends_in(link, count, head))
+        newest = next(fitting, None)
+        if newest is None or not added or len(places) == 1:
+            return newest
+        answered = (link for link in (newest, *fitting) if self._answered(link, added[0]))
+        return next(answered, newest)
 
     def _answered(self, link: Link, message: bytes) -> bool:
         """Whether the message repeats the link's answer."""

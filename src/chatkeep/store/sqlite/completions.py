@@ -55,11 +55,10 @@ def insert(
 
 
 def _insert(batch: Batch, project: Project, row: Row, record: Record, texts: Texts) -> Columns:
-    connection = batch.connection
-    added = Bodies(connection, project, texts).add(row.seq, record, row.metadata)
+    added = Bodies(batch.cursor, project, texts).add(row.seq, record, row.metadata)
     kind = batch.kind(project, row)
     bindings = rows.bindings(project, row, kind, added.basis, added.body)
-    connection.execute(SQL["insert_completion"], bindings)
+    batch.cursor.execute(SQL["insert_completion"], bindings)
     batch.count(*of_row(project.id, row))
     batch.postings.add(project.id, postings.of_row(project.secret, kind, row.metadata), row.seq)
     spoken = Spoken(added.new, record.answer) if project.full_text else None

@@ -7,13 +7,14 @@ from typing import Any
 import apsw
 import msgspec
 
-from chatkeep.core.chunks import Chunk, changed, unpacked
+from chatkeep.core.chunks import Chunk, appended, changed, unpacked
 from chatkeep.core.ids import Seq
 from chatkeep.core.model import Order, ProjectId
 from chatkeep.store import sql
 
 SQL = sql.blocks("chatkeep.store.sqlite", "postings.sql")
 _List = tuple[ProjectId, int]  # the places of a kid
+_Rows = list[tuple[ProjectId, int, int, bytes]]
 Ends = dict[_List, Chunk]
 _MOST_ENDS = 1024
 
@@ -25,11 +26,10 @@ class Changes:
     that are written for the first time are left out, since most pairs come only once.
     """
 
-    def __init__(self, connection: apsw.Connection, ends: Ends) -> None:
-        self._connection = connection
+    def __init__(self, cursor: apsw.Cursor, ends: Ends) -> None:
+        self._cursor = cursor
         self._ends = ends
         self._changes: dict[_List, dict[Seq, bool]] = {}
-        self._chunks: list[tuple[ProjectId, int, int, bytes]] = []
 
     def add(self, project: ProjectId, kids: Iterable[int], seq: Seq) -> None:
         for kid in kids:
@@ -42,14 +42,17 @@ class Changes:
     def write(self) -> None:
         changes, self._changes = self._changes, {}
         self._look_up(changes)
+        chunks: _Rows = []
         for list, places in changes.items():
             end = self._ends.get(list)
-            if end is None or end.first <= min(places):
-                self._write_at_end(list, places, end)
-            else:
-                self._write_anywhere(list, places)
-        chunks, self._chunks = self._chunks, []
-        self._connection.executemany(SQL["put_chunk"], chunks)
+            new = None if False in places.values() else appended(end, sorted(places))
+            if new is None:
+                self._rewrite(list, places)
+                continue
+            if end is not None:
+                self._ends[list] = new[-1]
+            chunks += [(*list, *chunk) for chunk in new]
+        self._cursor.executemany(SQL["put_chunk"], chunks)
 
     def _look_up(self, lists: Collection[_List]) -> None:
         if len(self._ends) > _MOST_ENDS:
@@ -60,40 +63,28 @@ class Changes:
                 unknown.setdefault(project, []).append(kid)
         for project, kids in unknown.items():
             bindings = (project, msgspec.json.encode(kids).decode())
-            found: Any = self._connection.execute(SQL["newest_chunks"], bindings)
+            found: Any = self._cursor.execute(SQL["newest_chunks"], bindings)
             for kid, *chunk in found:
                 self._ends[project, kid] = Chunk(*chunk)
 
-    def _write_at_end(self, list: _List, places: dict[Seq, bool], end: Chunk | None) -> None:
-        chunks = changed(end, *_parted(places, places), newest=True)
-        self._replace(list, end, chunks)
-        if end is not None and chunks:
-            self._ends[list] = chunks[-1]
-        else:
-            self._ends.pop(list, None)
-
-    def _write_anywhere(self, list: _List, places: dict[Seq, bool]) -> None:
-        self._ends.pop(list)
+    def _rewrite(self, list: _List, places: dict[Seq, bool]) -> None:
+        self._ends.pop(list, None)
         left = sorted(places)
         while left:
-            found: Any = self._connection.execute(SQL["chunk_at"], (*list, left[0])).fetchall()
+            found: Any = self._cursor.execute(SQL["chunk_at"], (*list, left[0])).fetchall()
             chunks = [Chunk(*row) for row in found]
             end = chunks[1].first if len(chunks) > 1 else None
             here = [place for place in left if end is None or place < end]
             left = left[len(here) :]
-            new = changed(chunks[0], *_parted(places, here), newest=end is None)
-            self._replace(list, chunks[0], new)
+            added = [place for place in here if places[place]]
+            removed = [place for place in here if not places[place]]
+            old = chunks[0] if chunks else None
+            self._replace(list, old, changed(old, added, removed, newest=end is None))
 
     def _replace(self, list: _List, old: Chunk | None, new: Iterable[Chunk]) -> None:
         if old is not None and old.first not in {chunk.first for chunk in new}:
-            self._connection.execute(SQL["delete_chunk"], (*list, old.first))
-        self._chunks += [(*list, *chunk) for chunk in new]
-
-
-def _parted(places: dict[Seq, bool], some: Iterable[Seq]) -> tuple[list[Seq], list[Seq]]:
-    """Which of them come, and which go."""
-    added = [place for place in some if places[place]]
-    return added, [place for place in some if not places[place]]
+            self._cursor.execute(SQL["delete_chunk"], (*list, old.first))
+        self._cursor.executemany(SQL["put_chunk"], [(*list, *chunk) for chunk in new])
 
 
 def places(

@@ -13,11 +13,11 @@ SQL = sql.blocks("chatkeep.store.sqlite", "usage.sql")
 _NOBODY = -1  # a primary key takes no NULL
 
 
-def add(connection: apsw.Connection, sums: Mapping[Account, Sequence[Sums]]) -> None:
+def add(cursor: apsw.Cursor, sums: Mapping[Account, Sequence[Sums]]) -> None:
     for account, every in sums.items():
         key = _NOBODY if account.key is None else account.key
         named = (account.project, account.hour, account.model, account.upstream, key)
-        connection.execute(SQL["add_usage"], (*named, account.outcome, *totalled(every)))
+        cursor.execute(SQL["add_usage"], (*named, account.outcome, *totalled(every)))
 
 
 def summed(

@@ -49,6 +49,7 @@ class Writer:
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
+        self._cursor = connection.cursor()
         # On the event loop nothing may wait for another process's lock.
         self._connection.set_busy_timeout(0)
         # SQLite would do it within a COMMIT that somebody waits for.
@@ -168,10 +169,10 @@ class Writer:
     async def _transaction(self, batch: list[_Waiting]) -> list[Any]:
         try:
             self._known.check()
-            shared = Batch(self._connection, self._known)
+            shared = Batch(self._cursor, self._known)
             outcomes = [_attempt(write, shared) for write, _, _ in batch]
             shared.write()
-            await self._thread.run(partial(self._connection.execute, "COMMIT"))
+            await self._thread.run(partial(self._cursor.execute, "COMMIT"))
             self._known.keep()
         except BaseException:
             self._known.forget()
@@ -182,7 +183,7 @@ class Writer:
 
     async def _begin(self) -> None:
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._cursor.execute("BEGIN IMMEDIATE")
         except apsw.BusyError:
             await self._thread.run(self._begin_patiently)
 
