@@ -14,8 +14,7 @@ ORDER BY seq LIMIT 2
 
 -- name: put_chunk
 -- A chunk, new or changed.
-INSERT INTO posting (project, kid, seq, more) VALUES (?1, ?2, ?3, ?4)
-ON CONFLICT DO UPDATE SET more = excluded.more
+INSERT OR REPLACE INTO posting (project, kid, seq, more) VALUES (?1, ?2, ?3, ?4)
 
 -- name: delete_chunk
 -- A chunk that begins with another place now, or has none any more.
