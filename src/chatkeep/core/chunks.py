@@ -3,7 +3,7 @@
 more = bytes a distance | distance | distance | ...        rising; empty for a single place
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from chatkeep.errors import RecordCorrupt
@@ -42,18 +42,18 @@ def appended(chunk: Chunk | None, places: Sequence[int]) -> list[Chunk] | None:
     None when it has to be read: not all of them are behind it, or they are too far.
     """
     if chunk is None:
-        return [packed(run) for run in _runs(places, newest=True)]
+        return _full(places)
     first, more = chunk
     size = more[0] if more else _size(places[:MOST][-1] - first) or 1
     last = int.from_bytes(more[-size:]) if more else 0
     room = MOST - 1 - len(more[1:]) // size
-    behind = [place - first for place in places[:room]]
-    if places[0] - first <= last or (behind and behind[-1] >> 8 * size):
+    near = places[:room]
+    if places[0] - first <= last or (near and (near[-1] - first) >> 8 * size):
         return None
-    new = [packed(run) for run in _runs(places[room:], newest=True)] if len(places) > room else []
-    if behind:
-        grown = b"".join([more or bytes((size,)), *[place.to_bytes(size) for place in behind]])
-        new.insert(0, Chunk(first, grown))
+    new = [] if len(places) <= room else _full(places[room:])
+    if near:
+        behind = [(place - first).to_bytes(size) for place in near]
+        new.insert(0, Chunk(first, b"".join((more or bytes((size,)), *behind))))
     return new
 
 
@@ -63,15 +63,21 @@ def changed(
     """What becomes of a chunk, or of none. The newest of its list is going to grow at its end."""
     before = unpacked(chunk) if chunk else ()
     places = sorted({*before, *added} - set(removed))
-    return [packed(run) for run in _runs(places, newest=newest)]
+    return _full(places) if newest else _halved(places)
 
 
-def _runs(places: Sequence[int], *, newest: bool) -> Iterator[Sequence[int]]:
-    """Full ones, or in the middle of a list such as leave room in each."""
+def _full(places: Sequence[int]) -> list[Chunk]:
+    """As many full ones as there can be."""
+    if len(places) <= MOST:
+        return [packed(places)] if places else []
+    return [packed(places[start : start + MOST]) for start in range(0, len(places), MOST)]
+
+
+def _halved(places: Sequence[int]) -> list[Chunk]:
+    """As few as there can be, each with room for what comes between."""
     count = -(-len(places) // MOST)
-    size = MOST if newest or not count else -(-len(places) // count)
-    for start in range(0, len(places), size):
-        yield places[start : start + size]
+    size = -(-len(places) // count) if count else 1
+    return [packed(places[start : start + size]) for start in range(0, len(places), size)]
 
 
 def _size(distance: int) -> int:
