@@ -16,6 +16,9 @@ from chatkeep.errors import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 
 OnDisconnect = Literal["cancel", "finish"]
 
+# Our id changes the length, and with it every validator of the upstream's bytes.
+_OF_BYTES = frozenset({b"content-length", b"etag", b"content-md5", b"digest"})
+_OF_STREAMS = frozenset(name for name, _ in wire.STREAM)
 # Answers after which the next route is tried, when there is one: the upstream cannot just now.
 _ELSEWHERE = frozenset({429, 500, 502, 503, 504})
 
@@ -158,14 +161,13 @@ def head(answered: Answered, stored: str | None, id: CompletionId | None = None)
     """
     passed = wire.down(answered.answer.headers)
     if id is not None:
-        # The id changes the length, and with it every validator of the upstream's bytes.
-        passed = wire.without(passed, b"content-length", b"etag", b"content-md5", b"digest")
+        passed = wire.without(passed, _OF_BYTES)
         passed.append((b"x-chatkeep-id", id.encode()))
     if stored is not None:
         passed.append((b"x-chatkeep-stored", wire.value(stored)))
     passed.append((b"x-chatkeep-upstream", wire.value(answered.route.upstream.name)))
     if answered.is_stream:
-        passed = wire.without(passed, b"cache-control", b"x-accel-buffering")
+        passed = wire.without(passed, _OF_STREAMS)
         passed += wire.STREAM
     return passed
 

@@ -1,6 +1,6 @@
 """Which headers pass, up to the upstream and down to the client (DESIGN.md §2)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 
 from chatkeep.core.ports import Headers
 
@@ -55,10 +55,10 @@ def down(given: Headers) -> list[tuple[bytes, bytes]]:
             connection = b"%b,%b" % (connection, value)
         elif name not in _DROPPED and not name.startswith(_NOT_THEIRS):
             passed.append((name, value))
-    return without(passed, *_listed(connection)) if connection else passed
+    return without(passed, _listed(connection)) if connection else passed
 
 
-def without(given: Headers, *names: bytes) -> list[tuple[bytes, bytes]]:
+def without(given: Headers, names: Container[bytes]) -> list[tuple[bytes, bytes]]:
     return [entry for entry in given if entry[0] not in names]
 
 

@@ -20,7 +20,7 @@ from chatkeep.upstream.patience import Silent
 _CONTROLS = bytes({*range(32), 127} - {9})  # are taken in; a server may not send them on
 _log = logging.getLogger("chatkeep")
 # Decoded already, so neither the coding nor the length of the coded bytes holds any more.
-_OF_CODING = (b"content-encoding", b"content-length")
+_OF_CODING = frozenset({b"content-encoding", b"content-length"})
 
 _MIN_STATUS, _MAX_STATUS = 200, 599
 # What a call can fail with, the first that fits: the border where such errors become ours.
@@ -105,7 +105,7 @@ class HttpAnswer:
             headers = [(name, value.translate(None, _CONTROLS)) for name, value in headers]
         self._decoder = decoder(get(headers, b"content-encoding"))
         if self._decoder is not None:
-            headers = without(headers, *_OF_CODING)
+            headers = without(headers, _OF_CODING)
         self.headers: Headers = headers
 
     async def read(self) -> bytes:

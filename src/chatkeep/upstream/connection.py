@@ -241,12 +241,12 @@ class Exchange:
             raise NotHttp("there is more than the answer")  # and it is nobody's
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if b"\0" in value:
-            raise NotHttp("a header has a NUL in it")
         if self.status < 0:  # else it is a trailer
             self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        if b"\0" in b"".join([value for _, value in self.headers]):
+            raise NotHttp("a header has a NUL in it")
         if self._quiet > _MAX_QUIET and self._head_size() > _MAX_QUIET:
             raise NotHttp("its head is too large")
         status = self._parser.get_status_code()

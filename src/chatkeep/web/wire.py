@@ -61,7 +61,7 @@ def refused(error: Refusal) -> Whole:
 def limited(answer: Reply, rate: limits.Headers) -> Reply:
     """An answer that says how many calls are left: of the caller's limit, not the upstream's."""
     ours = _encoded(rate)
-    given = without(answer.headers, *(name for name, _ in ours))
+    given = without(answer.headers, [name for name, _ in ours])
     return msgspec.structs.replace(answer, headers=(*given, *ours))
 
 
@@ -79,7 +79,7 @@ async def send_answer(send: Send, answer: Reply, request_id: bytes, elapsed_ms: 
     match answer:
         case Whole():
             length = len(answer.body)
-            given = without(answer.headers, b"content-length")
+            given = without(answer.headers, (b"content-length",))
             out.begin(answer.status, (*given, (b"content-length", b"%d" % length), *ours), length)
             await out.write(answer.body, more=False)
         case Flowing():
