@@ -82,13 +82,13 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self.cycle is not None:
-            self.cycle.departed()
         self._due = None
         if self._timer is not None:
             self._timer.cancel()
         self._clear_unread()
         self.config.turned_away -= self._turned_away
+        if self.cycle is not None:
+            self.cycle.departed()
 
     def _turn_away(self) -> None:
         self.connections.discard(self)
