@@ -29,6 +29,7 @@ GOALS = (
     Goal("stream", "rate", 90_000, bare_us=_CHUNK_US),
     Goal("stream", "cpu", 12, bare_us=_CHUNK_US),
     Goal("retrieve", "rate", 15_000, bare_us=_STATIC_US),
+    Goal("retrieve-again", "rate", 15_000, bare_us=_STATIC_US),
     Goal("update", "rate", 6_000, bare_us=_STATIC_US),
     Goal("update", "p99", 50),
     Goal("list", "cpu", 300, bare_us=_STATIC_US),

@@ -19,11 +19,15 @@ _NUMBERS_A_RUN = 10**8
 
 
 class Requests(Struct, frozen=True):
-    """Plain requests by wrk. `stores` says that every answer tells of a record."""
+    """Plain requests by wrk. `stores` says that every answer tells of a record.
+
+    Those that name a completion name one after the other, of all or of so `many`.
+    """
 
     connections: int
     template: str
     stores: bool = False
+    many: int | None = None
 
 
 class Streams(Struct, frozen=True):
@@ -96,7 +100,7 @@ class Driver:
     ) -> Measured:
         template, ids = self._stage.folder / "template", self._stage.folder / "ids"
         template.write_bytes(load.template.encode())
-        ids.write_text(ledger.ids())
+        ids.write_text(ledger.ids(load.many))
         job = wrk.Job(
             url=target.url,
             connections=load.connections,

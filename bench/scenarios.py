@@ -13,6 +13,7 @@ Needs = Literal["records", "rows"]
 _MANY = 64
 _CROWD = 500
 _FEW = 8
+_READ_AGAIN = 500  # few enough to be remembered, as all together are not
 # The role before the content and the finish reason after it are chunks, too.
 _EVENTS = samples.STREAM_CHUNKS + 2
 PACED_EVENTS = samples.PACED_CHUNKS + 2
@@ -114,8 +115,15 @@ SCENARIOS = (
     ),
     Scenario(
         "retrieve",
-        "Retrieve, 64 connections",
+        "Retrieve for the first time, 64 connections",
         Requests(_MANY, samples.retrieve()),
+        _STATIC,
+        _OF_REQUESTS,
+    ),
+    Scenario(
+        "retrieve-again",
+        "Retrieve what was read before, 64 connections",
+        Requests(_MANY, samples.retrieve(), many=_READ_AGAIN),
         _STATIC,
         _OF_REQUESTS,
     ),
