@@ -16,7 +16,7 @@ from bench.report import Report
 from bench.scenarios import FOOTPRINT, SCENARIOS, Needs, Scenario
 from bench.target import Stage, Target, chatkeep, forwarder, stage
 
-_WARMING = 2_000  # records made before anything is measured; retrieve and update need some, too
+_WARMING = 6_000  # records made before anything is measured: more than a server remembers
 _MAIN = "main"
 
 Say = Callable[[str], None]
