@@ -207,15 +207,19 @@ async def test_the_parts_of_a_request_are_limited_in_number(chatkeep: Chatkeep) 
     )
     wanted = Refusal("ArrayTooLong", text, "messages")
     await refused(chatkeep.url, post(PATH, messages, chatkeep.key), wanted)
-    repeated = b'{"metadata":{}' + b',"x":1' * 10_000 + b"}"
     different = json.dumps({f"x{number}": 1 for number in range(10_001)}).encode()
-    for body in (repeated, different):
-        text = (
-            "Invalid 'body': too many properties. Expected an object with at most 10000"
-            " properties, but got an object with 10001 properties instead."
-        )
-        wanted = Refusal("TooManyProperties", text, "body")
+    repeated = b'{"metadata":{}' + b',"x":1' * 10_000 + b"}"
+    odd = repeated.replace(b"{}", b'{"x":"\\ud800"}')
+    text = (
+        "Invalid 'body': too many properties. Expected an object with at most 10000"
+        " properties, but got an object with 10001 properties instead."
+    )
+    wanted = Refusal("TooManyProperties", text, "body")
+    for body in (different, odd):
         await refused(chatkeep.url, post(f"{PATH}/{UNKNOWN}", body, chatkeep.key), wanted)
+    # Where they are not walked through one by one, the same many times is one.
+    wanted = Refusal("UnknownParameter", "Unknown parameter: 'x'.", "x")
+    await refused(chatkeep.url, post(f"{PATH}/{UNKNOWN}", repeated, chatkeep.key), wanted)
 
 
 @pytest.mark.parametrize(

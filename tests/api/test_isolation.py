@@ -26,7 +26,7 @@ from support.foreign import (
     ways,
 )
 from support.provider import Plain, Provider
-from support.rawhttp import PATH, asked, connected, post
+from support.rawhttp import PATH, asked, connected, get, post
 from support.refusals import create
 
 from chatkeep.core.filters import Filter
@@ -81,6 +81,8 @@ async def world(trace: Trace, provider: Provider, tmp_path: Path) -> AsyncIterat
     async with chatkeep_before(tmp_path, upstreams) as chatkeep:
         world = World(chatkeep)
         await world.prepare()
+        # Who searches first brings in what waits for it, of all projects and whatever is asked.
+        assert (await asked(chatkeep.url, get(f"{PATH}?q=nothing", OURS))).head.status == 200
         yield world
 
 
