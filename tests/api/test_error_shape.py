@@ -217,6 +217,8 @@ async def test_the_parts_of_a_request_are_limited_in_number(chatkeep: Chatkeep) 
     wanted = Refusal("TooManyProperties", text, "body")
     for body in (different, odd):
         await refused(chatkeep.url, post(f"{PATH}/{UNKNOWN}", body, chatkeep.key), wanted)
+    odd_create = b'{"model":"m","messages":[{"content":"\\ud800"}]' + b',"x":1' * 10_000 + b"}"
+    await refused(chatkeep.url, post(PATH, odd_create, chatkeep.key), wanted)
     # Where they are not walked through one by one, the same many times is one.
     wanted = Refusal("UnknownParameter", "Unknown parameter: 'x'.", "x")
     await refused(chatkeep.url, post(f"{PATH}/{UNKNOWN}", repeated, chatkeep.key), wanted)

@@ -59,19 +59,16 @@ def members(text: bytes) -> list[Member]:
     return _Scanner(text).members(MAX_MEMBERS) if found is None else found
 
 
-def fields(text: bytes, most: float = math.inf) -> dict[str, bytes]:
-    """The values of a JSON object by key, the last of a repeated key; the same errors.
-
-    TooManyProperties when there are more than `most`.
-    """
+def fields(text: bytes) -> dict[str, bytes]:
+    """The values of a JSON object by key, the last of a repeated key; the same errors."""
     check_utf8(text)
     try:
         values = _OBJECT.decode(text)
     except RecursionError as error:
         raise NestedTooDeep from error
     except msgspec.DecodeError:
-        return {m.key: text[m.value : m.end] for m in _Scanner(text).members(most)}
-    if len(values) > most:
+        return {m.key: text[m.value : m.end] for m in _Scanner(text).members(MAX_MEMBERS)}
+    if len(values) > MAX_MEMBERS:
         raise _too_many(len(values))
     return {key: bytes(value) for key, value in values.items()}
 

@@ -202,7 +202,7 @@ def _ends(names: Sequence[str]) -> tuple[str | None, str | None]:
 
 
 def _update_body(body: bytes) -> metadata.Metadata:
-    values = jsonspan.fields(body, jsonspan.MAX_MEMBERS)
+    values = jsonspan.fields(body)
     if "metadata" not in values:
         raise MissingParameter("metadata")
     for key in values:

@@ -13,8 +13,6 @@ _IN_TARGETS = "/%:?#[]@!$&'()*+,;=~"
 # A caller's chatkeep key, cookies and word of other proxies are not for an upstream, even when a
 # header of that name is configured to be passed on.
 _NEVER_UP = frozenset({CALLERS_KEY, HOP, b"authorization", b"cookie", b"host", b"content-length"})
-
-
 # Of one call alone, or not to be kept in memory.
 _NOT_REMEMBERED = frozenset({CALLERS_KEY, b"idempotency-key", b"traceparent"})
 _REMEMBERED = 100

@@ -28,8 +28,8 @@ from chatkeep.core.ids import MAX_SEQ
 from chatkeep.errors import Refusal, StoreBusy
 from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.connection import BUSY_MS
+from chatkeep.store.sqlite.diskthread import DiskThread
 from chatkeep.store.sqlite.failures import mapped
-from chatkeep.store.sqlite.helper import HelperThread
 from chatkeep.store.sqlite.known import Known
 
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Writer:
         self._emptying: asyncio.TimerHandle | None = None
         self._to_empty = False
         self._known = Known(connection)
-        self._thread = HelperThread("chatkeep-commit")
+        self._thread = DiskThread("chatkeep-commit")
 
     def submit(self, write: Write[T], place: int = MAX_SEQ) -> "asyncio.Future[T]":
         """Queues the write before it returns; the future is done after the commit.

@@ -14,7 +14,7 @@ class _Job(NamedTuple):
     done: "asyncio.Future[None]"
 
 
-class HelperThread:
+class DiskThread:
     """Does one thing after the other. A ThreadPoolExecutor takes twice the CPU to hand one over."""
 
     def __init__(self, name: str) -> None:
