@@ -70,7 +70,8 @@ def main(
 ) -> None:
     """Measure chatkeep over HTTP on loopback, beside a bare forwarder and the mock upstream.
 
-    BENCH_PEERS=litellm,ferrogw measures peers too, each installed from PyPI into a .venv-bench-*.
+    BENCH_PEERS=litellm,ferrogw,ogx measures peers too, each installed from PyPI into a
+    .venv-bench-*.
     """
     wanted = frozenset(only or NAMES)
     served = wanted - {STORAGE, LISTS}

@@ -100,6 +100,17 @@ def check(store: str, url: str, ledger: Ledger) -> Check:
     return asyncio.run(_check(store, url, ledger))
 
 
+def missing(url: str, ledger: Ledger) -> int:
+    """How many acknowledged records a server does not list, whatever else it knows of them."""
+    return asyncio.run(_missing(url, ledger))
+
+
+async def _missing(url: str, ledger: Ledger) -> int:
+    async with session() as http:
+        listed = {item["id"] async for item in _everything(http, url)}
+    return len(ledger.records.keys() - listed)
+
+
 async def _fill(url: str, ledger: Ledger, numbers: Iterator[int]) -> None:
     body = samples.create_body(store=True)
 

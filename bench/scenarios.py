@@ -28,7 +28,7 @@ def _stream(model: str, events: int, *, store: bool, connections: int = _MANY) -
 
 
 class Scenario(Struct, frozen=True):
-    """`reference` is the load that the mock itself, the bare forwarder and peers are given.
+    """`reference` is the load that the mock itself and the bare forwarder are given.
 
     `figures` are names of figures.KINDS. Scenarios that need `rows` run on stores of a known size,
     the others on one store, one after the other. `idle` connections are held open meanwhile.
@@ -42,6 +42,11 @@ class Scenario(Struct, frozen=True):
     operation: Operation = "request"
     needs: Needs = "records"
     idle: int = 0
+
+    @property
+    def forwards(self) -> bool:
+        """Whether a gateway that keeps nothing can do as much as the bare forwarder."""
+        return self.reference not in (_STATIC, _STATIC_FEW)
 
 
 _FORWARDED = _plain(_MANY)

@@ -11,7 +11,7 @@ from bench.idle import idle
 from bench.library import Check, Ledger, check, fill
 from bench.machine import cores, describe, folder_on_disk, work_ms
 from bench.measure import Driver, Load, Measured
-from bench.peers import peers
+from bench.peers import Started, after_kill, peers
 from bench.report import Report
 from bench.scenarios import FOOTPRINT, SCENARIOS, Needs, Scenario
 from bench.target import Stage, Target, chatkeep, forwarder, stage
@@ -38,16 +38,23 @@ def run(plan: Plan, say: Say) -> Report:
         ground = running.enter_context(stage(folder, cores()))
         said: list[str] = []
         references = [ground.mock, running.enter_context(forwarder(ground))]
-        references += running.enter_context(peers(plan.peers, ground, said.append))
-        suite = _Suite(plan, ground, references, machine.fsync_ms, say)
+        guests = running.enter_context(peers(plan.peers, ground, said.append))
+        suite = _Suite(plan, ground, references, guests, machine.fsync_ms, say)
         suite.run()
+        said += [after_kill(guest, ground) for guest in guests if guest.ledger.records]
         said += suite.drift()
         return Report(machine, plan.seconds, suite.figures, suite.outcomes, suite.checks, said)
 
 
 class _Suite:
     def __init__(
-        self, plan: Plan, stage: Stage, references: Sequence[Target], fsync_ms: float, say: Say
+        self,
+        plan: Plan,
+        stage: Stage,
+        references: Sequence[Target],
+        guests: Sequence[Started],
+        fsync_ms: float,
+        say: Say,
     ) -> None:
         self.figures: list[Figure] = []
         self.outcomes: list[Outcome] = []
@@ -55,6 +62,7 @@ class _Suite:
         self._plan = plan
         self._stage = stage
         self._references = references
+        self._guests = guests
         self._fsync_ms = fsync_ms
         self._say = say
         self._driver = Driver(stage, plan.seconds)
@@ -105,15 +113,19 @@ class _Suite:
         with idle(ours, scenario.idle):
             runs = {ours.name: self._driver.measure(ours, scenario.load, ledger)}
         for target in self._references:
-            runs[target.name] = self._reference(target, scenario.reference)
+            runs[target.name] = self._reference(target, scenario.reference, Ledger())
+        for guest in self._guests:
+            load = guest.peer.load(scenario, guest.ledger)
+            if load is not None:
+                runs[guest.peer.name] = self._reference(guest.target, load, guest.ledger)
         title = scenario.title if rows is None else f"{scenario.title}, {rows:,} rows"
         outcome = Outcome(scenario.name, title, runs, rows)
         self.outcomes.append(outcome)
         self.figures += figures(scenario, outcome, self._fsync_ms)
 
-    def _reference(self, target: Target, load: Load) -> Measured:
+    def _reference(self, target: Target, load: Load, ledger: Ledger) -> Measured:
         """A reference is measured once a run, however many scenarios are held against it."""
         key = (target.name, load)
         if key not in self._known:
-            self._known[key] = self._driver.measure(target, load, Ledger())
+            self._known[key] = self._driver.measure(target, load, ledger)
         return self._known[key]
