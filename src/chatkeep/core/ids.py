@@ -8,7 +8,9 @@ The tag cannot be guessed; it is compared after the row was found by its seq.
 
 from collections.abc import Callable
 from hashlib import blake2b
-from typing import NamedTuple, NewType
+from typing import NewType
+
+from msgspec import Struct
 
 Seq = NewType("Seq", int)
 CompletionId = NewType("CompletionId", str)
@@ -34,14 +36,21 @@ _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _PAIR_BASE = len(_PAIRS)
 _DIGITS = bytes(_ALPHABET.find(chr(byte)) & 0xFF for byte in range(256))
 _NO_DIGIT = b"\xff"
-# What two neighbours of so many bits are together, for all of them in 256 bits.
+_TAG_BITS = 8 * TAG_BYTES
+_TAG = (1 << _TAG_BITS) - 1
+# By how much two neighbours of so many bits are less together than they are as bits, for each of
+# the upper one, and the lower ones of all pairs in 256 bits.
 _STEPS = [
-    (bits, sum((1 << bits) - 1 << at for at in range(0, 256, 2 * bits)), 62 ** (bits // 8))
+    (
+        bits,
+        sum((1 << bits) - 1 << at for at in range(0, 256, 2 * bits)),
+        (1 << bits) - 62 ** (bits // 8),
+    )
     for bits in (8, 16, 32, 64, 128)
 ]
 
 
-class Name(NamedTuple):
+class Name(Struct, frozen=True, gc=False):
     """What an id says: where the completion stands and the tag that proves it was given out."""
 
     seq: Seq
@@ -54,7 +63,7 @@ def named(seq: Seq, tag: bytes) -> Name:
 
 
 def encode(seq: Seq, tag: bytes) -> CompletionId:
-    return CompletionId(PREFIX + spelled((seq << (8 * TAG_BYTES)) | int.from_bytes(tag)))
+    return CompletionId(PREFIX + spelled((seq << _TAG_BITS) | int.from_bytes(tag)))
 
 
 def spelled(value: int) -> str:
@@ -75,8 +84,8 @@ def number(digits: str) -> int | None:
     # All digits are joined to pairs at once, all pairs to fours, and so on: half the time of adding
     # up 29 products.
     value = int.from_bytes(values)
-    for bits, mask, base in _STEPS:
-        value = (value >> bits & mask) * base + (value & mask)
+    for bits, lower, less in _STEPS:
+        value -= (value >> bits & lower) * less
     return value
 
 
@@ -87,11 +96,10 @@ def decode(text: str) -> Name | None:
     value = number(text[len(PREFIX) :])
     if value is None:
         return None
-    seq = value >> (8 * TAG_BYTES)
-    if seq >= 1 << 63:
+    seq = value >> _TAG_BITS
+    if seq > MAX_SEQ:
         return None
-    tag = (value & ((1 << 8 * TAG_BYTES) - 1)).to_bytes(TAG_BYTES)
-    return Name(Seq(seq), tag, CompletionId(text))
+    return Name(Seq(seq), (value & _TAG).to_bytes(TAG_BYTES), CompletionId(text))
 
 
 def compact(id: str) -> bytes:

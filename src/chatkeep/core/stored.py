@@ -18,12 +18,13 @@ from chatkeep.core.model import Row, Stored, Turn
 from chatkeep.errors import Refusal
 
 Fields = dict[str, bytes]  # raw JSON by key, the last of a repeated key
-# The same without a copy: a Raw goes into a template like the bytes it stands for.
+# The same without a copy: a Raw goes into a template like the bytes it stands for. What is shown at
+# a place of its own is taken out, and the rest follows.
 _Members = dict[str, Raw]
 
 _NULL = Raw(b"null")
 _NONE = Raw(b"[]")
-_NO_FIELDS: Fields = {}
+_NOTHING: Mapping[str, object] = {}
 # The recorded keys in their order; the last place is for everything else.
 _BEFORE_METADATA = (
     b'{"object":"chat.completion","id":%b,"model":%b,"created":%b,"request_id":"req_%b",'
@@ -34,6 +35,8 @@ _BEFORE_METADATA = (
 _BEHIND_METADATA = b',"choices":%b,"response_format":%b%b}'
 _CHOICE = b'{"index":%b,"message":%b,"finish_reason":%b,"logprobs":%b%b}'
 _MESSAGE = b'{"content":%b,"role":%b,"tool_calls":%b,"function_call":%b%b}'
+# A choice with nothing else in it, filled at once with its message.
+_PLAIN_CHOICE = _CHOICE % (b"%b", _MESSAGE, b"%b", b"%b", b"")
 _ITEM = b'{"id":%b,"role":%b,"content":%b,"content_parts":%b,"name":%b%b}'
 _PART = b'{"type":%b,"text":%b,"image_url":%b,"input_audio":%b,"file":%b%b}'
 _IMAGE = b'{"url":%b,"detail":%b%b}'
@@ -44,14 +47,10 @@ def _keys(template: bytes) -> frozenset[str]:
 
 
 _STORED_KEYS = _keys(_BEFORE_METADATA + _BEHIND_METADATA)
-_CHOICE_KEYS = _keys(_CHOICE)
-_MESSAGE_KEYS = _keys(_MESSAGE)
-_ITEM_KEYS = _keys(_ITEM)
-_PART_KEYS = _keys(_PART)
-_IMAGE_KEYS = _keys(_IMAGE)
+_HIDDEN_OF_ITEM = ("id", "content_parts")  # a message's own, where ours stand
 
 
-class _Asked(Struct):
+class _Asked(Struct, gc=False):
     """What the stored object shows of its request."""
 
     tool_choice: Raw = _NULL
@@ -65,14 +64,14 @@ class _Asked(Struct):
     response_format: Raw = _NULL
 
 
-class _Choice(Struct, forbid_unknown_fields=True):
+class _Choice(Struct, forbid_unknown_fields=True, gc=False):
     message: Annotated[_Members, Meta(min_length=1)]
     index: Raw = _NULL
     finish_reason: Raw = _NULL
     logprobs: Raw = _NULL
 
 
-class _Given(Struct, forbid_unknown_fields=True):
+class _Given(Struct, forbid_unknown_fields=True, gc=False):
     """An answer that has nothing else, as most are: it is read in one go."""
 
     model: Raw
@@ -110,7 +109,7 @@ def kept(item: Stored) -> bytes:
     return _whole(item, "kept", _kept_fields)
 
 
-def _whole(item: Stored, shown_as: str, ours: Callable[[Stored], Fields]) -> bytes:
+def _whole(item: Stored, shown_as: str, ours: Callable[[Stored], Mapping[str, object]]) -> bytes:
     halves = item.halves.get(shown_as)
     if halves is None:
         halves = item.halves[shown_as] = _halves(item, ours(item))
@@ -118,7 +117,7 @@ def _whole(item: Stored, shown_as: str, ours: Callable[[Stored], Fields]) -> byt
     return b"".join((before, item.row.metadata, behind))
 
 
-def _halves(item: Stored, ours: Fields) -> tuple[bytes, bytes]:
+def _halves(item: Stored, ours: Mapping[str, object]) -> tuple[bytes, bytes]:
     """The object before and behind its metadata; `ours` come last."""
     row, asked = item.row, _asked(item.request)
     given, choices, others = _given(row, item.answer)
@@ -130,40 +129,44 @@ def _halves(item: Stored, ours: Fields) -> tuple[bytes, bytes]:
         asked.tool_choice,
         given.usage,
         asked.seed,
-        b"1.0" if asked.top_p == _NULL else asked.top_p,
-        b"1.0" if asked.temperature == _NULL else asked.temperature,
-        b"0.0" if asked.presence_penalty == _NULL else asked.presence_penalty,
-        b"0.0" if asked.frequency_penalty == _NULL else asked.frequency_penalty,
+        _else(asked.top_p, b"1.0"),
+        _else(asked.temperature, b"1.0"),
+        _else(asked.presence_penalty, b"0.0"),
+        _else(asked.frequency_penalty, b"0.0"),
         given.system_fingerprint,
         asked.user,
         given.service_tier,
         asked.tools,
     )
-    rest = _rest({**others, **ours}, _STORED_KEYS)
+    rest = _rest({**others, **ours} if others else ours)
     return before, _BEHIND_METADATA % (choices, asked.response_format, rest)
 
 
-def _nothing(item: Stored) -> Fields:
-    return _NO_FIELDS
+def _else(value: Raw, default: bytes) -> bytes | Raw:
+    return default if value is _NULL or value == _NULL else value
 
 
-def _kept_fields(item: Stored) -> Fields:
+def _nothing(item: Stored) -> Mapping[str, object]:
+    return _NOTHING
+
+
+def _kept_fields(item: Stored) -> Mapping[str, object]:
     row = item.row
     return {
-        "received_at": b"%d" % second_of(row.seq),
-        "status": dumps(row.status),
-        "upstream": dumps(row.upstream),
-        "key": dumps(row.key),
-        "duration_ms": b"%d" % row.duration_ms,
-        "first_token_ms": dumps(row.first_token_ms),
-        "cost_micro": dumps(row.cost_micro),
-        "has_body": dumps(item.has_body),
+        "received_at": second_of(row.seq),
+        "status": row.status,
+        "upstream": row.upstream,
+        "key": row.key,
+        "duration_ms": row.duration_ms,
+        "first_token_ms": row.first_token_ms,
+        "cost_micro": row.cost_micro,
+        "has_body": item.has_body,
     }
 
 
 def turn(one: Turn) -> bytes:
     """The same as part of a conversation."""
-    ours = {**_kept_fields(one.item), "follows": dumps(one.follows)}
+    ours = {**_kept_fields(one.item), "follows": one.follows}
     before, behind = _halves(one.item, ours)
     return b"".join((before, one.item.row.metadata, behind))
 
@@ -171,15 +174,17 @@ def turn(one: Turn) -> bytes:
 def message_item(name: str, message: bytes) -> bytes:
     """An input message under its name, `<completion_id>-<index>`."""
     members = _members(message)
-    content = members.get("content", _NULL)
+    content = members.pop("content", _NULL)
     parts = _parts(content)
+    for hidden in _HIDDEN_OF_ITEM:
+        members.pop(hidden, None)
     return _ITEM % (
         dumps(name),
-        members.get("role", _NULL),
+        members.pop("role", _NULL),
         content if parts is None else dumps(" ".join(map(_part_text, parts))),
         _NULL if parts is None else b"[%b]" % b",".join(map(_part, parts)),
-        members.get("name", _NULL),
-        _rest(members, _ITEM_KEYS),
+        members.pop("name", _NULL),
+        _rest(members),
     )
 
 
@@ -213,8 +218,8 @@ def _given(row: Row, answer: bytes) -> tuple[_Given, bytes | Raw, _Members]:
 
 
 def _plain_choice(choice: _Choice) -> bytes:
-    message = _message(choice.message)
-    return _CHOICE % (choice.index, message, choice.finish_reason, choice.logprobs, b"")
+    shown = _shown_message(choice.message)
+    return _PLAIN_CHOICE % (choice.index, *shown, choice.finish_reason, choice.logprobs)
 
 
 def _odd(row: Row, answer: bytes) -> tuple[_Given, bytes | Raw, _Members]:
@@ -228,7 +233,8 @@ def _odd(row: Row, answer: bytes) -> tuple[_Given, bytes | Raw, _Members]:
         service_tier=members.get("service_tier", _NULL),
         system_fingerprint=members.get("system_fingerprint", _NULL),
     )
-    return given, _choices(members.get("choices", _NONE)), members
+    others = {key: value for key, value in members.items() if key not in _STORED_KEYS}
+    return given, _choices(members.get("choices", _NONE)), others
 
 
 def _of_unknown(text: bytes) -> _Members:
@@ -272,24 +278,24 @@ def _choice(raw: Raw) -> bytes | Raw:
     choice = _members(raw)
     if not choice:
         return raw
-    message = choice.get("message", _NULL)
+    message = choice.pop("message", _NULL)
     members = _members(message)
     return _CHOICE % (
-        choice.get("index", _NULL),
-        _message(members) if members else message,
-        choice.get("finish_reason", _NULL),
-        choice.get("logprobs", _NULL),
-        _rest(choice, _CHOICE_KEYS),
+        choice.pop("index", _NULL),
+        _MESSAGE % _shown_message(members) if members else message,
+        choice.pop("finish_reason", _NULL),
+        choice.pop("logprobs", _NULL),
+        _rest(choice),
     )
 
 
-def _message(message: _Members) -> bytes:
-    return _MESSAGE % (
-        message.get("content", _NULL),
-        message.get("role", _NULL),
-        message.get("tool_calls", _NULL),
-        message.get("function_call", _NULL),
-        _rest(message, _MESSAGE_KEYS),
+def _shown_message(message: _Members) -> tuple[Raw, Raw, Raw, Raw, bytes]:
+    return (
+        message.pop("content", _NULL),
+        message.pop("role", _NULL),
+        message.pop("tool_calls", _NULL),
+        message.pop("function_call", _NULL),
+        _rest(message),
     )
 
 
@@ -303,12 +309,12 @@ def _part(raw: Raw) -> bytes | Raw:
     if not part:
         return raw
     return _PART % (
-        part.get("type", _NULL),
-        part.get("text", _NULL),
-        _image_url(part.get("image_url", _NULL)),
-        part.get("input_audio", _NULL),
-        part.get("file", _NULL),
-        _rest(part, _PART_KEYS),
+        part.pop("type", _NULL),
+        part.pop("text", _NULL),
+        _image_url(part.pop("image_url", _NULL)),
+        part.pop("input_audio", _NULL),
+        part.pop("file", _NULL),
+        _rest(part),
     )
 
 
@@ -316,8 +322,8 @@ def _image_url(raw: Raw) -> bytes | Raw:
     image = _members(raw)
     if not image:
         return raw
-    url, detail = image.get("url", _NULL), image.get("detail", _NULL)
-    return _IMAGE % (url, detail, _rest(image, _IMAGE_KEYS))
+    url, detail = image.pop("url", _NULL), image.pop("detail", _NULL)
+    return _IMAGE % (url, detail, _rest(image))
 
 
 def _part_text(raw: Raw) -> str:
@@ -329,12 +335,11 @@ def _part_text(raw: Raw) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _rest(given: Mapping[str, bytes | Raw], shown: frozenset[str]) -> bytes:
+def _rest(left: Mapping[str, object]) -> bytes:
     """What else there is, each member with the comma before it."""
-    if given.keys() <= shown:
+    if not left:
         return b""
-    rest: list[bytes | Raw] = []
-    for key, value in given.items():
-        if key not in shown:
-            rest += (b",", dumps(key), b":", value)
-    return b"".join(rest)
+    try:
+        return b"," + msgspec.json.encode(left)[1:-1]
+    except UnicodeEncodeError:  # a lone surrogate
+        return b"".join([b",%b:%b" % (dumps(key), dumps(value)) for key, value in left.items()])
