@@ -8,23 +8,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.ids import LENGTH, compact, expanded
-from chatkeep.core.packed import Codec, Ghost, Message, Outline, Packed
-from chatkeep.core.parts import BASE64, COPY, MESSAGES, OUR_ID, SHARED
+from chatkeep.core.packed import Codec, Ghost, Outline, Packed
+from chatkeep.core.parts import BASE64, COPY, SHARED, Text
 from chatkeep.errors import RecordCorrupt
 
 CODEC = Codec()
 OPENAI_ID = "chatcmpl-" + "AbcdefghijklmnopqrstuvwxyZ019"
 NOISE = Random(7).randbytes(300)
 MESSAGES_BEFORE = [b'{"role":"user","content":"the quick brown fox"}', NOISE]
-LONG: list[Message] = [b"the quick brown fox " * 80, [b"x", [COPY, 3, 9], b"y"], NOISE]
+LONG: list[Text] = [b"the quick brown fox " * 80, [b"x", [COPY, 3, 9], b"y"], NOISE]
 
 
 def packed(
     answer: bytes = b'{"choices":[]}', upstream_id: bytes | None = None, head: int = 77
 ) -> Packed:
-    outline = Outline([b'{"messages":[', MESSAGES, b"]}"], b",", b'{"env":"prod"}')
-    messages: list[Message] = [b'{"role":"user"}', [b"a", [SHARED, 5], [BASE64, 1 << 62], b""]]
-    return Packed(3, 9, outline, messages, [b'{"id":"', OUR_ID, b'"', answer], upstream_id, head)
+    outline = Outline(b'{"messages":[]}', 13, b",", b'{"env":"prod"}')
+    messages: list[Text] = [b'{"role":"user"}', [b"a", [SHARED, 5], [BASE64, 1 << 62], b""]]
+    return Packed(3, 9, outline, messages, b'{"id":""' + answer, 7, upstream_id, head)
 
 
 BODIES: dict[str, tuple[Packed | Ghost, bytes]] = {
@@ -33,7 +33,20 @@ BODIES: dict[str, tuple[Packed | Ghost, bytes]] = {
     "of others": (packed(NOISE, compact("é" * 40)), b""),
     "compressible": (packed(bytes(40_000)), b""),
     "in two frames": (
-        Packed(1, 2, 1 << 60, None, [b""], None, 1, [5, 6], [(3, 9)], [b", ", b","], 4),
+        Packed(
+            1,
+            2,
+            1 << 60,
+            None,
+            [b"", [BASE64, 7]],
+            None,
+            None,
+            1,
+            [5, 6],
+            [(3, 9)],
+            [b", ", b","],
+            4,
+        ),
         CODEC.second(LONG, MESSAGES_BEFORE),
     ),
     "a ghost": (Ghost(3, 9, [b"x", [b"", [SHARED, 5], b""]], [], [(1, 2)], {5: NOISE}), b""),
@@ -53,9 +66,8 @@ def test_a_body_comes_back_as_it_was(name: str) -> None:
 def test_what_was_written_once_can_still_be_read() -> None:
     """Else the dictionary is another one, or its tables are."""
     body = bytes.fromhex(
-        "01c411c7f7000000000000004d207655020014039b03099393c40d7b00c4025d7dc4012cc40e7d92c40f7d94"
-        "c401619202059203cf4000c40094c401225d7dc0009090c0c007fc89250ee865bf7019dc6907887f7e05b245"
-        "2a4c1a01"
+        "0132250405000000000000004d206e250200c4029c030994c40f7b5d7d0dc4012cc40e7d927d94c401619200"
+        "059201cf4000c400c4167b5d7d07c0009090c0c007fc8135993f230574c00173aa1dc34778578c488318"
     )
     assert CODEC.open(body) == BODIES["small"]
 
@@ -74,7 +86,7 @@ def test_long_messages_come_back_behind_those_they_were_written_behind(before: l
 
 
 def test_what_stands_before_is_not_written_again() -> None:
-    file: Message = Random(8).randbytes(3000).hex().encode()
+    file: Text = Random(8).randbytes(3000).hex().encode()
     assert isinstance(file, bytes)
     assert len(CODEC.second([file], [b"read: " + file])) < 100 < len(CODEC.second([file], [b""]))
 

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from chatkeep.core.parts import (
     BASE64,
     COPY,
-    OUR_ID,
     SHARED,
-    Part,
     Shelf,
+    Text,
     copied_in,
     copying,
     joined,
@@ -28,15 +27,16 @@ NOTHING: dict[int, bytes] = {}
 ANSWER = b'{"id":"","choices":[{"message":{"content":"One answer, \\"quoted\\"","x":"short"}}]}'
 
 
-def loaded(shelf: Shelf, parts: list[Part]) -> bytes:
-    return joined(parts, shelf.texts.__getitem__, {})
+def loaded(shelf: Shelf, text: Text) -> bytes:
+    return joined(text, shelf.texts.__getitem__)
 
 
 def test_an_image_is_put_aside_decoded() -> None:
     shelf = Shelf(SECRET)
     parts = shelf.decoded(b'{"url":"data:image/png;base64,%b"}' % TEXT)
     assert list(shelf.texts.values()) == [IMAGE]
-    assert [part for part in parts if isinstance(part, list)] == [[BASE64, next(iter(shelf.texts))]]
+    assert isinstance(parts, list)
+    assert parts[1::2] == [[BASE64, next(iter(shelf.texts))]]
     assert loaded(shelf, parts) == b'{"url":"data:image/png;base64,%b"}' % TEXT
 
 
@@ -74,7 +74,7 @@ texts = st.lists(st.binary(max_size=8) | runs | st.sampled_from([b"=", b"==", b"
 def test_any_text_comes_back_from_the_parts_it_was_cut_in(text: bytes) -> None:
     shelf = Shelf(SECRET)
     cut = shelf.cut(text)
-    assert (cut if isinstance(cut, bytes) else loaded(shelf, cut)) == text
+    assert loaded(shelf, cut) == text
     assert loaded(shelf, shelf.decoded(text)) == text
 
 
@@ -82,6 +82,13 @@ def test_any_text_comes_back_from_the_parts_it_was_cut_in(text: bytes) -> None:
 def test_the_keys_found_in_parts_are_those_put_aside(text: bytes) -> None:
     shelf = Shelf(SECRET)
     assert shared_in(shelf.decoded(text)) == set(shelf.texts)
+
+
+def test_a_part_of_a_text_is_put_aside_where_it_stands() -> None:
+    shelf = Shelf(SECRET)
+    assert shelf.without(b"all of it", b"none") == b"all of it"
+    parts = shelf.without(b"all of it", b"of")
+    assert (shared_in(parts), loaded(shelf, parts)) == (set(shelf.texts), b"all of it")
 
 
 def test_a_small_text_stays_where_it_is_and_a_big_one_is_put_aside_whole() -> None:
@@ -106,7 +113,7 @@ def test_what_a_client_says_again_of_an_answer_is_a_copy() -> None:
 
 
 def test_short_strings_are_not_worth_a_copy() -> None:
-    assert copying(b'{"x":"short"}', ANSWER, strings(ANSWER)) == [b'{"x":"short"}']
+    assert copying(b'{"x":"short"}', ANSWER, strings(ANSWER)) == b'{"x":"short"}'
 
 
 words = st.sampled_from([b'"', b"\\", b'"ten letters"', b'"eleven letters"', b"letters", b" "])
@@ -116,7 +123,7 @@ pieces = st.lists(words, max_size=12).map(b"".join)
 @given(pieces, pieces)
 def test_any_text_comes_back_whatever_it_copies_from_any_answer(text: bytes, answer: bytes) -> None:
     parts = copying(text, answer, strings(answer))
-    assert joined(parts, NOTHING.__getitem__, {}, lambda start, end: answer[start:end]) == text
+    assert joined(parts, NOTHING.__getitem__, lambda start, end: answer[start:end]) == text
     assert all(answer[start:end] in text for start, end in copied_in(parts))
 
 
@@ -126,12 +133,12 @@ def test_of_a_huge_answer_nothing_is_looked_for() -> None:
 
 
 def test_what_is_nowhere_is_a_lookup_error() -> None:
-    for missing in ([SHARED, 1], [BASE64, 1], [COPY, 0, 1], OUR_ID):
+    for missing in ([SHARED, 1], [BASE64, 1], [COPY, 0, 1]):
         with pytest.raises(LookupError):
-            joined([missing], NOTHING.__getitem__, {})
+            joined([missing], NOTHING.__getitem__)
 
 
 @pytest.mark.parametrize("odd", [[], [9, 1], [SHARED], [COPY, 1], [COPY, 1, 2, 3]])
 def test_what_is_no_part_is_a_value_error(odd: list[int]) -> None:
     with pytest.raises(ValueError, match="no part"):
-        joined([odd], NOTHING.__getitem__, {})
+        joined([odd], NOTHING.__getitem__)

@@ -62,7 +62,7 @@ _SHAPES = (
     b'"model":"gpt-4o-mini","model":"gpt-4o","messages":[{"role":"user","content":""}],'
     b'"temperature":0.7,"temperature":0.0,"tools":"max_completion_tokens":512,"store":true,'
     b'"metadata":{"env":"prod","user_id":"session_id":"run":""}}'
-    b'\x93\xc4\x07{"id":"\x01\xc5\x03","object":"chat.completion","created":17,'
+    b'\xc5\x03{"id":"","object":"chat.completion","created":17,'
     b'"model":"gpt-4o-2024-08-06",'
     b'"model":"gpt-4o-mini-2024-07-18","choices":[{"index":0,"message":{"role":"assistant",'
     b'"content":null,"tool_calls":[{"id":"call_","type":"function","function":{"name":"","arguments'
@@ -74,7 +74,7 @@ _SHAPES = (
     b'"completion_tokens":1,"total_tokens":1,"prompt_tokens_details":{"cached_tokens":0,'
     b'"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,'
     b'"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},"service_tier":"default",'
-    b'"system_fingerprint":"fp_"}\xc0\x00\x90\x90\xc0\xc0'
+    b'"system_fingerprint":"fp_"}\x07\xc0\x00\x90\x90\xc0\xc0'
 )
 
 DICTIONARY = _WORDS + _PHRASES + _SHAPES

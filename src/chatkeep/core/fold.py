@@ -12,13 +12,11 @@ from chatkeep.core.packed import (
     OUTLINE,
     Codec,
     Ghost,
-    Message,
     Outline,
     Packed,
-    Parts,
     outline_text,
 )
-from chatkeep.core.parts import MESSAGES, OUR_ID, Load, Shelf, shared_key
+from chatkeep.core.parts import Load, Shelf, Text, shared_key
 from chatkeep.core.record import Record, Request
 from chatkeep.errors import RecordCorrupt
 
@@ -61,7 +59,7 @@ class Unfolded(Struct, frozen=True):
         return found
 
 
-class Outside(Struct, frozen=True):
+class Outside(Struct, frozen=True, gc=False):
     """A completion without the messages it was asked with: what lists show."""
 
     request: bytes
@@ -95,13 +93,15 @@ def fold(
     if sum(map(len, given)) > _LONG:
         shares, copied = sorted(shelf.texts), sorted(copies_in(messages))
         second = codec.second(messages, request.messages[:count])
+    answer, id_at = _answer(record)
     packed = Packed(
         turn=turn,
         count=len(request.messages),
         head=head,
         outline=_outline(request, metadata, shelf, basis.outline if basis else None),
         messages=None if second else messages,
-        answer=_answer(record, shelf),
+        answer=shelf.decoded(answer),
+        id_at=id_at,
         upstream_id=None if record.upstream_id is None else compact(record.upstream_id),
         shares=shares,
         copied=copied,
@@ -129,7 +129,7 @@ def messages_of(
     """Its new messages behind those of the record it builds on. Raises RecordCorrupt."""
     try:
         forms = forms_of(codec, packed, second, before)
-        messages = [*before.messages, *[_message(one, load, before) for one in forms]]
+        messages = [*before.messages, *[parts.joined(one, load, before.copy) for one in forms]]
     except _BROKEN as error:
         raise _apart(error) from error
     if len(messages) != packed.count:
@@ -137,16 +137,14 @@ def messages_of(
     return messages
 
 
-def forms_of(
-    codec: Codec, packed: Packed | Ghost, second: bytes, before: Unfolded
-) -> list[Message]:
+def forms_of(codec: Codec, packed: Packed | Ghost, second: bytes, before: Unfolded) -> list[Text]:
     """The new messages as they lie."""
     if packed.messages is not None:
         return packed.messages
     return codec.messages(second, before.messages)
 
 
-def new(forms: Sequence[Message], messages: Sequence[bytes]) -> list[bytes]:
+def new(forms: Sequence[Text], messages: Sequence[bytes]) -> list[bytes]:
     """The messages nobody said before: not those that quote the answer gone on from."""
     pairs = zip(forms, messages, strict=True)
     return [message for form, message in pairs if isinstance(form, bytes) or not copies_in([form])]
@@ -156,10 +154,13 @@ def outside(packed: Packed, load: Load, id: str) -> Outside:
     """Raises RecordCorrupt."""
     try:
         outline = outline_of(packed, load)
-        request = parts.joined(outline.request, load, {MESSAGES: b""})
-        answer = parts.joined(packed.answer, load, {OUR_ID: id.encode()})
+        request = parts.joined(outline.request, load)
+        answer = quotable(packed, load)
     except _BROKEN as error:
         raise _apart(error) from error
+    at = packed.id_at
+    if at is not None:
+        answer = b"".join((answer[:at], id.encode(), answer[at:]))
     return Outside(request, answer, outline.metadata, packed.upstream_id)
 
 
@@ -167,20 +168,19 @@ def request_of(packed: Packed, secret: bytes, load: Load, messages: Sequence[byt
     """The request with these messages. Raises RecordCorrupt when they are not the ones."""
     try:
         outline = outline_of(packed, load)
-        at = outline.request.index(MESSAGES)
-        before = parts.joined(outline.request[:at], load, {})
-        after = parts.joined(outline.request[at + 1 :], load, {})
+        around = parts.joined(outline.request, load)
     except _BROKEN as error:
         raise _apart(error) from error
+    at = outline.messages_at
     separators = outline.separator if packed.separators is None else packed.separators
     if messages and heads(secret, messages, 1) != [(packed.count, packed.head)]:
         raise RecordCorrupt("the messages of a request are not the ones that were sent")
-    return Request(before, messages, separators, after)
+    return Request(around[:at], messages, separators, around[at:])
 
 
 def quotable(packed: Packed, load: Load) -> bytes:
     """The answer as copies count its bytes: without our id."""
-    return parts.joined(packed.answer, load, {OUR_ID: b""})
+    return parts.joined(packed.answer, load)
 
 
 def outline_of(packed: Packed, load: Load) -> Outline:
@@ -201,13 +201,12 @@ def shared_by(packed: Packed | Ghost) -> set[int]:
     """The keys of those that its new messages refer to."""
     keys = set(packed.shares)
     for one in packed.messages or ():
-        if isinstance(one, list):
-            keys |= parts.shared_in(one)
+        keys |= parts.shared_in(one)
     return keys
 
 
-def copies_in(messages: Sequence[Message]) -> set[tuple[int, int]]:
-    return {place for one in messages if isinstance(one, list) for place in parts.copied_in(one)}
+def copies_in(messages: Sequence[Text]) -> set[tuple[int, int]]:
+    return {place for one in messages for place in parts.copied_in(one)}
 
 
 def copied_by(packed: Packed | Ghost) -> set[tuple[int, int]]:
@@ -234,14 +233,14 @@ def ghost_of(packed: Packed | Ghost, answer: dict[int, bytes]) -> Ghost:
     return Ghost(packed.turn, packed.count, packed.messages, packed.shares, packed.copied, answer)
 
 
-def _fresh(messages: Sequence[bytes], basis: Basis | None, shelf: Shelf) -> list[Message]:
+def _fresh(messages: Sequence[bytes], basis: Basis | None, shelf: Shelf) -> list[Text]:
     if basis is None:
         return [_opening(messages[0], shelf), *map(shelf.cut, messages[1:])] if messages else []
     places = parts.strings(basis.answer)
     return [_continuing(one, basis.answer, places, shelf) for one in messages]
 
 
-def _opening(message: bytes, shelf: Shelf) -> Message:
+def _opening(message: bytes, shelf: Shelf) -> Text:
     """The first message of a conversation: many of them begin with the same system prompt."""
     if len(message) >= _WORTH_SHARING and any(role in message for role in _SYSTEM):
         return [shelf.put(message)]
@@ -250,21 +249,19 @@ def _opening(message: bytes, shelf: Shelf) -> Message:
 
 def _continuing(
     message: bytes, answer: bytes, places: Sequence[tuple[int, int]], shelf: Shelf
-) -> Message:
+) -> Text:
     copied = parts.copying(message, answer, places)
-    if len(copied) == 1:
-        copied = shelf.decoded(message)
-    return copied if len(copied) > 1 else message
+    return shelf.decoded(message) if isinstance(copied, bytes) else copied
 
 
 def _outline(
     request: Request, metadata: bytes, shelf: Shelf, before: int | Outline | None
 ) -> int | Outline:
     """Put aside from the second call on that has the same."""
-    around = [*_aside(request.before, request.tools, shelf), MESSAGES]
-    around += _aside(request.after, b"" if len(around) > 2 else request.tools, shelf)
+    whole = request.before + request.after
+    around = shelf.without(whole, request.tools) if len(request.tools) >= _WORTH_SHARING else whole
     separator = request.separators if isinstance(request.separators, bytes) else b""
-    outline = Outline(around, separator, metadata)
+    outline = Outline(around, len(request.before), separator, metadata)
     if before is None:
         return outline
     text = outline_text(outline)
@@ -272,25 +269,13 @@ def _outline(
     return shelf.put(text)[1] if before == same and len(text) >= _WORTH_SHARING else outline
 
 
-def _aside(text: bytes, tools: bytes, shelf: Shelf) -> Parts:
-    at = text.find(tools) if len(tools) >= _WORTH_SHARING else -1
-    if at < 0:
-        return [text]
-    return [text[:at], shelf.put(tools), text[at + len(tools) :]]
-
-
-def _answer(record: Record, shelf: Shelf) -> Parts:
+def _answer(record: Record) -> tuple[bytes, int | None]:
+    """The answer without our id, and where that goes."""
     id = record.id.encode()
     at = record.answer.find(b'"' + id + b'"') + 1
     if not at:
-        return shelf.decoded(record.answer)
-    return [record.answer[:at], OUR_ID, *shelf.decoded(record.answer[at + len(id) :])]
-
-
-def _message(message: Message, load: Load, before: Unfolded) -> bytes:
-    if isinstance(message, bytes):
-        return message
-    return parts.joined(message, load, {}, before.copy)
+        return record.answer, None
+    return record.answer[:at] + record.answer[at + len(id) :], at
 
 
 def _apart(error: Exception) -> RecordCorrupt:

@@ -19,13 +19,11 @@ from msgspec import Struct
 from chatkeep.core import zstdframe
 from chatkeep.core.dictionary import DICTIONARY, TABLES
 from chatkeep.core.ids import NUMBER_BYTES, is_number
-from chatkeep.core.parts import Part
+from chatkeep.core.parts import Text
 from chatkeep.core.zstdframe import Dictionary
 from chatkeep.errors import RecordCorrupt
 
 T = TypeVar("T")
-Parts = list[Part]
-Message = bytes | Parts
 
 _KIND = 0x0F
 _WITH_ID, _WITH_SECOND = 0x10, 0x20
@@ -39,16 +37,21 @@ _WINDOW = 1 << 17
 _UNREADABLE = (*zstdframe.UNREADABLE, msgspec.MsgspecError)
 
 
-class Outline(Struct, array_like=True):
-    """A request around its messages, what separates these, and its metadata as it came."""
+class Outline(Struct, array_like=True, gc=False):
+    """A request without its messages, where these go and what separates them, and its metadata as
+    it came.
+    """
 
-    request: Parts
+    request: Text
+    messages_at: int
     separator: bytes
     metadata: bytes
 
 
-class Packed(Struct, array_like=True):
+class Packed(Struct, array_like=True, gc=False):
     """A completion. `turn` counts the turns of its conversation before it, `count` its messages.
+
+    `id_at` is where our id goes in the answer, None when it has none.
 
     `head` is the keyed hash of these, which they are held against when they are put together again;
     it and the upstream's id stand before the frames, if that is a number (ids.compact): what is
@@ -62,8 +65,9 @@ class Packed(Struct, array_like=True):
     turn: int
     count: int
     outline: int | Outline
-    messages: list[Message] | None
-    answer: Parts
+    messages: list[Text] | None
+    answer: Text
+    id_at: int | None
     upstream_id: bytes | None
     head: int = 0
     shares: list[int] = []
@@ -72,7 +76,7 @@ class Packed(Struct, array_like=True):
     follows: int | None = None
 
 
-class Ghost(Struct, array_like=True):
+class Ghost(Struct, array_like=True, gc=False):
     """What stays of a deleted completion as long as others build on it: what they sent again.
 
     `answer` is the stretches of its answer they have, by where they begin.
@@ -80,13 +84,13 @@ class Ghost(Struct, array_like=True):
 
     turn: int
     count: int
-    messages: list[Message] | None
+    messages: list[Text] | None
     shares: list[int]
     copied: list[tuple[int, int]]
     answer: dict[int, bytes]
 
 
-class Husk(Struct, array_like=True):
+class Husk(Struct, array_like=True, gc=False):
     """What stays of a completion that is kept without what was said in it (core/husk.py)."""
 
     request: bytes
@@ -149,14 +153,14 @@ class Codec:
                 packed.upstream_id = id
         return packed, body[end:]
 
-    def second(self, messages: list[Message], before: Sequence[bytes]) -> bytes:
+    def second(self, messages: list[Text], before: Sequence[bytes]) -> bytes:
         """The frame of long messages, which stand behind others in their request."""
         text = _ENCODER.encode(messages)
         if not before:
             return self.shared(text)
         return zstdframe.compressed(text, zstdframe.compressor(_window(before), self._level))
 
-    def messages(self, second: bytes, before: Sequence[bytes]) -> list[Message]:
+    def messages(self, second: bytes, before: Sequence[bytes]) -> list[Text]:
         """Raises RecordCorrupt."""
         return _unpacked(_MESSAGES, second, _window(before) if before else self._dictionary)
 
@@ -179,7 +183,7 @@ class Codec:
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_MESSAGES = msgspec.msgpack.Decoder(list[Message])
+_MESSAGES = msgspec.msgpack.Decoder(list[Text])
 _DECODERS: dict[int, msgspec.msgpack.Decoder[Body]] = {
     kind: msgspec.msgpack.Decoder(form) for form, kind in _KINDS.items()
 }

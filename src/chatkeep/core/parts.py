@@ -1,7 +1,6 @@
 """Texts in parts: bytes as they are, between them what stands elsewhere.
 
 b"..."               these bytes
-MESSAGES, OUR_ID     a hole, filled when the text is put together
 [SHARED, key]        a text that several completions have, kept once
 [BASE64, key]        the same, kept decoded
 [COPY, start, end]   bytes of the answer that the conversation went on from
@@ -9,16 +8,15 @@ MESSAGES, OUR_ID     a hole, filled when the text is put together
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
-MESSAGES = 0
-OUR_ID = 1
-SHARED = 2
-BASE64 = 3
-COPY = 4
+SHARED = 0
+BASE64 = 1
+COPY = 2
 
-Part = bytes | int | list[int]
+Part = bytes | list[int]
+Text = bytes | list[Part]  # bytes when all of it stands here
 Load = Callable[[int], bytes]  # the shared text with this key
 Copy = Callable[[int, int], bytes]  # what stands between two places of the answer gone on from
 
@@ -49,14 +47,14 @@ class Shelf:
         self.texts[key] = text
         return [kind, key]
 
-    def cut(self, text: bytes) -> "bytes | list[Part]":
+    def cut(self, text: bytes) -> Text:
         """The text, put aside when it is big, or else its images and sounds."""
         if len(text) < _MIN_SHARED:
             return text
         parts = self.decoded(text)
-        return parts if len(parts) > 1 else [self.put(text)]
+        return [self.put(text)] if isinstance(parts, bytes) else parts
 
-    def decoded(self, text: bytes) -> list[Part]:
+    def decoded(self, text: bytes) -> Text:
         """The text with the base64 in it put aside, decoded."""
         parts: list[Part] = []
         done = 0
@@ -65,30 +63,41 @@ class Shelf:
             if decoded is not None:
                 parts += (text[done : found.start()], self.put(decoded, BASE64))
                 done = found.end()
-        return [*parts, text[done:]]
+        return [*parts, text[done:]] if parts else text
+
+    def without(self, text: bytes, part: bytes) -> Text:
+        """The text with a part of it put aside, where it stands in it."""
+        at = text.find(part)
+        if at < 0:
+            return text
+        return [text[:at], self.put(part), text[at + len(part) :]]
 
 
 def shared_key(secret: bytes, text: bytes) -> int:
     return int.from_bytes(blake2b(text, key=secret, digest_size=8).digest()) >> 1
 
 
-def joined(
-    parts: Iterable[Part], load: Load, holes: Mapping[int, bytes], copy: Copy = _nothing
-) -> bytes:
+def joined(text: Text, load: Load, copy: Copy = _nothing) -> bytes:
     """The text. Raises LookupError for a part that is nowhere, ValueError for what is none."""
+    if isinstance(text, bytes):
+        return text
     return b"".join(
-        [part if type(part) is bytes else _filled(part, load, holes, copy) for part in parts]
+        [part if isinstance(part, bytes) else _found(part, load, copy) for part in text]
     )
 
 
-def shared_in(parts: Iterable[Part]) -> set[int]:
-    """The keys of the shared texts among the parts."""
-    return {part[1] for part in parts if isinstance(part, list) and part[0] in (SHARED, BASE64)}
+def shared_in(text: Text) -> set[int]:
+    """The keys of the shared texts among its parts."""
+    return {part[1] for part in _elsewhere(text) if part[0] in (SHARED, BASE64)}
 
 
-def copied_in(parts: Iterable[Part]) -> set[tuple[int, int]]:
-    """The places, start and end, that the parts copy."""
-    return {(part[1], part[2]) for part in parts if isinstance(part, list) and part[0] == COPY}
+def copied_in(text: Text) -> set[tuple[int, int]]:
+    """The places, start and end, that its parts copy."""
+    return {(part[1], part[2]) for part in _elsewhere(text) if part[0] == COPY}
+
+
+def _elsewhere(text: Text) -> list[list[int]]:
+    return [] if isinstance(text, bytes) else [part for part in text if isinstance(part, list)]
 
 
 def strings(answer: bytes) -> list[tuple[int, int]]:
@@ -99,7 +108,7 @@ def strings(answer: bytes) -> list[tuple[int, int]]:
     return found[:_MAX_STRINGS]
 
 
-def copying(text: bytes, answer: bytes, places: Sequence[tuple[int, int]]) -> list[Part]:
+def copying(text: bytes, answer: bytes, places: Sequence[tuple[int, int]]) -> Text:
     """The text with what it has of the answer as copies."""
     parts: list[Part] = []
     done = 0
@@ -107,8 +116,7 @@ def copying(text: bytes, answer: bytes, places: Sequence[tuple[int, int]]) -> li
         if at >= done:
             parts += (text[done:at], [COPY, start, end])
             done = at + end - start
-    parts.append(text[done:])
-    return parts
+    return [*parts, text[done:]] if parts else text
 
 
 def _occurrences(
@@ -120,10 +128,8 @@ def _occurrences(
             yield at, start, end
 
 
-def _filled(part: Part, load: Load, holes: Mapping[int, bytes], copy: Copy) -> bytes:
+def _found(part: list[int], load: Load, copy: Copy) -> bytes:
     match part:
-        case int():
-            return holes[part]
         case [kind, key] if kind == SHARED:
             return load(key)
         case [kind, key] if kind == BASE64:

@@ -299,7 +299,7 @@ class Bodies:
     def _answered(self, link: Link, message: bytes) -> bool:
         """Whether the message repeats the link's answer."""
         answer = self._quotable(link)
-        return len(copying(message, answer, strings(answer))) > 1
+        return not isinstance(copying(message, answer, strings(answer)), bytes)
 
     def _quotable(self, link: Link | None) -> bytes:
         if link is None or not isinstance(link.packed, Packed):
