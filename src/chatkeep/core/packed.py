@@ -129,7 +129,7 @@ class Codec:
         kind |= (_WITH_ID if id else 0) | (_WITH_SECOND if second else 0)
         length = len(first).to_bytes(4) if second else b""
         rest = b"".join((head.to_bytes(8), id, length, first, second))
-        return b"".join((bytes((kind,)), _check(kind, rest), rest))
+        return b"".join((bytes((kind,)), crc32(rest, kind).to_bytes(4), rest))
 
     def open(self, body: bytes) -> tuple[Body, bytes]:
         """The first frame, and the second as it lies. Raises RecordCorrupt."""
@@ -137,7 +137,7 @@ class Codec:
         decoder = _DECODERS.get(kind & _KIND)
         if decoder is None:
             raise RecordCorrupt(f"unknown record format {body[:1].hex() or 'of an empty body'}")
-        if _check(kind, body[_CHECKED:]) != body[1:_CHECKED]:
+        if crc32(body[_CHECKED:], kind) != int.from_bytes(body[1:_CHECKED]):
             raise RecordCorrupt("a record body does not match its check")
         at = _CHECKED + 8
         id = body[at : at + NUMBER_BYTES] if kind & _WITH_ID else b""
@@ -199,10 +199,6 @@ def _unpacked(decoder: msgspec.msgpack.Decoder[T], frame: bytes, dictionary: Dic
         return decoder.decode(zstdframe.text_of(frame, dictionary))
     except _UNREADABLE as error:
         raise RecordCorrupt(f"a record body cannot be read: {error}") from error
-
-
-def _check(kind: int, rest: bytes) -> bytes:
-    return crc32(rest, kind).to_bytes(4)
 
 
 def _window(before: Sequence[bytes]) -> Dictionary:

@@ -38,4 +38,9 @@ def compressed(text: bytes, compressor: Compressor) -> bytes:
 
 def text_of(frame: bytes, dictionary: Dictionary) -> bytes:
     """Raises one of UNREADABLE."""
-    return zstd.decompress(_MAGIC + frame, dictionary)
+    # As `zstd.decompress` does it, but for a single frame.
+    decompressor = zstd.ZstdDecompressor(dictionary)
+    text = decompressor.decompress(_MAGIC + frame)
+    if not decompressor.eof or decompressor.unused_data:
+        raise zstd.ZstdError("there is less or more than a frame")
+    return text

@@ -37,6 +37,8 @@ SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")
 _FEW, _SHORT = 21, 1 << 12
 NODE = 0  # one process serves a file, so there is one node
 
+Cursor = apsw.Connection | apsw.Cursor  # a connection makes one for each statement
+
 
 def insert(
     batch: Batch,
@@ -135,8 +137,8 @@ def _highest_of_node(connection: apsw.Connection) -> Seq | None:
         bound = ids.last_of_node(ids.second_of(Seq(found)), NODE)
 
 
-def find(connection: apsw.Connection, project: Project, name: Name) -> Found | None:
-    row = _at(connection, project, name.seq)
+def find(cursor: Cursor, project: Project, name: Name) -> Found | None:
+    row = _at(cursor, project, name.seq)
     if row is None:
         return None
     found = Found._make(row)
@@ -144,13 +146,13 @@ def find(connection: apsw.Connection, project: Project, name: Name) -> Found | N
     return found if secrets.compare_digest(tag, name.tag) else None
 
 
-def _at(connection: apsw.Connection, project: Project, seq: Seq) -> Columns | None:
-    here: Any = connection.execute(SQL["select_stored"], (seq, project.id)).fetchall()
+def _at(cursor: Cursor, project: Project, seq: Seq) -> Columns | None:
+    here: Any = cursor.execute(SQL["select_stored"], (seq, project.id)).fetchall()
     return here[0] if here else None
 
 
-def get(connection: apsw.Connection, project: Project, name: Name, texts: Texts) -> Stored | None:
-    row = _at(connection, project, name.seq)
+def get(cursor: Cursor, project: Project, name: Name, texts: Texts) -> Stored | None:
+    row = _at(cursor, project, name.seq)
     if row is None:
         return None
     known = texts.recent.get(row)
@@ -162,7 +164,7 @@ def get(connection: apsw.Connection, project: Project, name: Name, texts: Texts)
         return None
     # With its tag the id has been compared, too: it need not be spelled.
     id = name.id if named.alias is None else CompletionId(named.alias)
-    return rows.read(found, named, id, Bodies(connection, project, texts))
+    return rows.read(found, named, id, Bodies(cursor, project, texts))
 
 
 def is_short(found: Found) -> bool:
@@ -170,17 +172,13 @@ def is_short(found: Found) -> bool:
     return found.basis is None and len(found.body) <= _SHORT
 
 
-def request(
-    connection: apsw.Connection, project: Project, name: Name, texts: Texts
-) -> Request | None:
-    found = find(connection, project, name)
-    return None if found is None else request_of(connection, project, found, texts)
+def request(cursor: Cursor, project: Project, name: Name, texts: Texts) -> Request | None:
+    found = find(cursor, project, name)
+    return None if found is None else request_of(cursor, project, found, texts)
 
 
-def request_of(
-    connection: apsw.Connection, project: Project, found: Found, texts: Texts
-) -> Request:
-    request = Bodies(connection, project, texts).request(found.seq, found.basis, found.body)
+def request_of(cursor: Cursor, project: Project, found: Found, texts: Texts) -> Request:
+    request = Bodies(cursor, project, texts).request(found.seq, found.basis, found.body)
     if request is None:
         named = rows.of_found(found, project)
         raise BodyExpired("completion_id", id=rows.id_of(found.seq, named))
@@ -194,13 +192,12 @@ def change_metadata(
     change: Callable[[bytes], bytes],
     texts: Texts,
 ) -> Stored | None:
-    connection = batch.connection
-    item = get(connection, project, name, texts)
+    item = get(batch.cursor, project, name, texts)
     if item is None:
         return None
     old = item.row
     new = msgspec.structs.replace(old, metadata=change(old.metadata))
-    connection.execute(SQL["change_metadata"], (old.seq, new.metadata.decode()))
+    batch.cursor.execute(SQL["change_metadata"], (old.seq, new.metadata.decode()))
     go, come = postings.changed(project.secret, old.metadata, new.metadata)
     batch.postings.remove(project.id, go, old.seq)
     batch.postings.add(project.id, come, old.seq)

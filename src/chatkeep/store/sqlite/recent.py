@@ -106,10 +106,12 @@ class Recent:
         size = len(body) + len(item.request) + 2 * len(item.answer) + _OBJECTS_BYTES
         if size > _LONGEST:
             return
-        self.forget(seq)
+        before = self._newer.get(seq)
+        if before is not None:
+            self._bytes -= before.size
         if self._bytes + size > _MOST_BYTES:
             self.age()
-        self._newer[seq] = _Known(row, item, size)
+        self._newer[seq] = _Known(row, item, size)  # there it is looked for first
         self._bytes += size
 
     def forget(self, seq: Seq) -> None:

@@ -1,6 +1,8 @@
 """Rows of the completion table as the model has them, and back."""
 
-from typing import Any, NamedTuple
+from typing import Any
+
+from msgspec import Struct
 
 from chatkeep.core import ids
 from chatkeep.core.ids import CompletionId, Seq, encode
@@ -10,7 +12,7 @@ from chatkeep.store.sqlite.bodies import Bodies
 from chatkeep.store.sqlite.recent import Columns, Found
 
 
-class Identity(NamedTuple):
+class Identity(Struct, frozen=True, gc=False):
     """What a completion is called, put together from what is kept of it."""
 
     tag: bytes

@@ -7,7 +7,7 @@ lists run on the reader pool.
 import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
 import apsw
 
@@ -73,6 +73,7 @@ class SqliteStore:
         self._cipher = cipher
         self._texts = Texts(codec, cipher)
         self._reading = reading
+        self._cursor = reading.cursor()  # a connection makes one for each statement
         self._readers = ReaderPool(readers)
         self._lock = lock
 
@@ -114,14 +115,14 @@ class SqliteStore:
         )
 
     async def get(self, project: Project, name: Name) -> Stored | None:
-        return self._look(completions.get, project, name, self._texts)
+        return self._look(completions.get, self._cursor, project, name, self._texts)
 
     async def request(self, project: Project, name: Name) -> Request | None:
-        found = self._look(completions.find, project, name)
+        found = self._look(completions.find, self._cursor, project, name)
         if found is None:
             return None
         if completions.is_short(found):
-            return self._look(completions.request_of, project, found, self._texts)
+            return self._look(completions.request_of, self._cursor, project, found, self._texts)
         return await self._readers.run(
             lambda connection: completions.request(connection, project, name, self._texts)
         )
@@ -138,7 +139,7 @@ class SqliteStore:
         return await self._readers.run(read)
 
     async def alias(self, project: Project, id: str) -> Name | None:
-        return self._look(completions.alias, project, id)
+        return self._look(completions.alias, self._reading, project, id)
 
     async def change_metadata(
         self, project: Project, name: Name, change: Callable[[bytes], bytes]
@@ -203,7 +204,7 @@ class SqliteStore:
         )
 
     async def project(self, name: str) -> Project | None:
-        return self._look(accounts.project, self._cipher, name)
+        return self._look(accounts.project, self._reading, self._cipher, name)
 
     async def projects(self) -> list[Project]:
         return await self._readers.run(
@@ -229,10 +230,10 @@ class SqliteStore:
         return await self._writer.submit(write)
 
     async def key(self, digest: bytes) -> Key | None:
-        return self._look(accounts.key, self._cipher, digest)
+        return self._look(accounts.key, self._reading, self._cipher, digest)
 
     async def key_of(self, id: KeyId, project: ProjectId | None = None) -> Key | None:
-        return self._look(accounts.key_of, self._cipher, id, project)
+        return self._look(accounts.key_of, self._reading, self._cipher, id, project)
 
     async def keys(self) -> list[Key]:
         return await self._readers.run(lambda connection: accounts.keys(connection, self._cipher))
@@ -276,7 +277,7 @@ class SqliteStore:
         await self._writer.submit(lambda batch: accounts.note_used(batch.connection, used))
 
     async def keys_version(self) -> int:
-        return self._look(accounts.keys_version)
+        return self._look(accounts.keys_version, self._reading)
 
     def forget(self) -> None:
         self._texts.recent.age()
@@ -291,23 +292,18 @@ class SqliteStore:
 
     async def _catch_up(self, query: Query) -> None:
         """Before words are asked for: all completions that were answered are to be searched."""
-        if query.q is not None and self._look(indexing.some_wait):
+        if query.q is not None and self._look(indexing.some_wait, self._reading):
             await self._writer.submit(lambda batch: batch.search.catch_up(self._texts))
 
     def _page_at_once(self, project: Project, query: Query) -> Page | None:
         def read(connection: apsw.Connection) -> Page | None:
             return completions.page_at_once(connection, project, query, self._texts)
 
-        return self._look(snapshot, read)
+        return self._look(snapshot, self._reading, read)
 
-    def _look(
-        self,
-        read: Callable[Concatenate[apsw.Connection, P], T],
-        *arguments: P.args,
-        **named: P.kwargs,
-    ) -> T:
+    def _look(self, read: Callable[P, T], *arguments: P.args, **named: P.kwargs) -> T:
         """What is found by its key, on the event loop; read to the end: no snapshot stays open."""
         try:
-            return read(self._reading, *arguments, **named)
+            return read(*arguments, **named)
         except apsw.Error as error:
             raise mapped(error) from error
