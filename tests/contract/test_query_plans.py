@@ -51,6 +51,7 @@ HOT: dict[str, list[str]] = {
         "SEARCH newest USING PRIMARY KEY (project=? AND kid=?)",
     ],
     "chunk_at": CHUNKS_FROM,
+    "delete_single": ["SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq=?)"],
     "delete_chunk": ["SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq=?)"],
     "chunks_desc": [CHUNKS_UP_TO],
     "chunks_asc": CHUNKS_FROM,

@@ -1,7 +1,7 @@
 """The stored completions of a project: list, retrieve, update, delete, messages."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -28,6 +28,7 @@ from chatkeep.errors import (
     InvalidValue,
     MetadataChanged,
     MissingParameter,
+    NotJson,
     SearchEncrypted,
     SearchOff,
     UnknownParameter,
@@ -36,7 +37,14 @@ from chatkeep.errors import (
 T = TypeVar("T")
 Change = Callable[[bytes], bytes]  # of a metadata map, as JSON
 
-_UPDATE = ("metadata",)
+
+class _Update(Struct, forbid_unknown_fields=True, gc=False):
+    """The body of an update as nearly all are."""
+
+    metadata: metadata.Metadata
+
+
+_UPDATE = msgspec.json.Decoder(_Update)
 _METADATA = msgspec.json.Decoder(metadata.Metadata)
 
 
@@ -202,13 +210,22 @@ def _ends(names: Sequence[str]) -> tuple[str | None, str | None]:
 
 
 def _update_body(body: bytes) -> metadata.Metadata:
+    try:
+        jsonspan.check_utf8(body)
+        return metadata.checked(_UPDATE.decode(body).metadata)
+    except (NotJson, msgspec.DecodeError, RecursionError):
+        return metadata.checked(_odd_update(body))
+
+
+def _odd_update(body: bytes) -> Any:
+    """The metadata in any other body, or what is wrong with it."""
     values = jsonspan.fields(body)
     if "metadata" not in values:
         raise MissingParameter("metadata")
     for key in values:
-        if key not in _UPDATE:
-            raise UnknownParameter(key, hint=did_you_mean(key, _UPDATE))
-    return metadata.checked(jsonspan.loads(values["metadata"]))
+        if key not in _Update.__struct_fields__:
+            raise UnknownParameter(key, hint=did_you_mean(key, _Update.__struct_fields__))
+    return jsonspan.loads(values["metadata"])
 
 
 def merging(patch: metadata.Patch) -> Change:

@@ -41,6 +41,7 @@ class Changes:
 
     def write(self) -> None:
         changes, self._changes = self._changes, {}
+        self._clear(changes)
         self._look_up(changes)
         chunks: _Rows = []
         for list, places in changes.items():
@@ -53,6 +54,22 @@ class Changes:
                 self._ends[list] = new[-1]
             chunks += [(*list, *chunk) for chunk in new]
         self._cursor.executemany(SQL["put_chunk"], chunks)
+
+    def _clear(self, changes: dict[_List, dict[Seq, bool]]) -> None:
+        """Takes the places out that are alone in their chunk, as those of most pairs are."""
+        going = [
+            (*list, place)
+            for list, places in changes.items()
+            for place, comes in places.items()
+            if not comes
+        ]
+        cleared: Any = self._cursor.executemany(SQL["delete_single"], going) if going else ()
+        for project, kid, place in cleared:
+            list = (project, kid)
+            self._ends.pop(list, None)
+            del changes[list][place]
+            if not changes[list]:
+                del changes[list]
 
     def _look_up(self, lists: Collection[_List]) -> None:
         if len(self._ends) > _MOST_ENDS:
