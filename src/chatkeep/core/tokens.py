@@ -48,31 +48,27 @@ _WORD = re.compile(f"(?P<cjk>[{_OF_CJK}]+)|(?:(?![{_OF_CJK}_])[\\w{_MARKS}])+")
 
 def tokens(text: str) -> list[str]:
     """The words of a text, at most MAX_POSITIONS of them."""
+    return words(text).decode().split()
+
+
+def words(text: str) -> bytes:
+    """The same with a space between two."""
     written = text.encode("utf-8", "replace")  # of a lone surrogate a question mark
     if not written.isascii():
         written = _EMOJI.sub(b" ", _PUNCTUATION.sub(b" ", written))
     if _runs_on(written):
         written = _BLOB.sub(b" ", written)
-    separated = written.translate(_SEPARATED).decode()
-    words = separated.split()
+    separated = written.translate(_SEPARATED)
     if not separated.isascii():
-        words = _spelled(words)
-    del words[MAX_POSITIONS:]
-    return words
+        return _bounded(" ".join(_spelled(separated.decode().split())).encode())
+    while b"  " in separated:  # an object for each word would take twice as long
+        separated = separated.replace(b"  ", b" ")
+    return _bounded(separated.strip())
 
 
-def positions(texts: Iterable[str]) -> list[str]:
-    """The words of several texts, "" where one ends: no phrase runs from one into the next."""
-    found: list[str] = []
-    for text in texts:
-        words = tokens(text)
-        if found and words:
-            found.append("")
-        found += words
-        if len(found) >= MAX_POSITIONS:
-            break
-    del found[MAX_POSITIONS:]
-    return found
+def positions(texts: Iterable[str]) -> bytes:
+    """The words of several texts, an empty one where one ends: no phrase runs into the next."""
+    return _bounded(b"  ".join(filter(None, map(words, texts))))
 
 
 def phrases(query: str) -> list[list[str]]:
@@ -89,6 +85,12 @@ def phrases(query: str) -> list[list[str]]:
     ]
     found = [tokens(part) for part in asked]
     return [run for run in found if run]
+
+
+def _bounded(words: bytes) -> bytes:
+    if len(words) < 2 * MAX_POSITIONS:
+        return words
+    return b" ".join(words.split(b" ", MAX_POSITIONS)[:MAX_POSITIONS])
 
 
 def _spelled(words: list[str]) -> list[str]:

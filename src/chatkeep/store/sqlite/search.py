@@ -90,7 +90,7 @@ def lose(connection: apsw.Connection, seq: Seq) -> None:
 
 def expression(project: ProjectId, q: str) -> str:
     """What FTS5 is asked; empty when there is no word in it, which finds nothing."""
-    return " AND ".join(f'"{_marked(project, phrase)}"' for phrase in phrases(q))
+    return " AND ".join(f'"{_marked(project, " ".join(phrase).encode())}"' for phrase in phrases(q))
 
 
 def opened(
@@ -141,7 +141,7 @@ def _numbered(connection: apsw.Connection, statement: str, *bindings: int) -> _N
     return _Numbered(*rows[0]) if rows else _NONE
 
 
-def _marked(project: ProjectId, words: Sequence[str]) -> str:
+def _marked(project: ProjectId, words: bytes) -> str:
     """The words, each behind its project's number: those of others are words apart."""
-    mark = f"{project}x"
-    return mark + f" {mark}".join(words)
+    mark = b"%dx" % project
+    return (mark + words.replace(b" ", b" " + mark)).decode()
