@@ -76,6 +76,8 @@ def _of_value(value: Any) -> _Message:
 
 
 def _bounded(texts: list[str]) -> list[str]:
+    if sum(map(len, texts)) <= MAX_CHARACTERS:
+        return texts
     kept: list[str] = []
     left = MAX_CHARACTERS
     for text in texts:
@@ -90,15 +92,21 @@ def _add_message(found: list[str], message: _Message) -> None:
     if message.role in _UNSAID:
         return
     _add(found, message.content)
-    for part in _objects(message.content):
-        _add(found, part.get("text"))
-        _add(found, part.get("refusal"))
-    _add(found, message.refusal)
-    _add(found, _member(message.audio, "transcript"))
-    _add_call(found, message.function_call)
-    for call in _objects(message.tool_calls):
-        _add_call(found, call.get("function"))
-        _add_call(found, call.get("custom"))
+    # In most messages there is nothing but a text.
+    if isinstance(message.content, list):
+        for part in _objects(message.content):
+            _add(found, part.get("text"))
+            _add(found, part.get("refusal"))
+    if message.refusal is not None:
+        _add(found, message.refusal)
+    if message.audio is not None:
+        _add(found, _member(message.audio, "transcript"))
+    if message.function_call is not None:
+        _add_call(found, message.function_call)
+    if message.tool_calls is not None:
+        for call in _objects(message.tool_calls):
+            _add_call(found, call.get("function"))
+            _add_call(found, call.get("custom"))
 
 
 def _add_call(found: list[str], called: Any) -> None:
