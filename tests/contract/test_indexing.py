@@ -71,8 +71,24 @@ async def test_completions_go_into_search_many_at_a_time(
 async def test_much_text_does_not_wait(
     store: Store, project: Project, backend: SqliteBackend
 ) -> None:
-    await store.insert(project, row(place(1)), said("word " * (1 << 18)))
-    assert searched(backend) == [1]
+    for number in range(5):
+        assert searched(backend) == []
+        await store.insert(project, row(place(number)), said("word " * (1 << 18)))
+    assert searched(backend) == list(range(5))
+
+
+async def test_who_is_deleted_in_the_commit_that_brings_the_others_in_leaves_no_words(
+    store: Store, project: Project, backend: SqliteBackend
+) -> None:
+    await store.insert(project, row(place(0)), said(PLANTED))
+    for number in range(1, MOST - 2):
+        await store.insert(project, row(place(number)), said("word"))
+    await asyncio.gather(
+        store.insert(project, row(place(MOST)), said("last")),
+        store.delete(project, name(row(place(0)))),
+    )
+    assert searched(backend) == [*range(1, MOST - 2), MOST]
+    assert not any(PLANTED in term for term in terms(backend))
 
 
 async def test_who_comes_late_does_not_wait(

@@ -21,6 +21,7 @@ from chatkeep.store.sqlite.connection import connect, migrate
 READ: frozenset[Scope] = frozenset({"read"})
 OURS = ProjectId(1)
 HIGHEST = (1 << 63) - 1
+WORD = search.told(OURS, ["word"])
 
 
 @pytest.fixture
@@ -37,6 +38,7 @@ WORDS = "SCAN search VIRTUAL TABLE INDEX {}:M1><"
 DOCUMENT = "SEARCH searched USING INTEGER PRIMARY KEY (rowid=?)"
 PLANS: dict[str, list[str]] = {
     "search_insert": [],
+    "search_append": ["SCAN carray VIRTUAL TABLE INDEX 1:"],
     "search_delete": [],
     "search_desc": [WORDS.format(192), DOCUMENT],
     "search_asc": [WORDS.format(64), DOCUMENT],
@@ -100,9 +102,9 @@ def test_completions_that_come_anywhere_are_found_in_their_order(
         going = set(luck.sample(sorted(there), len(there) // 4))
         with database:
             for seq in luck.sample(sorted(coming), len(coming)):
-                search.insert(database, OURS, Seq(seq), ["word"])
+                search.insert(database, Seq(seq), WORD)
             for seq in going:
-                search.delete(database, OURS, Seq(seq), ["word"])
+                search.delete(database, Seq(seq), WORD)
         there = (there | coming) - going
         low, high = sorted(luck.sample(range(1 << 20), 2))
         for order in get_args(Order):
@@ -125,15 +127,16 @@ def test_the_words_of_a_deleted_completion_are_in_no_file(
     path = tmp_path / "chatkeep.db"
     connection = connect(path)
     migrate(connection, path)
-    said = {Seq(n << 31): [f"common {PLANTED[n % 2] if n in (7, 30) else n}"] for n in range(64)}
+    texts = [f"common {PLANTED[n % 2] if n in (7, 30) else n}" for n in range(64)]
+    said = {Seq(n << 31): search.told(OURS, [text]) for n, text in enumerate(texts)}
     for start in range(0, 64, batch):
         with connection:
             for seq in list(said)[start : start + batch]:
-                search.insert(connection, OURS, seq, said[seq])
+                search.insert(connection, seq, said[seq])
     if deleted:
         for number in (7, 30):
             with connection:
-                search.delete(connection, OURS, Seq(number << 31), said[Seq(number << 31)])
+                search.delete(connection, Seq(number << 31), said[Seq(number << 31)])
     connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
     content = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     connection.close()
@@ -176,7 +179,8 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[apsw.Connec
                 for number in range(start, start + 100):
                     half = "half" if number % 2 else "other"
                     rare = "rare" if number % 500 == 0 else ""
-                    search.insert(connection, OURS, Seq(number << 31), [f"all word {half} {rare}"])
+                    words = search.told(OURS, [f"all word {half} {rare}"])
+                    search.insert(connection, Seq(number << 31), words)
         connections.append(connection)
     yield connections
     for connection in connections:

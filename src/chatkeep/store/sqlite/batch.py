@@ -11,7 +11,8 @@ from chatkeep.store.sqlite.postings import Changes
 
 
 class Batch:
-    """Writes run with its connection inside a transaction; `write` ends what they gathered.
+    """Writes run with its connection inside a transaction; `write` ends what they gathered, and
+    `commit`, on a thread beside the event loop, the transaction.
 
     What runs for each completion runs with `cursor`: a connection makes one for each statement,
     which is a quarter of what a short one takes. Its result is read before the next statement.
@@ -21,7 +22,7 @@ class Batch:
         self.cursor = cursor
         self.connection: apsw.Connection = cursor.connection
         self.postings = Changes(cursor, known.ends)
-        self.search = Index(self.connection, known.waiting)
+        self.search = Index(cursor, known.waiting)
         self._sums: dict[Account, list[Sums]] = {}
         self._kinds = known.kinds
 
@@ -40,3 +41,8 @@ class Batch:
         self.postings.write()
         sums, self._sums = self._sums, {}
         usage.add(self.cursor, sums)
+        self.search.write()
+
+    def commit(self) -> None:
+        self.search.append()
+        self.cursor.execute("COMMIT")

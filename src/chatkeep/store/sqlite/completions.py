@@ -26,7 +26,6 @@ from chatkeep.store import sql
 from chatkeep.store.sqlite import claims, hollowing, rows, search
 from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies, Texts
-from chatkeep.store.sqlite.indexing import Spoken
 from chatkeep.store.sqlite.recent import Columns, Found, Written
 from chatkeep.store.sqlite.scan import places
 
@@ -63,8 +62,8 @@ def _insert(batch: Batch, project: Project, row: Row, record: Record, texts: Tex
     batch.cursor.execute(SQL["insert_completion"], bindings)
     batch.count(*of_row(project.id, row))
     batch.postings.add(project.id, postings.of_row(project.secret, kind, row.metadata), row.seq)
-    spoken = Spoken(added.new, record.answer) if project.full_text else None
-    batch.search.add(project, row.seq, spoken, texts)
+    spoken = said(added.new, record.answer) if project.full_text else ()
+    batch.search.add(row.seq, search.told(project.id, spoken), texts)
     return rows.columns(row, bindings)
 
 
@@ -220,7 +219,8 @@ def delete(batch: Batch, project: Project, name: Name, texts: Texts) -> bool:
         bodies.lose(seq, found.basis)
     else:
         metadata = item.row.metadata
-        search.delete(connection, project.id, seq, said(bodies.new(seq), item.answer))
+        spoken = said(bodies.new(seq), item.answer)
+        search.delete(connection, seq, search.told(project.id, spoken))
         _delete_row(connection, seq)
         bodies.remove(seq, found.basis, found.body)
     kids = postings.of_row(project.secret, found.kind, metadata)

@@ -64,7 +64,8 @@ def _hollow(connection: apsw.Connection, project: Project, bodies: Bodies, seq: 
     try:
         item = rows.stored(found, project, bodies)
         left = husk(item, bodies.follows(seq, found.body, found.basis))
-        search.delete(connection, project.id, seq, said(bodies.new(seq), item.answer))
+        spoken = said(bodies.new(seq), item.answer)
+        search.delete(connection, seq, search.told(project.id, spoken))
     except RecordCorrupt:
         body = None
         item = rows.stored_or_damaged(found, project, bodies)

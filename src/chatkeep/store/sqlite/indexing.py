@@ -1,45 +1,39 @@
 """Which completions are in search: those up to a place. The newest, behind it, wait.
 
-What a commit adds to FTS5 becomes a segment of its own: some five pages, and a merge now and then,
-for one completion as for many. So MOST go in at once. Nothing more is kept of those that wait: what
-they said stands in their bodies, and is remembered only so as not to be read again.
+What a commit adds to FTS5 becomes a segment of its own: some five pages, and in the end a merge
+with others. So MOST go in at once, on the thread that waits for the disk: meanwhile the event loop
+serves others. Nothing more is kept of those that wait: what they said stands in their bodies, and
+their words are remembered only so as not to be read again.
 
 Who asks for words, or lets go of what one said, has the index catch up first. One that is deleted
 while it waits leaves nothing behind.
 """
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import apsw
 
 from chatkeep.core.ids import Seq
-from chatkeep.core.model import Project, ProjectId
+from chatkeep.core.model import ProjectId
 from chatkeep.core.said import said
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.sqlite import accounts, rows, search
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.recent import Found
+from chatkeep.store.sqlite.search import Entries
 
 SQL = sql.blocks("chatkeep.store.sqlite", "indexing.sql") | sql.blocks(
     "chatkeep.store.sqlite", "queries.sql"
 )
-MOST = 64
-_MOST_BYTES = 1 << 18  # of messages and answers: no longer is nobody else served
-
-
-class Spoken(NamedTuple):
-    """Messages that nobody said before, and the answer to them."""
-
-    new: Sequence[bytes]
-    answer: bytes
+MOST = 256
+_MOST_BYTES = 1 << 19  # of words: no longer is nobody else committed
 
 
 class Waiting:
     """What is known of those that wait, for as long as nobody else has written.
 
-    `spoken` has those that this process has added, None for what is not to be searched.
+    `words` has those that this process has added, "" for what is not to be searched.
     """
 
     def __init__(self) -> None:
@@ -49,52 +43,70 @@ class Waiting:
         self.reach: Seq | None = None
         self.count = 0
         self._size = 0
-        self.spoken: dict[Seq, Spoken | None] = {}
+        self.words: dict[Seq, str] = {}
 
-    def add(self, seq: Seq, spoken: Spoken | None) -> None:
+    def add(self, seq: Seq, words: str) -> None:
         self.count += 1
-        self.spoken[seq] = spoken
-        if spoken is not None:
-            self._size += sum(map(len, spoken.new), len(spoken.answer))
+        self.words[seq] = words
+        self._size += len(words)
 
     def are_enough(self) -> bool:
         return self.count >= MOST or self._size >= _MOST_BYTES
 
 
 class Index:
-    """Brings completions into search, within a transaction."""
+    """Brings completions into search, within a transaction: `write`, then `append`, end it."""
 
-    def __init__(self, connection: apsw.Connection, waiting: Waiting) -> None:
-        self._connection = connection
+    def __init__(self, cursor: apsw.Cursor, waiting: Waiting) -> None:
+        self._cursor = cursor
+        self._connection: apsw.Connection = cursor.connection
         self._waiting = waiting
+        self._due: Texts | None = None
+        self._entries: Entries | None = None
 
-    def add(self, project: Project, seq: Seq, spoken: Spoken | None, texts: Texts) -> None:
-        """For a completion that has just been inserted; None if it is not to be searched."""
+    def add(self, seq: Seq, words: str, texts: Texts) -> None:
+        """For a completion that has just been inserted."""
         if seq > self._reach():
-            self._waiting.add(seq, spoken)
+            self._waiting.add(seq, words)
             if self._waiting.are_enough():
-                self.catch_up(texts)
-        elif spoken is not None:
-            search.insert(self._connection, project.id, seq, said(*spoken))
+                self.is_due(texts)
+        else:
+            search.insert(self._connection, seq, words)
+
+    def is_due(self, texts: Texts) -> None:
+        """At the end of the transaction all that wait are brought in."""
+        self._due = texts
+
+    def write(self) -> None:
+        if self._due is not None:
+            self._entries = self._new(self._due)
+
+    def append(self) -> None:
+        """On any thread."""
+        if self._entries is not None:
+            search.append(self._cursor, self._entries)
 
     def catch_up(self, texts: Texts) -> None:
-        found: Any = self._connection.execute(SQL["waiting"], (self._reach(),)).fetchall()
-        if not found:
-            return
-        entries = [
-            (project, seq, self._said(ProjectId(project), Seq(seq), texts))
-            for seq, project in found
-        ]
-        search.append(self._connection, entries)
-        newest = Seq(found[-1][0])
-        self._connection.execute(SQL["set_reach"], (newest,))
-        self._waiting.forget()
-        self._waiting.reach = newest
+        """At once: for who changes by what those that wait are to be searched."""
+        search.append(self._cursor, self._new(texts))
 
     def catch_up_with(self, seq: Seq, texts: Texts) -> None:
         """Before what a completion said goes: search has it then, and it can be taken out."""
         if seq > self._reach():
             self.catch_up(texts)
+
+    def _new(self, texts: Texts) -> Entries:
+        found: Any = self._connection.execute(SQL["waiting"], (self._reach(),)).fetchall()
+        waiting = [
+            (seq, self._words(ProjectId(project), Seq(seq), texts)) for seq, project in found
+        ]
+        entries = search.entries(self._connection, waiting)
+        if found:
+            newest = Seq(found[-1][0])
+            self._connection.execute(SQL["set_reach"], (newest,))
+            self._waiting.forget()
+            self._waiting.reach = newest
+        return entries
 
     def _reach(self) -> Seq:
         waiting = self._waiting
@@ -103,11 +115,11 @@ class Index:
             waiting.reach, waiting.count = found[0]
         return Seq(waiting.reach or 0)
 
-    def _said(self, project: ProjectId, seq: Seq, texts: Texts) -> list[str]:
-        if seq not in self._waiting.spoken:
-            return self._said_by_body(project, seq, texts)
-        spoken = self._waiting.spoken[seq]
-        return [] if spoken is None else said(*spoken)
+    def _words(self, project: ProjectId, seq: Seq, texts: Texts) -> str:
+        known = self._waiting.words.get(seq)
+        if known is not None:
+            return known
+        return search.told(project, self._said_by_body(project, seq, texts))
 
     def _said_by_body(self, id: ProjectId, seq: Seq, texts: Texts) -> list[str]:
         projects = accounts.projects(self._connection, texts.cipher)

@@ -11,7 +11,8 @@ found by halving: both rise together.
 """
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from typing import Any, NamedTuple
 
 import apsw
@@ -35,49 +36,57 @@ class _Numbered(NamedTuple):
 _NONE = _Numbered(0, -1)
 
 
-def insert(connection: apsw.Connection, project: ProjectId, seq: Seq, texts: Sequence[str]) -> None:
+class Entries(NamedTuple):
+    """The words of completions, each one room behind the other, the first behind `before`."""
+
+    before: int
+    words: tuple[str, ...]
+
+
+def told(project: ProjectId, texts: Iterable[str]) -> str:
+    """Texts as FTS5 is given them; empty when there is no word in them."""
     words = positions(texts)
+    return _marked(project, words) if words else ""
+
+
+def insert(connection: apsw.Connection, seq: Seq, words: str) -> None:
     if not words:
         return
-    text = _marked(project, words)
     number = _free_number(connection, seq)
     if number is None:
         connection.execute(SQL["insert_crowded"], (seq,))
     else:
         connection.execute(SQL["insert_searched"], (number, seq))
     # One row by VALUES: what needs a savepoint of its own makes FTS5 write out all it gathered.
-    connection.execute(SQL["search_insert"], (-seq if number is None else number, text))
+    connection.execute(SQL["search_insert"], (-seq if number is None else number, words))
 
 
-def append(
-    connection: apsw.Connection, entries: Iterable[tuple[ProjectId, Seq, Sequence[str]]]
-) -> None:
-    """Inserts completions in their order, when all that are there stand before them."""
-    number = _numbered(connection, "newest_number").number
-    numbers: list[tuple[int, Seq]] = []
-    marked: list[tuple[int, str]] = []
-    for project, seq, texts in entries:
-        words = positions(texts)
-        if words:
-            number += _ROOM
-            numbers.append((number, seq))
-            marked.append((number, _marked(project, words)))
-    connection.executemany(SQL["insert_searched"], numbers)
-    connection.executemany(SQL["search_insert"], marked)
+def entries(connection: apsw.Connection, waiting: Iterable[tuple[Seq, str]]) -> Entries:
+    """Gives numbers to completions in their order, when all that are there stand before them."""
+    before = _numbered(connection, "newest_number").number
+    spoken = [(seq, words) for seq, words in waiting if words]
+    seqs = zip(count(before + _ROOM, _ROOM), (seq for seq, _ in spoken))
+    connection.executemany(SQL["insert_searched"], seqs)
+    return Entries(before, tuple(words for _, words in spoken))
 
 
-def delete(connection: apsw.Connection, project: ProjectId, seq: Seq, texts: Sequence[str]) -> None:
-    """Takes the entry out that `insert` made of these texts, if it has made one."""
-    words = positions(texts)
+def append(cursor: apsw.Cursor, entries: Entries) -> None:
+    """Takes a while, without Python's lock."""
+    if entries.words:
+        bindings = (entries.before, _ROOM, apsw.carray(entries.words))
+        cursor.execute(SQL["search_append"], bindings)
+
+
+def delete(connection: apsw.Connection, seq: Seq, words: str) -> None:
+    """Takes the entry out that `insert` made of these words, if it has made one."""
     if not words:
         return
-    text = _marked(project, words)
     number, place = _up_to(connection, seq)
     if place == seq:
         connection.execute(SQL["delete_searched"], (number,))
-        connection.execute(SQL["search_delete"], (number, text))
+        connection.execute(SQL["search_delete"], (number, words))
     elif connection.execute(SQL["delete_crowded"], (seq,)).fetchall():
-        connection.execute(SQL["search_delete"], (-seq, text))
+        connection.execute(SQL["search_delete"], (-seq, words))
 
 
 def lose(connection: apsw.Connection, seq: Seq) -> None:

@@ -2,6 +2,10 @@
 -- The words of a completion, under its number.
 INSERT INTO search (rowid, words) VALUES (?1, ?2)
 
+-- name: search_append
+-- The words of many, under numbers that rise evenly.
+INSERT INTO search (rowid, words) SELECT ?1 + ?2 * rowid, value FROM carray(?3)
+
 -- name: search_delete
 -- The same words leave again.
 INSERT INTO search (search, rowid, words) VALUES ('delete', ?1, ?2)

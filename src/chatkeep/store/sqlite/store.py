@@ -293,7 +293,7 @@ class SqliteStore:
     async def _catch_up(self, query: Query) -> None:
         """Before words are asked for: all completions that were answered are to be searched."""
         if query.q is not None and self._look(indexing.some_wait, self._reading):
-            await self._writer.submit(lambda batch: batch.search.catch_up(self._texts))
+            await self._writer.submit(lambda batch: batch.search.is_due(self._texts))
 
     def _page_at_once(self, project: Project, query: Query) -> Page | None:
         def read(connection: apsw.Connection) -> Page | None:

@@ -4,7 +4,8 @@
     helper thread                                               └ COMMIT ┘
 
 The SQL runs on the event loop, where it needs no hand-over; only COMMIT, which waits for the disk,
-runs beside it, and the next writes gather meanwhile. Nobody is answered before COMMIT returned.
+and before it what goes into full text search now and then, run beside it, and the next writes
+gather meanwhile. Nobody is answered before COMMIT returned.
 What many of a batch change, as the sums of the hour, is gathered and written once (batch.py);
 what is known of the file from the batch before is not looked up again (known.py).
 A write that fails takes nobody with it: its batch is rolled back and run again one by one.
@@ -172,7 +173,7 @@ class Writer:
             shared = Batch(self._cursor, self._known)
             outcomes = [_attempt(write, shared) for write, _, _ in batch]
             shared.write()
-            await self._thread.run(partial(self._cursor.execute, "COMMIT"))
+            await self._thread.run(shared.commit)
             self._known.keep()
         except BaseException:
             self._known.forget()
