@@ -95,8 +95,24 @@ async def test_an_id_with_another_tag_is_unknown(chatkeep: Chatkeep, stored: str
                 "metadatas",
             ),
         ),
+        (
+            rb'{"metadata":{"a":"\u0000"}}',
+            Refusal(
+                "InvalidCharacter",
+                "Invalid 'metadata.a': a value with the character NUL cannot be stored.",
+                "metadata.a",
+            ),
+        ),
+        (
+            b'{"metadata":{"a":5}}',
+            Refusal(
+                "InvalidType",
+                "Invalid type for 'metadata.a': expected a string, but got an integer instead.",
+                "metadata.a",
+            ),
+        ),
     ],
-    ids=["nothing", "unknown", "nearly known"],
+    ids=["nothing", "unknown", "nearly known", "NUL", "a number"],
 )
 async def test_an_update_takes_metadata_and_nothing_else(
     chatkeep: Chatkeep, stored: str, body: bytes, wanted: Refusal

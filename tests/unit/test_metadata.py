@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -149,3 +150,20 @@ def test_every_map_within_the_limits_passes_unchanged(value: dict[str, str]) -> 
 @pytest.mark.parametrize("character", ["\ud7ff", "\ue000", "\uffff", "\x01", "\x7f", "\u2028", "'"])
 def test_neighbours_of_what_is_refused_pass(character: str) -> None:
     assert metadata.checked({character: character}) == {character: character}
+
+
+odd = st.sampled_from(["\0", "\ud800", "\udfff", "\\u0000", "é", "x" * 64, "x" * 512])
+maybe = st.lists(st.text(max_size=3) | odd, max_size=3).map("".join)
+
+
+@pytest.mark.parametrize("ascii", [False, True])
+@given(value=st.dictionaries(maybe, maybe | st.none(), max_size=18))
+def test_what_is_read_as_plain_is_what_passes_the_checks(ascii: bool, value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=ascii).encode(errors="surrogatepass")
+    if metadata.ESCAPED_NUL in text:
+        return
+    try:
+        plain = msgspec.json.decode(text, type=metadata.Plain)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return
+    assert metadata.checked(json.loads(text)) == plain

@@ -1,7 +1,7 @@
 """The stored completions of a project: list, retrieve, update, delete, messages."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -28,7 +28,6 @@ from chatkeep.errors import (
     InvalidValue,
     MetadataChanged,
     MissingParameter,
-    NotJson,
     SearchEncrypted,
     SearchOff,
     UnknownParameter,
@@ -39,9 +38,9 @@ Change = Callable[[bytes], bytes]  # of a metadata map, as JSON
 
 
 class _Update(Struct, forbid_unknown_fields=True, gc=False):
-    """The body of an update as nearly all are."""
+    """The body of an update as nearly all are: it is read and checked in one go."""
 
-    metadata: metadata.Metadata
+    metadata: metadata.Plain
 
 
 _UPDATE = msgspec.json.Decoder(_Update)
@@ -210,22 +209,23 @@ def _ends(names: Sequence[str]) -> tuple[str | None, str | None]:
 
 
 def _update_body(body: bytes) -> metadata.Metadata:
+    if metadata.ESCAPED_NUL in body:
+        return _odd_update(body)
     try:
-        jsonspan.check_utf8(body)
-        return metadata.checked(_UPDATE.decode(body).metadata)
-    except (NotJson, msgspec.DecodeError, RecursionError):
-        return metadata.checked(_odd_update(body))
+        return _UPDATE.decode(body).metadata
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _odd_update(body)
 
 
-def _odd_update(body: bytes) -> Any:
-    """The metadata in any other body, or what is wrong with it."""
+def _odd_update(body: bytes) -> metadata.Metadata:
+    """The metadata of any other body, or what is wrong with it."""
     values = jsonspan.fields(body)
     if "metadata" not in values:
         raise MissingParameter("metadata")
     for key in values:
         if key not in _Update.__struct_fields__:
             raise UnknownParameter(key, hint=did_you_mean(key, _Update.__struct_fields__))
-    return jsonspan.loads(values["metadata"])
+    return metadata.checked(jsonspan.loads(values["metadata"]))
 
 
 def merging(patch: metadata.Patch) -> Change:

@@ -3,7 +3,9 @@
 Lengths count characters (code points), so that every store agrees.
 """
 
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from chatkeep.core.jsontype import type_word
 from chatkeep.errors import (
@@ -19,6 +21,12 @@ MAX_KEY = 64
 MAX_VALUE = 512
 
 Metadata = dict[str, str]
+# What a decoder takes as this needs no more checks when its text has no NUL, not even escaped.
+Plain = Annotated[
+    dict[Annotated[str, Meta(max_length=MAX_KEY)], Annotated[str, Meta(max_length=MAX_VALUE)]],
+    Meta(max_length=MAX_PAIRS),
+]
+ESCAPED_NUL = rb"\u0000"
 Patch = dict[str, str | None]
 
 

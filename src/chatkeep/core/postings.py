@@ -39,11 +39,12 @@ def changed(secret: bytes, before: bytes, after: bytes) -> tuple[set[int], set[i
 
     A pair that stays is hashed only when another goes, which may have the same kid.
     """
-    old, new = _METADATA.decode(before).items(), _METADATA.decode(after).items()
-    come, gone = of_metadata(secret, dict(new - old)), dict(old - new)
+    old, new = _METADATA.decode(before), _METADATA.decode(after)
+    come = of_metadata(secret, {key: new[key] for key in new if new[key] != old.get(key)})
+    gone = {key: old[key] for key in old if old[key] != new.get(key)}
     if not gone:
         return set(), come
-    stay = of_metadata(secret, dict(old & new))
+    stay = of_metadata(secret, {key: old[key] for key in old if key not in gone})
     return of_metadata(secret, gone) - stay - come, come
 
 

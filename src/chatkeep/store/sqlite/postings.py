@@ -30,6 +30,7 @@ class Changes:
         self._cursor = cursor
         self._ends = ends
         self._changes: dict[_List, dict[Seq, bool]] = {}
+        self._going: set[tuple[_List, Seq]] = set()
 
     def add(self, project: ProjectId, kids: Iterable[int], seq: Seq) -> None:
         for kid in kids:
@@ -38,6 +39,7 @@ class Changes:
     def remove(self, project: ProjectId, kids: Iterable[int], seq: Seq) -> None:
         for kid in kids:
             self._changes.setdefault((project, kid), {})[seq] = False
+            self._going.add(((project, kid), seq))
 
     def write(self) -> None:
         changes, self._changes = self._changes, {}
@@ -57,18 +59,16 @@ class Changes:
 
     def _clear(self, changes: dict[_List, dict[Seq, bool]]) -> None:
         """Takes the places out that are alone in their chunk, as those of most pairs are."""
-        going = [
-            (*list, place)
-            for list, places in changes.items()
-            for place, comes in places.items()
-            if not comes
-        ]
-        cleared: Any = self._cursor.executemany(SQL["delete_single"], going) if going else ()
-        for project, kid, place in cleared:
-            list = (project, kid)
-            self._ends.pop(list, None)
-            del changes[list][place]
-            if not changes[list]:
+        going, self._going = self._going, set()
+        for list, place in going:
+            places = changes[list]
+            if places[place]:
+                continue  # it has come again
+            self._cursor.execute(SQL["delete_single"], (*list, place))
+            if self._cursor.connection.changes():
+                self._ends.pop(list, None)
+                del places[place]
+            if not places:
                 del changes[list]
 
     def _look_up(self, lists: Collection[_List]) -> None:

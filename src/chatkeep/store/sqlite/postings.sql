@@ -19,7 +19,6 @@ INSERT OR REPLACE INTO posting (project, kid, seq, more) VALUES (?1, ?2, ?3, ?4)
 -- name: delete_single
 -- A chunk that holds this place and no other.
 DELETE FROM posting WHERE project = ?1 AND kid = ?2 AND seq = ?3 AND more = x''
-RETURNING project, kid, seq
 
 -- name: delete_chunk
 -- A chunk that begins with another place now, or has none any more.

@@ -19,8 +19,7 @@ WHERE stored.project = ?2
 
 -- name: change_metadata
 -- The only part of a completion that changes.
-INSERT INTO changed_metadata (seq, metadata) VALUES (?1, ?2)
-ON CONFLICT (seq) DO UPDATE SET metadata = excluded.metadata
+INSERT OR REPLACE INTO changed_metadata (seq, metadata) VALUES (?1, ?2)
 
 -- name: delete_completion
 -- The row.
