@@ -71,7 +71,7 @@ def test_configured_headers_go_up_when_they_are_there() -> None:
     ],
 )
 def test_what_is_between_the_upstream_and_us_does_not_come_down(name: bytes) -> None:
-    assert headers.down([(name, b"x"), (b"content-type", b"text/plain")]) == [
+    assert headers.Passing().down([(name, b"x"), (b"content-type", b"text/plain")]) == [
         (b"content-type", b"text/plain")
     ]
 
@@ -84,16 +84,18 @@ def test_headers_named_by_connection_do_not_come_down() -> None:
         (b"x-other", b"2"),
         (b"x-kept", b"3"),
     ]
-    assert headers.down(given) == [(b"x-kept", b"3")]
+    assert headers.Passing().down(given) == [(b"x-kept", b"3")]
 
 
 def test_the_upstreams_request_id_comes_down_under_a_name_of_its_own() -> None:
-    assert headers.down([(b"x-request-id", b"req_1")]) == [(b"x-upstream-request-id", b"req_1")]
+    assert headers.Passing().down([(b"x-request-id", b"req_1")]) == [
+        (b"x-upstream-request-id", b"req_1")
+    ]
 
 
 @pytest.mark.parametrize("name", [b"openai-processing-ms", b"openai-version", b"date"])
 def test_what_we_say_ourselves_does_not_come_down(name: bytes) -> None:
-    assert headers.down([(name, b"x")]) == []
+    assert headers.Passing().down([(name, b"x")]) == []
 
 
 def test_everything_else_comes_down_in_its_order_repeated_ones_included() -> None:
@@ -108,7 +110,26 @@ def test_everything_else_comes_down_in_its_order_repeated_ones_included() -> Non
         (b"x-should-retry", b"false"),
         (b"strict-transport-security", b"max-age=1"),
     ]
-    assert headers.down(given) == given
+    assert headers.Passing().down(given) == given
+
+
+def test_what_was_learned_of_one_answer_holds_for_the_next() -> None:
+    passing = headers.Passing(frozenset({b"etag"}))
+    given = [(b"etag", b"1"), (b"x-request-id", b"r"), (b"a" * 100, b"2"), (b"x-chatkeep-id", b"3")]
+    for _ in range(2):
+        assert passing.down(given) == [(b"x-upstream-request-id", b"r"), (b"a" * 100, b"2")]
+    assert headers.Passing().down(given[:1]) == given[:1]
+
+
+def test_more_names_pass_than_are_remembered() -> None:
+    passing = headers.Passing()
+    given = [(b"x-%d" % number, b"") for number in range(1000)]
+    assert [passing.down(given) for _ in range(2)] == [given, given]
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\rb", "a\0b", "a\x7fb", "a\u20acb"])
+def test_what_no_header_can_hold_becomes_a_question_mark(text: str) -> None:
+    assert headers.value(text) == b"a?b"
 
 
 def test_headers_can_be_left_out_by_name() -> None:

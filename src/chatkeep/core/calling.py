@@ -16,15 +16,16 @@ from chatkeep.errors import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 
 OnDisconnect = Literal["cancel", "finish"]
 
+_OF_LENGTH = frozenset({b"content-length"})
 # Our id changes the length, and with it every validator of the upstream's bytes.
-_OF_BYTES = frozenset({b"content-length", b"etag", b"content-md5", b"digest"})
+_OF_BYTES = _OF_LENGTH | {b"etag", b"content-md5", b"digest"}
 _OF_STREAMS = frozenset(name for name, _ in wire.STREAM)
 # Answers after which the next route is tried, when there is one: the upstream cannot just now.
 _ELSEWHERE = frozenset({429, 500, 502, 503, 504})
 
 
 class Whole(Struct, frozen=True):
-    """An answer to be sent in one piece."""
+    """An answer to be sent in one piece. Its length is not among its headers."""
 
     status: int
     headers: Headers
@@ -72,6 +73,11 @@ class Caller:
     def __init__(self, meter: Meter, on_disconnect: OnDisconnect = "cancel") -> None:
         self._meter = meter
         self.finishes = on_disconnect == "finish"
+        self._passed = wire.Passing()
+        self._whole = wire.Passing(_OF_LENGTH)
+        self._renamed = wire.Passing(_OF_BYTES)
+        self._streamed = wire.Passing(_OF_STREAMS)
+        self._streamed_renamed = wire.Passing(_OF_STREAMS | _OF_BYTES)
 
     async def send(
         self,
@@ -117,7 +123,7 @@ class Caller:
         if body:  # in one write instead of two
             failed = answer.status >= 400
             self._count(call, answered, "failed" if failed else outcome, body[-TAIL:])
-            return Whole(answer.status, head(answered, stored), body)
+            return Whole(answer.status, self.whole_head(answered, stored), body)
         if not self.finishes:
             call.departure.then(answer.close)
 
@@ -126,7 +132,26 @@ class Caller:
             self._count(call, answered, "failed" if failed else outcome, tail)
 
         pieces = _all_of(answer, ended, read_already)
-        return Flowing(answer.status, head(answered, stored), pieces)
+        return Flowing(answer.status, self.head(answered, stored), pieces)
+
+    def head(
+        self, answered: Answered, stored: str | None, id: CompletionId | None = None
+    ) -> Headers:
+        """The headers of an answer that flows: the upstream's that pass, and ours.
+
+        `stored` is what `x-chatkeep-stored` says; `id` is what the answer is kept under, and stands
+        in it in place of the upstream's.
+        """
+        if answered.is_stream:
+            passing = self._streamed if id is None else self._streamed_renamed
+            return [*_head(passing, answered, stored, id), *wire.STREAM]
+        return _head(self._passed if id is None else self._renamed, answered, stored, id)
+
+    def whole_head(
+        self, answered: Answered, stored: str | None, id: CompletionId | None = None
+    ) -> Headers:
+        """The same of an answer that is sent in one piece."""
+        return _head(self._whole if id is None else self._renamed, answered, stored, id)
 
     async def whole(self, call: Call, answered: Answered, limit: int) -> tuple[bytes, bool]:
         """What `read_whole` reads; an answer that breaks off is counted."""
@@ -153,23 +178,16 @@ class Caller:
         return answer
 
 
-def head(answered: Answered, stored: str | None, id: CompletionId | None = None) -> Headers:
-    """The headers of an answer: the upstream's that pass, and ours.
-
-    `stored` is what `x-chatkeep-stored` says; `id` is what the answer is kept under, and stands
-    in it in place of the upstream's.
-    """
-    passed = wire.down(answered.answer.headers)
+def _head(
+    passing: wire.Passing, answered: Answered, stored: str | None, id: CompletionId | None
+) -> list[tuple[bytes, bytes]]:
+    headers = passing.down(answered.answer.headers)
     if id is not None:
-        passed = wire.without(passed, _OF_BYTES)
-        passed.append((b"x-chatkeep-id", id.encode()))
+        headers.append((b"x-chatkeep-id", id.encode()))
     if stored is not None:
-        passed.append((b"x-chatkeep-stored", wire.value(stored)))
-    passed.append((b"x-chatkeep-upstream", wire.value(answered.route.upstream.name)))
-    if answered.is_stream:
-        passed = wire.without(passed, _OF_STREAMS)
-        passed += wire.STREAM
-    return passed
+        headers.append((b"x-chatkeep-stored", wire.value(stored)))
+    headers.append((b"x-chatkeep-upstream", wire.value(answered.route.upstream.name)))
+    return headers
 
 
 def is_stream(answer: UpstreamAnswer | Flowing) -> bool:

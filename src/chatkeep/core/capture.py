@@ -18,7 +18,6 @@ from chatkeep.core.calling import (
     Flowing,
     Reply,
     Whole,
-    head,
 )
 from chatkeep.core.idempotency import Idempotency
 from chatkeep.core.keeping import Draft, Keeper
@@ -70,7 +69,7 @@ class Capture:
             hide_usage = answered.route.add_usage and not request.include_usage
             return Flowing(
                 answer.status,
-                head(answered, "pending", draft.id),
+                self._caller.head(answered, "pending", draft.id),
                 self._recorded(draft, answer, hide_usage=hide_usage),
             )
         return await self._plain(draft, answered)
@@ -104,11 +103,13 @@ class Capture:
         ours = renamed(body, draft.id)
         if ours is None and not _unreadable_json(answer, body):
             self._keeper.not_kept(draft, "no completion")
-            return Whole(answer.status, head(answered, "no; it is no completion"), body)
+            return Whole(
+                answer.status, self._caller.whole_head(answered, "no; it is no completion"), body
+            )
         ours = ours or under(body, draft.id)
         failed = await self._keeper.keep(draft, ours)
         stored = "yes" if failed is None else f"no; {failed}"
-        return Whole(answer.status, head(answered, stored, draft.id), ours.text)
+        return Whole(answer.status, self._caller.whole_head(answered, stored, draft.id), ours.text)
 
     async def _recorded(
         self, draft: Draft, answer: UpstreamAnswer, *, hide_usage: bool

@@ -1,6 +1,6 @@
 """Which headers pass, up to the upstream and down to the client (DESIGN.md §2)."""
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Set
 
 from chatkeep.core.ports import Headers
 
@@ -36,6 +36,11 @@ _OURS = frozenset({b"set-cookie", b"server", b"date", b"openai-processing-ms", b
 # What another chatkeep says of itself, and which web pages may call: that is for us to say.
 _NOT_THEIRS = (b"x-chatkeep-", b"access-control-")
 _DROPPED = _HOP_BY_HOP | _OURS
+_CONNECTION = b"connection"
+_NAMES = 200  # that are remembered of answers, each
+_LONGEST = 64
+CONTROLS = bytes({*range(32), 127} - {9})  # what no header holds
+_QUESTION_MARKS = bytes.maketrans(CONTROLS, b"?" * len(CONTROLS))
 
 
 def up(given: Mapping[bytes, bytes], configured: Iterable[bytes] = ()) -> dict[bytes, bytes]:
@@ -44,18 +49,41 @@ def up(given: Mapping[bytes, bytes], configured: Iterable[bytes] = ()) -> dict[b
     return {name: given[name] for name in wanted if name in given}
 
 
-def down(given: Headers) -> list[tuple[bytes, bytes]]:
-    """The upstream's headers that the client gets; its request id under a name of its own."""
-    passed: list[tuple[bytes, bytes]] = []
-    connection = b""
-    for name, value in given:
+class Passing:
+    """Which headers of upstreams' answers clients get, `but` some.
+
+    What becomes of a name is remembered: an upstream sends the same ones each time.
+    """
+
+    def __init__(self, but: Set[bytes] = frozenset()) -> None:
+        self._dropped = _DROPPED | but
+        self._known: dict[bytes, bytes] = {}
+
+    def down(self, given: Headers) -> list[tuple[bytes, bytes]]:
+        """Those that pass; the upstream's request id does under a name of its own."""
+        known = self._known
+        passed: list[tuple[bytes, bytes]] = []
+        hop_by_hop: Set[bytes] = frozenset()
+        for name, value in given:
+            under = known.get(name)
+            if under is None:
+                under = self._under(name)
+            if under:
+                passed.append((under, value))
+            elif name == _CONNECTION:
+                hop_by_hop |= _listed(value)
+        return without(passed, hop_by_hop) if hop_by_hop else passed
+
+    def _under(self, name: bytes) -> bytes:
+        """What the client gets a header as, empty when it does not get it."""
+        under = name
         if name == b"x-request-id":
-            passed.append((b"x-upstream-request-id", value))
-        elif name == b"connection":
-            connection = b"%b,%b" % (connection, value)
-        elif name not in _DROPPED and not name.startswith(_NOT_THEIRS):
-            passed.append((name, value))
-    return without(passed, _listed(connection)) if connection else passed
+            under = b"x-upstream-request-id"
+        elif name == _CONNECTION or name in self._dropped or name.startswith(_NOT_THEIRS):
+            under = b""
+        if len(self._known) < _NAMES and len(name) <= _LONGEST:
+            self._known[name] = under
+        return under
 
 
 def without(given: Headers, names: Container[bytes]) -> list[tuple[bytes, bytes]]:
@@ -72,9 +100,9 @@ def get(given: Headers, wanted: bytes) -> bytes:
 
 def value(text: str) -> bytes:
     """A header's value; what no header can hold becomes a question mark."""
-    return text.encode("latin-1", "replace")
+    return text.encode("latin-1", "replace").translate(_QUESTION_MARKS)
 
 
-def _listed(connection: bytes) -> list[bytes]:
-    """The names a Connection header makes hop-by-hop."""
-    return [name.strip().lower() for name in connection.split(b",")]
+def _listed(connection: bytes) -> Set[bytes]:
+    """The names a Connection header makes hop-by-hop that are not dropped anyway."""
+    return {name.strip() for name in connection.lower().split(b",")} - _DROPPED

@@ -17,7 +17,6 @@ from chatkeep.upstream.connections import Connections, NoConnection, NoProxy, No
 from chatkeep.upstream.heads import Heads
 from chatkeep.upstream.patience import Silent
 
-_CONTROLS = bytes({*range(32), 127} - {9})  # are taken in; a server may not send them on
 _log = logging.getLogger("chatkeep")
 # Decoded already, so neither the coding nor the length of the coded bytes holds any more.
 _OF_CODING = frozenset({b"content-encoding", b"content-length"})
@@ -99,14 +98,10 @@ class HttpAnswer:
         self.status = exchange.status
         self._exchange = exchange
         self._upstream = upstream
-        headers = [(name.lower(), value.strip(b" \t")) for name, value in exchange.headers]
-        values = b"".join([value for _, value in headers])
-        if len(values.translate(None, _CONTROLS)) < len(values):
-            headers = [(name, value.translate(None, _CONTROLS)) for name, value in headers]
-        self._decoder = decoder(get(headers, b"content-encoding"))
+        self.headers: Headers = exchange.headers
+        self._decoder = decoder(get(self.headers, b"content-encoding"))
         if self._decoder is not None:
-            headers = without(headers, _OF_CODING)
-        self.headers: Headers = headers
+            self.headers = without(self.headers, _OF_CODING)
 
     async def read(self) -> bytes:
         try:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import httptools
 
+from chatkeep.core.headers import CONTROLS
 from chatkeep.upstream.patience import Patience
 
 _MAX_QUIET = 1 << 16  # bytes on end that are no body: a head, trailers, what is between chunks
@@ -129,6 +130,9 @@ class Exchange:
     `status` is -1 until the head is there.
     """
 
+    # For the parser, which would look for them in vain, and that takes longer than parsing a head.
+    on_status = on_chunk_header = on_chunk_complete = None
+
     __slots__ = (
         "_complete",
         "_connection",
@@ -149,7 +153,7 @@ class Exchange:
 
     def __init__(self, connection: Connection, deadline: float, silence_s: float) -> None:
         self.status = -1
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.headers: list[tuple[bytes, bytes]] = []  # as an UpstreamAnswer has them
         self.deadline, self.silence_s = deadline, silence_s
         self._connection: Connection | None = connection  # until one of the two is done
         self._loop = connection.loop
@@ -242,11 +246,10 @@ class Exchange:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.status < 0:  # else it is a trailer
-            self.headers.append((name, value))
+            self.headers.append((name.lower(), value.strip(b" \t")))
 
     def on_headers_complete(self) -> None:
-        if b"\0" in b"".join([value for _, value in self.headers]):
-            raise NotHttp("a header has a NUL in it")
+        self._clean()
         if self._quiet > _MAX_QUIET and self._head_size() > _MAX_QUIET:
             raise NotHttp("its head is too large")
         status = self._parser.get_status_code()
@@ -285,14 +288,22 @@ class Exchange:
             del self._parser  # which knows us
         return connection
 
+    def _clean(self) -> None:
+        """Takes control characters away: they are taken in, but a server may not send them on."""
+        values = b"".join([value for _, value in self.headers])
+        if len(values.translate(None, CONTROLS)) < len(values):
+            if b"\0" in values:
+                raise NotHttp("a header has a NUL in it")
+            self.headers = [(name, value.translate(None, CONTROLS)) for name, value in self.headers]
+
     def _head_size(self) -> int:
         return sum(len(name) + len(value) for name, value in self.headers)
 
     def _has_length(self) -> bool:
-        named = ((name.lower(), value.lower()) for name, value in self.headers)
         return any(
-            name == b"content-length" or (name == b"transfer-encoding" and b"chunked" in value)
-            for name, value in named
+            name == b"content-length"
+            or (name == b"transfer-encoding" and b"chunked" in value.lower())
+            for name, value in self.headers
         )
 
     def _wait(self) -> None:

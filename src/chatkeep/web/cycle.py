@@ -18,9 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from chatkeep.core.ports import Headers
 
 _BODILESS = (204, 304)
-_CONTROLS = bytes({*range(32), 127} - {9})
-_CLOSE = b"connection: close\r\n"
-_CHUNKED = b"transfer-encoding: chunked\r\n"
+_LF, _CR, _NUL = b"\n\r\0"  # asking for an int is several times quicker than for bytes
 
 
 class Cycle(RequestResponseCycle):
@@ -79,21 +77,18 @@ class Cycle(RequestResponseCycle):
         """
         self.response_started = True
         self.waiting_for_100_continue = False
-        headers = (*self.default_headers, *headers)
-        parts = [STATUS_LINE[status]]
-        for name, value in headers:
-            parts += (name, b": ", value, b"\r\n")
-        head = b"".join(parts)
-        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * len(headers) + 2:
-            raise ValueError("a header of an answer holds a control character")
+        lines = [*map(b": ".join, self.default_headers), *map(b": ".join, headers)]
+        text = b"".join(lines)
+        if _LF in text or _CR in text or _NUL in text:
+            raise ValueError("a header of an answer has a line end in it")
         if not self.keep_alive:
-            head += _CLOSE
+            lines.append(b"connection: close")
         if length is not None:
             self.expected_content_length = length
         elif self.scope["method"] != "HEAD" and status not in _BODILESS:
             self.chunked_encoding = True
-            head += _CHUNKED
-        self._head = head + b"\r\n"
+            lines.append(b"transfer-encoding: chunked")
+        self._head = STATUS_LINE[status] + b"\r\n".join((*lines, b"", b""))
 
     async def write(self, body: bytes, *, more: bool) -> None:
         if self.flow.write_paused and not self.disconnected:

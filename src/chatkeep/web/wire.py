@@ -72,19 +72,19 @@ def request_id_header(request_id: bytes) -> str:
 async def send_answer(send: Send, answer: Reply, request_id: bytes, elapsed_ms: int) -> None:
     out = way_out(send)
     ours = (
-        (b"x-request-id", request_id_header(request_id).encode()),
+        (b"x-request-id", b"req_" + request_id.hex().encode()),
         (b"openai-processing-ms", b"%d" % elapsed_ms),
         _VERSION,
     )
     match answer:
         case Whole():
             length = len(answer.body)
-            given = without(answer.headers, (b"content-length",))
-            out.begin(answer.status, (*given, (b"content-length", b"%d" % length), *ours), length)
+            said = (b"content-length", b"%d" % length)
+            out.begin(answer.status, (*answer.headers, said, *ours), length)
             await out.write(answer.body, more=False)
         case Flowing():
-            said = get(answer.headers, b"content-length")
-            out.begin(answer.status, (*answer.headers, *ours), int(said) if said else None)
+            given = get(answer.headers, b"content-length")
+            out.begin(answer.status, (*answer.headers, *ours), int(given) if given else None)
             await out.write(b"", more=True)  # the head goes out at once
             await _flow(out, answer)
 
