@@ -1,7 +1,7 @@
 """Calling an upstream on a client's behalf: route after route, and the head of the answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -101,6 +101,8 @@ class Caller:
                 if tried is not None:
                     return Answered(tried, is_stream(tried), route, model, started)
             route = routes[-1]
+            if route.pause_s:
+                await asyncio.sleep(route.pause_s)
             answer = await _sent(call, path, route, body_for)
             return Answered(answer, is_stream(answer), route, model, started)
         except (UpstreamUnreachable, UpstreamTimeout, UpstreamFailed):
@@ -169,6 +171,8 @@ class Caller:
         self, call: Call, path: str, route: Route, body_for: Callable[[Route], bytes]
     ) -> UpstreamAnswer | None:
         try:
+            if route.pause_s:
+                await asyncio.sleep(route.pause_s)
             answer = await _sent(call, path, route, body_for)
         except (UpstreamUnreachable, UpstreamTimeout, UpstreamFailed):
             return None
@@ -232,13 +236,11 @@ async def read_whole(answer: UpstreamAnswer, limit: int) -> tuple[bytes, bool]:
     return b"".join(pieces), True
 
 
-async def _sent(
+def _sent(
     call: Call, path: str, route: Route, body_for: Callable[[Route], bytes]
-) -> UpstreamAnswer:
-    if route.pause_s:
-        await asyncio.sleep(route.pause_s)
+) -> Awaitable[UpstreamAnswer]:
     headers = wire.up(call.headers, route.forward_headers)
-    return await route.upstream.post(path, body_for(route), headers)
+    return route.upstream.post(path, body_for(route), headers)
 
 
 def _cancelling() -> Callable[[], object]:

@@ -36,14 +36,15 @@ class Idempotency:
         self._unix = unix
         self._token_bytes = token_bytes
 
-    async def once(self, call: Call, request: CreateRequest, run: Run) -> Reply:
+    def once(self, call: Call, request: CreateRequest, run: Run) -> Awaitable[Reply]:
         """What `run` answers, or what it answered when the key was used before.
 
         Waits while another call with the key is in progress. Raises IdempotencyKeyReused.
         """
         key = call.headers.get(HEADER)
-        if not key:
-            return await run(None)
+        return self._once(call, request, run, key) if key else run(None)
+
+    async def _once(self, call: Call, request: CreateRequest, run: Run, key: bytes) -> Reply:
         claim = Claim(_digest(call, key), _request(call), self._token_bytes(_OWNER_BYTES))
         try:
             before = await self._answered_before(call, claim)

@@ -154,7 +154,7 @@ def _without(body: bytes, own: dict[str, bytes]) -> bytes | None:
 
     A quoted name that stands once, where no letter can be escaped, is the field's key.
     """
-    if b"\\u00" in body:
+    if body.find(b"\\u00") >= 0:
         return None
     for name, raw in own.items():
         quoted = _OWN[name]

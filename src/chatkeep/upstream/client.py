@@ -105,9 +105,11 @@ class HttpAnswer:
 
     async def read(self) -> bytes:
         try:
-            if self._decoder is None:
-                return await self._exchange.read()
-            return await self._decoded(self._decoder)
+            if self._decoder is not None:
+                return await self._decoded(self._decoder)
+            while (data := self._exchange.come()) is None:  # each chunk of a stream comes by here
+                await self._exchange.news()
+            return data
         except _CAUGHT as error:
             raise mapped(error, self._upstream) from _without_frames(error)
 

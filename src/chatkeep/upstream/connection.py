@@ -185,11 +185,15 @@ class Exchange:
 
     async def read(self) -> bytes:
         """The next bytes of the body as they came, b"" at the end."""
-        pieces = self._pieces
-        while not pieces:
-            if self._complete and self._failure is None:
-                return b""
+        while (data := self.come()) is None:
             await self.news()
+        return data
+
+    def come(self) -> bytes | None:
+        """What `read` gives, None when there is nothing before the next news."""
+        pieces = self._pieces
+        if not pieces:
+            return b"" if self._complete and self._failure is None else None
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         pieces.clear()
         if self._unread > _MAX_UNREAD and self._connection is not None:

@@ -11,13 +11,14 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from starlette.types import Message, Receive, Send
-from uvicorn._types import HTTPScope
+from uvicorn._types import HTTPDisconnectEvent, HTTPRequestEvent, HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from chatkeep.core.ports import Headers
 
 _BODILESS = (204, 304)
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LF, _CR, _NUL = b"\n\r\0"  # asking for an int is several times quicker than for bytes
 
 
@@ -30,6 +31,8 @@ class Cycle(RequestResponseCycle):
     chunked_encoding = None
     expected_content_length = 0
     _head = b""
+    _came = False
+    _waiting: asyncio.Future[None] | None = None
     _departure: Callable[[], object] | None = None
 
     def __init__(  # not uvicorn's, which sets all of it each time
@@ -50,19 +53,52 @@ class Cycle(RequestResponseCycle):
         self.on_response = on_response
         self.waiting_for_100_continue = expect_100_continue
         self.keep_alive = keep_alive
-        self.message_event = asyncio.Event()
         self.body = bytearray()
 
     def on_departure(self, act: Callable[[], object] | None) -> None:
         """What is done when the client leaves, at once when it has left already."""
         self._departure = act
         if self.disconnected:
-            self.departed()
+            self._departed()
 
-    def departed(self) -> None:
+    def left(self) -> None:
+        """The client has."""
+        self.disconnected = not self.response_complete
+        self.told()
+        self._departed()
+
+    def _departed(self) -> None:
         act, self._departure = self._departure, None
         if act is not None:
             act()
+
+    def told(self) -> None:
+        """More of the body is there, or all of it, or nobody waits for more."""
+        self._came = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+    def arrived(self) -> bytes:
+        """The body, when it came whole and nothing was read of it before; else b""."""
+        if self.more_body or self.disconnected or self.response_complete:
+            return b""
+        body, self.body = bytes(self.body), bytearray()
+        return body
+
+    async def receive(self) -> HTTPRequestEvent | HTTPDisconnectEvent:
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(_CONTINUE)
+            self.waiting_for_100_continue = False
+        if not self.disconnected and not self.response_complete:
+            self.flow.resume_reading()
+            if not self._came:
+                self._waiting = asyncio.get_running_loop().create_future()
+                await self._waiting
+            self._came = False
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: MutableMapping[str, Any]) -> None:  # type: ignore[override]  # uvicorn names every kind
         if message["type"] == "http.response.start":
@@ -126,7 +162,7 @@ class Cycle(RequestResponseCycle):
         if self.expected_content_length:
             raise ValueError("an answer is shorter than it said")
         self.response_complete = True
-        self.message_event.set()
+        self.told()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()

@@ -1,7 +1,7 @@
 """Finds what answers a path of the route table: `{name}` is a part, `{name:path}` all the rest."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -13,7 +13,7 @@ def routed(applications: Mapping[str, ASGIApp], unknown: ASGIApp) -> ASGIApp:
     plain = {path: app for path, app in applications.items() if "{" not in path}
     others = [(_pattern(path), app) for path, app in applications.items() if "{" in path]
 
-    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+    def route(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         path = scope.get("path", "")
         app = plain.get(path)
         if app is None:
@@ -24,7 +24,7 @@ def routed(applications: Mapping[str, ASGIApp], unknown: ASGIApp) -> ASGIApp:
                     scope["path_params"] = found.groupdict()
                     app = one
                     break
-        await app(scope, receive, send)
+        return app(scope, receive, send)
 
     return route
 

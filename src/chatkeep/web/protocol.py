@@ -33,6 +33,7 @@ _SLICE = 1 << 16  # read at once, so that what is held of an unfinished head sta
 _BODY_STEP = 1 << 20  # each that arrives gives the client its time anew
 _READ_ON = 10  # times as long a client may leave its answer unread
 _LINGER_S = 1.0  # for the client to read a refusal before a reset could take it away
+_FRAGMENT = ord("#")
 _ASGI: ASGIVersions = {"version": "3.0", "spec_version": "2.3"}
 
 _Stage = Literal["between", "head", "body"]
@@ -81,14 +82,19 @@ class Protocol(HttpToolsProtocol):
             self._expect(self.config.client_timeout_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
+        """Does what uvicorn does, but for its event that tells of a body."""
+        self.connections.discard(self)
+        self.flow.resume_writing()
+        if exc is None:
+            self.transport.close()
+        self.parser = None  # type: ignore[assignment]  # as uvicorn has it
         self._due = None
         if self._timer is not None:
             self._timer.cancel()
         self._clear_unread()
         self.config.turned_away -= self._turned_away
         if self.cycle is not None:
-            self.cycle.departed()
+            self.cycle.left()
 
     def _turn_away(self) -> None:
         self.connections.discard(self)
@@ -170,13 +176,13 @@ class Protocol(HttpToolsProtocol):
             cycle.body += body
             if len(cycle.body) > HIGH_WATER_LIMIT:
                 self.flow.pause_reading()
-            cycle.message_event.set()
+            cycle.told()
 
     def on_message_complete(self) -> None:
         if not self._instead:
             self._stage = "between"
             self.cycle.more_body = False
-            self.cycle.message_event.set()
+            self.cycle.told()
             if not self.pipeline:
                 self.flow.resume_reading()  # else a client that leaves is not noticed
 
@@ -192,14 +198,19 @@ class Protocol(HttpToolsProtocol):
             self._expect(self.timeout_keep_alive)
 
     def _describe(self, method: str, version: str) -> None:
-        url = httptools.parse_url(self.url)
-        path = url.path.decode("ascii")
-        self.scope = self._scope(method, version)
-        self.scope["path"] = unquote(path) if "%" in path else path
-        self.scope["raw_path"] = url.path
-        self.scope["query_string"] = url.query or b""
+        if self.url.startswith(b"/") and _FRAGMENT not in self.url:
+            raw_path, _, query = self.url.partition(b"?")
+        else:
+            url = httptools.parse_url(self.url)
+            raw_path, query = url.path, url.query or b""
+        path = raw_path.decode("ascii")
+        if "%" in path:
+            path = unquote(path)
+        self.scope = self._scope(method, version, path, raw_path, query)
 
-    def _scope(self, method: str, version: str) -> HTTPScope:
+    def _scope(
+        self, method: str, version: str, path: str = "", raw_path: bytes = b"", query: bytes = b""
+    ) -> HTTPScope:
         return {
             "type": "http",
             "asgi": _ASGI,
@@ -211,9 +222,9 @@ class Protocol(HttpToolsProtocol):
             "headers": self.headers,
             "state": {},
             "method": method,
-            "path": "",
-            "raw_path": b"",
-            "query_string": b"",
+            "path": path,
+            "raw_path": raw_path,
+            "query_string": query,
         }
 
     def _begin(self, *, keep_alive: bool) -> None:
@@ -329,7 +340,7 @@ class Protocol(HttpToolsProtocol):
         cycle.scope["state"][REFUSED] = error
         cycle.transport = _HalfClosing(self.transport, self.loop)
         cycle.keep_alive = cycle.more_body = False
-        cycle.message_event.set()
+        cycle.told()
         if cycle.response_complete:
             cycle.transport.close()
 

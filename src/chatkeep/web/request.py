@@ -27,12 +27,14 @@ class Request:
 
     key: Key
     status = 0
+    headers: dict[bytes, bytes]  # the first of each name, names in lower case
 
     def __init__(self, scope: Scope, receive: Receive, request_id: bytes, started: float) -> None:
         self.scope = scope
         self.receive = receive
         self.request_id = request_id
         self.started = started
+        self.headers = dict(reversed(scope["headers"]))
         self.departure = Departure()
         self.cleanup: list[Callable[[], object]] = []
         self.rate: limits.Headers = ()
@@ -45,13 +47,9 @@ class Request:
     def path(self) -> str:
         return str(self.scope["path"])
 
-    @property
-    def headers(self) -> dict[bytes, bytes]:
-        """The first of each name, names in lower case."""
-        return dict(reversed(self.scope["headers"]))
-
     def header(self, name: bytes) -> str | None:
-        return _header(self.scope, name)
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
 
     def parameter(self, name: str) -> str:
         """A part of the path, decoded."""
@@ -77,7 +75,8 @@ class Request:
         declared = self.header(b"content-length") or ""
         if declared.isdecimal() and int(declared[:20]) > limit:
             raise BodyTooLarge(limit=limit)
-        raw = await self._received(limit)
+        raw = self._arrived(limit) or await self._received(limit)
+        self.check_readable()
         return _gunzipped(raw, limit) if coding.endswith("gzip") else raw
 
     def expect_departure(self) -> None:
@@ -86,6 +85,14 @@ class Request:
         if cycle is not None:
             cycle.on_departure(self.departure.happened)
             self.cleanup.append(lambda: cycle.on_departure(None))
+
+    def _arrived(self, limit: int) -> bytes:
+        """The body as received, when it is all there; else b""."""
+        cycle = cycle_of(self.receive)
+        whole = b"" if cycle is None else cycle.arrived()
+        if len(whole) > limit:
+            raise BodyTooLarge(limit=limit)
+        return whole
 
     async def _received(self, limit: int) -> bytes:
         pieces: list[bytes] = []
@@ -100,7 +107,6 @@ class Request:
             if size > limit:
                 raise BodyTooLarge(limit=limit)
             more = message.get("more_body", False)
-        self.check_readable()
         return b"".join(pieces)
 
     def check_readable(self) -> None:

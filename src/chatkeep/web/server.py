@@ -33,6 +33,7 @@ class Server(uvicorn.Server):
         self._config = Config(
             app,
             http=Protocol,
+            interface="asgi3",
             ws="none",
             lifespan="off",
             log_config=None,

@@ -9,7 +9,7 @@ from chatkeep.core.headers import get, value, without
 from chatkeep.core.library import Shown
 from chatkeep.core.ports import Headers
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout
-from chatkeep.web.cycle import WayOut, way_out
+from chatkeep.web.cycle import way_out
 
 JSON: Headers = (
     (b"content-type", b"application/json"),
@@ -86,17 +86,13 @@ async def send_answer(send: Send, answer: Reply, request_id: bytes, elapsed_ms: 
             given = get(answer.headers, b"content-length")
             out.begin(answer.status, (*answer.headers, *ours), int(given) if given else None)
             await out.write(b"", more=True)  # the head goes out at once
-            await _flow(out, answer)
-
-
-async def _flow(out: WayOut, answer: Flowing) -> None:
-    try:
-        async for piece in answer.pieces:
-            await out.write(piece, more=True)
-    except (UpstreamFailed, UpstreamTimeout):
-        # The upstream broke off: an answer left unfinished makes the server break off as well.
-        return
-    await out.write(b"", more=False)
+            try:
+                async for piece in answer.pieces:
+                    await out.write(piece, more=True)
+            except (UpstreamFailed, UpstreamTimeout):
+                # It broke off: an answer left unfinished makes the server break off as well.
+                return
+            await out.write(b"", more=False)
 
 
 def _encoded(headers: limits.Headers) -> list[tuple[bytes, bytes]]:
