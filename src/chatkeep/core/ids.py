@@ -35,7 +35,7 @@ _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _PAIR_BASE = len(_PAIRS)
 _DIGITS = bytes(_ALPHABET.find(chr(byte)) & 0xFF for byte in range(256))
-_NO_DIGIT = b"\xff"
+_NO_DIGIT = 0xFF
 _TAG_BITS = 8 * TAG_BYTES
 _TAG = (1 << _TAG_BITS) - 1
 # By how much two neighbours of so many bits are less together than they are as bits, for each of

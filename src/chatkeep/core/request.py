@@ -194,16 +194,16 @@ def _usage_edits(body: bytes, members: list[jsonspan.Member]) -> list[jsonspan.E
     return [(last.value + 1, last.value + 1, b'"include_usage":true' + comma)]
 
 
-STORE_HEADERS = (b"x-chatkeep-store", b"x-chatkeep-metadata")
+STORE, METADATA = STORE_HEADERS = (b"x-chatkeep-store", b"x-chatkeep-metadata")
 _NO_STORE_HEADERS = StoreHeaders()
 _STORE_WORDS = {b"true": True, b"false": False}
 
 
 def store_headers(headers: Mapping[bytes, bytes]) -> StoreHeaders:
     """Raises InvalidHeader and the metadata errors."""
-    store, text = map(headers.get, STORE_HEADERS)
-    if store is None and text is None:
+    if STORE not in headers and METADATA not in headers:
         return _NO_STORE_HEADERS
+    store, text = headers.get(STORE), headers.get(METADATA)
     if store is not None and store.lower() not in _STORE_WORDS:
         said = repr(store.decode("latin-1"))
         raise InvalidHeader(
