@@ -122,7 +122,7 @@ def taken(events: list[bytes]) -> Recording:
 
 def sent(events: list[bytes]) -> bytes:
     recording = Recording(ID, 1, hide_usage=True, max_bytes=1 << 24)
-    return b"".join(map(recording.take, events))
+    return b"".join((*map(recording.take, events), recording.end()))
 
 
 def test_every_form_is_kept_as_when_every_chunk_is_read_whole() -> None:
