@@ -45,6 +45,7 @@ class _Update(Struct, forbid_unknown_fields=True, gc=False):
 
 _UPDATE = msgspec.json.Decoder(_Update)
 _METADATA = msgspec.json.Decoder(metadata.Metadata)
+_MOST_NAMES = 4096  # some 300 bytes each; to decode one is a third of reading what is remembered
 
 
 class Shown(Struct, frozen=True):
@@ -59,6 +60,7 @@ class Library:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._names: dict[str, Name] = {}  # of the ids asked for last
 
     async def page(self, project: Project, pairs: Pairs) -> bytes:
         """The list envelope with stored objects (CONTRACT.md §1.3)."""
@@ -183,7 +185,7 @@ class Library:
         self, project: Project, id: str, act: Callable[[Project, Name], Awaitable[T | None]]
     ) -> T:
         """What `act` finds under an id: our own form first, then the ids of imports."""
-        own = ids.decode(id)
+        own = self._names.get(id) or self._decoded(id)
         found = None if own is None else await act(project, own)
         if not found:
             alias = await self._store.alias(project, id)
@@ -191,6 +193,14 @@ class Library:
         if not found:
             raise CompletionNotFound("completion_id", id=id)
         return found
+
+    def _decoded(self, id: str) -> Name | None:
+        own = ids.decode(id)
+        if own is not None:
+            if len(self._names) >= _MOST_NAMES:
+                self._names.clear()
+            self._names[id] = own
+        return own
 
     async def _position(self, project: Project, after: str) -> Seq:
         """Where a page goes on: any well-formed id is a place, deleted or not."""
