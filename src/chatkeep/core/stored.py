@@ -214,7 +214,7 @@ def _given(row: Row, answer: bytes) -> tuple[_Given, bytes | Raw, _Members]:
         given = _GIVEN.decode(answer)
     except (Refusal, *_REFUSED):
         return _odd(row, answer)
-    return given, b"[%b]" % b",".join([_plain_choice(choice) for choice in given.choices]), {}
+    return given, b"[" + b",".join(map(_plain_choice, given.choices)) + b"]", {}
 
 
 def _plain_choice(choice: _Choice) -> bytes:
