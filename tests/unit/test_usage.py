@@ -16,8 +16,9 @@ from chatkeep.core.usage import (
     Account,
     Meter,
     Sums,
+    Totals,
     added,
-    of_row,
+    count_row,
     sums_of,
 )
 from chatkeep.errors import Refusal, StoreBusy, StoreFailed
@@ -92,7 +93,9 @@ def test_whatever_upstreams_claim_an_hours_sum_fits_a_database(given: list[int |
 
 def test_a_row_counts_for_the_hour_it_arrived_in() -> None:
     kept = row(place(5), usage=Usage(10, 5, 15, 4, 2), key=KeyId(1), cost_micro=0, model="m")
-    account, figures = of_row(ProjectId(9), kept)
+    totals: Totals = {}
+    count_row(totals, ProjectId(9), kept)
+    ((account, figures),) = totals.items()
     assert account == Account(ProjectId(9), HOUR, "m", "default", KeyId(1), "stored")
     assert named(figures) == {
         "calls": 1,

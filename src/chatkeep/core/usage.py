@@ -7,9 +7,9 @@ are summed here and written once a second: a crash loses at most the last second
 import json
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from operator import add
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -69,6 +69,9 @@ class Account(NamedTuple):
     outcome: Outcome
 
 
+Totals = dict[tuple[Any, ...], Sums]  # by Account, or the same as a tuple, which is quicker made
+
+
 class StatsQuery(Struct, frozen=True):
     """Which sums are added up, and what by. The hours are both inclusive."""
 
@@ -103,10 +106,18 @@ class Ledger(Protocol):
     async def add_usage(self, sums: Sequence[tuple[Account, Sums]]) -> None: ...
 
 
-def of_row(project: ProjectId, row: Row) -> tuple[Account, Sums]:
+def count_row(totals: Totals, project: ProjectId, row: Row) -> None:
+    """Adds a completion that is kept to the sums of its account."""
     hour = second_of(row.seq) // HOUR_S
-    account = Account(project, hour, row.model, row.upstream, row.key, "stored")
-    return account, sums_of(row.usage, row.cost_micro, row.duration_ms)
+    account = (project, hour, row.model, row.upstream, row.key, "stored")
+    sums = totals.setdefault(account, [0] * len(FIGURES))
+    _add_call(sums, row.usage, row.cost_micro, row.duration_ms)
+
+
+def count(totals: Totals, account: Account, sums: Sums) -> None:
+    """Adds the sums of other calls."""
+    before = totals.get(account)
+    totals[account] = list(sums) if before is None else added(before, sums)
 
 
 def sums_of(usage: Usage, cost_micro: int | None, duration_ms: int) -> Sums:
@@ -181,10 +192,6 @@ class Meter:
         if account not in self._sums and len(self._sums) >= _MOST:
             account = account._replace(model="")
         return self._sums.setdefault(account, (account, [0] * len(FIGURES)))[1]
-
-
-def totalled(every: Iterable[Sums]) -> Sums:
-    return list(map(sum, zip(*every, strict=True)))
 
 
 def added(one: Sums, other: Sums) -> Sums:

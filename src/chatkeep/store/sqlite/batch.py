@@ -3,7 +3,7 @@
 import apsw
 
 from chatkeep.core.model import Project, Row
-from chatkeep.core.usage import Account, Sums
+from chatkeep.core.usage import Totals
 from chatkeep.store.sqlite import kinds, usage
 from chatkeep.store.sqlite.indexing import Index
 from chatkeep.store.sqlite.known import Known
@@ -23,11 +23,8 @@ class Batch:
         self.connection: apsw.Connection = cursor.connection
         self.postings = Changes(cursor, known.ends)
         self.search = Index(cursor, known.waiting)
-        self._sums: dict[Account, list[Sums]] = {}
+        self.totals: Totals = {}
         self._kinds = known.kinds
-
-    def count(self, account: Account, sums: Sums) -> None:
-        self._sums.setdefault(account, []).append(sums)
 
     def kind(self, project: Project, row: Row) -> int:
         """The number of a row's kind; a new one is listed."""
@@ -39,8 +36,7 @@ class Batch:
 
     def write(self) -> None:
         self.postings.write()
-        sums, self._sums = self._sums, {}
-        usage.add(self.cursor, sums)
+        usage.add(self.cursor, self.totals)
         self.search.write()
 
     def commit(self) -> None:

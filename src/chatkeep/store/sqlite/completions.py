@@ -20,7 +20,7 @@ from chatkeep.core.model import (
 from chatkeep.core.ports import Claim
 from chatkeep.core.record import Record, Request
 from chatkeep.core.said import said
-from chatkeep.core.usage import of_row
+from chatkeep.core.usage import count_row
 from chatkeep.errors import BodyExpired, RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.sqlite import claims, hollowing, rows, search
@@ -60,7 +60,7 @@ def _insert(batch: Batch, project: Project, row: Row, record: Record, texts: Tex
     kind = batch.kind(project, row)
     bindings = rows.bindings(project, row, kind, added.basis, added.body)
     batch.cursor.execute(SQL["insert_completion"], bindings)
-    batch.count(*of_row(project.id, row))
+    count_row(batch.totals, project.id, row)
     batch.postings.add(project.id, postings.of_row(project.secret, kind, row.metadata), row.seq)
     spoken = said(added.new, record.answer) if project.full_text else ()
     batch.search.add(row.seq, search.told(project.id, spoken), texts)

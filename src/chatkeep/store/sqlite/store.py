@@ -30,7 +30,7 @@ from chatkeep.core.model import (
 from chatkeep.core.packed import Codec
 from chatkeep.core.ports import Claim, ClaimState, HeadPlace, Hollowed
 from chatkeep.core.record import Record, Request
-from chatkeep.core.usage import Account, StatsQuery, Summed, Sums
+from chatkeep.core.usage import Account, StatsQuery, Summed, Sums, count
 from chatkeep.store import sql
 from chatkeep.store.sqlite import (
     accounts,
@@ -194,7 +194,7 @@ class SqliteStore:
     async def add_usage(self, sums: Sequence[tuple[Account, Sums]]) -> None:
         def add(batch: Batch) -> None:
             for account, figures in sums:
-                batch.count(account, figures)
+                count(batch.totals, account, figures)
 
         await self._writer.submit(add)
 

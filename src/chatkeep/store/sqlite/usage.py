@@ -1,23 +1,21 @@
 """Sums of usage in SQLite."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import apsw
 
 from chatkeep.core.model import Project
-from chatkeep.core.usage import Account, StatsQuery, Summed, Sums, totalled
+from chatkeep.core.usage import StatsQuery, Summed, Totals
 from chatkeep.store import sql
 
 SQL = sql.blocks("chatkeep.store.sqlite", "usage.sql")
 _NOBODY = -1  # a primary key takes no NULL
 
 
-def add(cursor: apsw.Cursor, sums: Mapping[Account, Sequence[Sums]]) -> None:
-    for account, every in sums.items():
-        key = _NOBODY if account.key is None else account.key
-        named = (account.project, account.hour, account.model, account.upstream, key)
-        cursor.execute(SQL["add_usage"], (*named, account.outcome, *totalled(every)))
+def add(cursor: apsw.Cursor, totals: Totals) -> None:
+    for (project, hour, model, upstream, key, outcome), sums in totals.items():
+        named = (project, hour, model, upstream, _NOBODY if key is None else key, outcome)
+        cursor.execute(SQL["add_usage"], (*named, *sums))
 
 
 def summed(
