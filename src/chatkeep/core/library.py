@@ -45,7 +45,7 @@ class _Update(Struct, forbid_unknown_fields=True, gc=False):
 
 _UPDATE = msgspec.json.Decoder(_Update)
 _METADATA = msgspec.json.Decoder(metadata.Metadata)
-_MOST_NAMES = 4096  # some 300 bytes each; to decode one is a third of reading what is remembered
+_MOST_NAMES = 1024  # some 300 bytes each; to decode one is a third of reading what is remembered
 
 
 class Shown(Struct, frozen=True):
