@@ -29,7 +29,7 @@ from bench.streams import percentile
 from bench.synthetic import Filled
 from bench.target import Stage, Target, chatkeep, stage
 from chatkeep.core.library import Library
-from chatkeep.core.model import Project
+from chatkeep.core.model.completion import Project
 
 _STORE = "lists"
 _PAGES = "/keep/v1/completions"

@@ -6,7 +6,7 @@ Each finds as many completions in a store of any size: else the larger one's pag
 from msgspec import Struct
 
 from bench.synthetic import made, second, ten
-from chatkeep.core.model import Project
+from chatkeep.core.model.completion import Project
 
 
 class Shape(Struct, frozen=True):

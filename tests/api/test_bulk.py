@@ -10,7 +10,7 @@ from support.rawhttp import asked, post
 from support.refusals import Refusal, assert_refusal, refused, wrong_type
 from support.samples import keep, place, row
 
-from chatkeep.core.model import Project, Query
+from chatkeep.core.model.completion import Project, Query
 from chatkeep.core.projects import changed
 
 BULK = "/keep/v1/completions/bulk"

@@ -14,7 +14,7 @@ from support.rawhttp import PATH, Reply, asked, connected, get, head_of, post
 from support.refusals import REQUEST_ID, UNKNOWN, Refusal, assert_refusal, create
 from support.samples import row, said
 
-from chatkeep.core.model import Scope
+from chatkeep.core.model.completion import Scope
 from chatkeep.web.routes import FORWARDED, OPERATIONS, Operation
 
 GUARDED = [operation for operation in OPERATIONS if operation.scope is not None]

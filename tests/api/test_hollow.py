@@ -10,8 +10,8 @@ from support.chatkeep_server import Chatkeep
 from support.rawhttp import PATH, asked, get, post
 from support.refusals import Refusal, create, refused
 
-from chatkeep.core.ids import MAX_SEQ, Seq
-from chatkeep.core.model import Project
+from chatkeep.core.model.completion import Project
+from chatkeep.core.model.ids import MAX_SEQ, Seq
 
 KEEP = "/keep/v1/completions"
 SECRET = "the secret that was told"

@@ -10,7 +10,7 @@ from support.provider import Plain, Provider, Stream
 from support.rawhttp import PATH, asked, get, post
 from support.refusals import UNKNOWN, Refusal, assert_refusal, create, refused
 
-from chatkeep.core import ids
+from chatkeep.core.model import ids
 
 KEPT = "/keep/v1/completions"
 

@@ -12,7 +12,7 @@ from support.rawhttp import PATH, Reply, asked, get, head_of, post
 from support.refusals import Refusal, assert_refusal, create, refused
 
 from chatkeep.core.keys import digest
-from chatkeep.core.model import SCOPES
+from chatkeep.core.model.completion import SCOPES
 from chatkeep.core.projects import SETTINGS
 from chatkeep.store.sqlite import open_sqlite
 

@@ -11,7 +11,7 @@ from support.database import direct
 from support.rawhttp import PATH, get
 from support.refusals import Refusal, refused
 
-from chatkeep.core import ids
+from chatkeep.core.model import ids
 
 KEEP = "/keep/v1/completions"
 LISTS = pytest.mark.parametrize("path", [PATH, KEEP])

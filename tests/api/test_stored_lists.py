@@ -12,7 +12,7 @@ from support.chatkeep_server import Chatkeep
 from support.observed import checking
 from support.rawhttp import PATH
 
-from chatkeep.core import ids
+from chatkeep.core.model import ids
 
 MODEL = "gpt-4o-mini-2024-07-18"  # what the provider resolves gpt-4o-mini to
 PARTS: list[Any] = [

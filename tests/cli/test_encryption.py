@@ -14,7 +14,7 @@ from support.database import direct
 from support.samples import keep, place, row
 
 from chatkeep.cli import main
-from chatkeep.core.model import Scope
+from chatkeep.core.model.completion import Scope
 
 FAILED, WRONG_USAGE, SOME_FAILED, NOT_AUTHORISED = 1, 2, 3, 4
 READ: frozenset[Scope] = frozenset({"read"})

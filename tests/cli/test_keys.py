@@ -14,7 +14,7 @@ from support.provider import Provider
 from support.server import KEY, ServerProcess
 
 from chatkeep.cli import main
-from chatkeep.core.model import SCOPES
+from chatkeep.core.model.completion import SCOPES
 from chatkeep.web.app import KEYS_CHECKED_EVERY_S
 
 PATH = "/v1/chat/completions"

@@ -12,7 +12,7 @@ from support.samples import keep, place, row
 
 from chatkeep.cli import main
 from chatkeep.core.bulk import FILTERS
-from chatkeep.core.model import Query
+from chatkeep.core.model.completion import Query
 from chatkeep.store.sqlite import open_sqlite
 
 OK, FAILED, WRONG_USAGE = 0, 1, 2

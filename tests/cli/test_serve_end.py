@@ -18,7 +18,7 @@ from support.patience import PATIENCE_S
 from support.provider import Hang, Plain, Provider, Stream, nobody
 from support.server import KEY, ServerProcess
 
-from chatkeep.core.model import Query, Row
+from chatkeep.core.model.completion import Query, Row
 from chatkeep.store import open_store
 
 UNFINISHED = 8

@@ -11,7 +11,7 @@ from support.database import direct
 from support.samples import keep, listed, place, row
 
 from chatkeep.cli import main
-from chatkeep.core.model import Query
+from chatkeep.core.model.completion import Query
 
 FAILED = 1
 

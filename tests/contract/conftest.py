@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.backends import BACKENDS, ENCRYPTED, Backend
 
-from chatkeep.core.model import Project, Scope
+from chatkeep.core.model.completion import Project, Scope
 from chatkeep.core.ports import Store
 
 READ: frozenset[Scope] = frozenset({"read"})

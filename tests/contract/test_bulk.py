@@ -4,7 +4,7 @@ import pytest
 from support.samples import keep, listed, place, row
 
 from chatkeep.core import bulk
-from chatkeep.core.model import Project, Query, Stored
+from chatkeep.core.model.completion import Project, Query, Stored
 from chatkeep.core.ports import Store
 from chatkeep.errors import StoreBusy, StoreFailed
 

@@ -10,8 +10,8 @@ from support.database import direct
 from support.samples import listed, name, place, replacing, row, said
 
 from chatkeep.core import bulk
-from chatkeep.core.ids import MAX_SEQ, Seq
-from chatkeep.core.model import Project, Query
+from chatkeep.core.model.completion import Project, Query
+from chatkeep.core.model.ids import MAX_SEQ, Seq
 from chatkeep.core.packed import Codec
 from chatkeep.core.ports import Store
 from chatkeep.errors import RecordCorrupt, StoreFailed

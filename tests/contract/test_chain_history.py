@@ -15,7 +15,7 @@ from support.backends import BACKENDS, ENCRYPTED, Backend
 from support.conversations import SYSTEM, Said, Talks, as_spaced, call, message, tools, words
 from support.samples import as_json, name, place, replacing
 
-from chatkeep.core.model import Scope
+from chatkeep.core.model.completion import Scope
 from chatkeep.core.ports import Store
 
 READ: frozenset[Scope] = frozenset({"read"})

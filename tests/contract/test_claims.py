@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from support.backends import Backend
 from support.samples import keep, name, row, said
 
-from chatkeep.core.ids import Name
-from chatkeep.core.model import Project, Scope
+from chatkeep.core.model.completion import Project, Scope
+from chatkeep.core.model.ids import Name
 from chatkeep.core.ports import Claim, ClaimState, Store
 from chatkeep.errors import StoreFailed
 

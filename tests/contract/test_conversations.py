@@ -9,7 +9,7 @@ from support.backends import Backend
 from support.conversations import SYSTEM, Talks, as_spaced, call, message, tools, words
 from support.samples import SECOND, name, place
 
-from chatkeep.core.model import Project
+from chatkeep.core.model.completion import Project
 from chatkeep.core.ports import Store
 
 DAY = 86_400

@@ -17,7 +17,7 @@ from chatkeep.core.cipher import PLAIN as PLAIN_CIPHER
 from chatkeep.core.cipher import is_sealed
 from chatkeep.core.filters import ListQuery
 from chatkeep.core.library import Library
-from chatkeep.core.model import Scope
+from chatkeep.core.model.completion import Scope
 from chatkeep.core.ports import EncryptionWish, Rewritten
 from chatkeep.core.projects import changed
 from chatkeep.errors import (

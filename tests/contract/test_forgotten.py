@@ -13,7 +13,7 @@ from support.conversations import Talks, call, message
 from support.database import direct
 from support.planted import PLAIN, Secrets, files, tell, whole
 
-from chatkeep.core.model import Scope
+from chatkeep.core.model.completion import Scope
 from chatkeep.core.packed import LEVEL
 
 READ: frozenset[Scope] = frozenset({"read"})

@@ -7,8 +7,8 @@ from support.backends import Backend
 from support.conversations import Said, Talks, call, message
 from support.samples import SECOND, listed, name, place, replacing, row, said, spoken
 
-from chatkeep.core.ids import MAX_SEQ, Seq
-from chatkeep.core.model import Conversation, Project, Query, Stored, Usage
+from chatkeep.core.model.completion import Conversation, Project, Query, Stored, Usage
+from chatkeep.core.model.ids import MAX_SEQ, Seq
 from chatkeep.core.ports import Hollowed, Store
 from chatkeep.errors import BodyExpired
 

@@ -21,8 +21,8 @@ from support.provider import Provider
 from support.samples import asked, listed, request
 from support.server import ServerProcess
 
-from chatkeep.core.ids import Name, decode
-from chatkeep.core.model import Query
+from chatkeep.core.model.completion import Query
+from chatkeep.core.model.ids import Name, decode
 from chatkeep.core.ports import Store
 
 ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path)}

@@ -10,7 +10,7 @@ from support.backends import Backend, SqliteBackend
 from support.faultyvfs import FaultyVfs
 from support.samples import keep, listed, name, place, row
 
-from chatkeep.core.model import Project, Query, Scope
+from chatkeep.core.model.completion import Project, Query, Scope
 from chatkeep.core.ports import Store
 from chatkeep.errors import StoreFailed
 

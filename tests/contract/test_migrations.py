@@ -11,7 +11,7 @@ import apsw
 import pytest
 from support.samples import keep, listed, name, place, row, said
 
-from chatkeep.core.model import Scope
+from chatkeep.core.model.completion import Scope
 from chatkeep.errors import StoreLocked, StoreUnreadable
 from chatkeep.store.sqlite import open_sqlite
 from chatkeep.store.sqlite.connection import connect

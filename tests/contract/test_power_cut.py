@@ -14,8 +14,8 @@ from support.backends import SqliteBackend
 from support.powercut import Cut, Recorder, Write
 from support.samples import as_json, asked, listed, name, place, replacing, request, row, said
 
-from chatkeep.core.ids import Name, Seq, counter_of
-from chatkeep.core.model import Project, Query, Row, Scope
+from chatkeep.core.model.completion import Project, Query, Row, Scope
+from chatkeep.core.model.ids import Name, Seq, counter_of
 from chatkeep.core.ports import Store
 from chatkeep.errors import StoreUnreadable
 from chatkeep.store.sqlite import open_sqlite

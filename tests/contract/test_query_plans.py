@@ -9,8 +9,8 @@ from typing import Any
 import apsw
 import pytest
 
-from chatkeep.core.ids import MAX_SEQ, Seq
-from chatkeep.core.model import Order, ProjectId
+from chatkeep.core.model.completion import Order, ProjectId
+from chatkeep.core.model.ids import MAX_SEQ, Seq
 from chatkeep.core.postings import EVERY
 from chatkeep.store import sql
 from chatkeep.store.sqlite.connection import connect, migrate

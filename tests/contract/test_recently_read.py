@@ -8,11 +8,11 @@ from support.backends import Backend, SqliteBackend
 from support.database import direct
 from support.samples import SECOND, as_json, keep, name, place, row, said
 
-from chatkeep.core import stored
-from chatkeep.core.ids import Seq
-from chatkeep.core.model import Project, Query, Row, Stored
+from chatkeep.core.model.completion import Project, Query, Row, Stored
+from chatkeep.core.model.ids import Seq
+from chatkeep.core.model.record import Record
 from chatkeep.core.ports import Store
-from chatkeep.core.record import Record
+from chatkeep.core.wire import stored
 from chatkeep.errors import RecordCorrupt, StoreFailed
 from chatkeep.store.sqlite.recent import Found, Recent
 

@@ -12,8 +12,8 @@ from support.samples import SECOND, keep, listed, place, row, said
 
 from chatkeep.core import bulk, retention
 from chatkeep.core.chain import MAX_AGE_S
-from chatkeep.core.ids import Seq
-from chatkeep.core.model import Project, Query
+from chatkeep.core.model.completion import Project, Query
+from chatkeep.core.model.ids import Seq
 from chatkeep.core.ports import Store
 from chatkeep.core.projects import changed
 from chatkeep.core.retention import DAY_S, SWEEP_S, Expired

@@ -13,8 +13,8 @@ from support.backends import SqliteBackend
 from support.database import direct
 from support.samples import listed, place, row, said
 
-from chatkeep.core.ids import Seq
-from chatkeep.core.model import Order, ProjectId, Query, Scope
+from chatkeep.core.model.completion import Order, ProjectId, Query, Scope
+from chatkeep.core.model.ids import Seq
 from chatkeep.store.sqlite import search
 from chatkeep.store.sqlite.connection import connect, migrate
 

@@ -19,10 +19,10 @@ from support.samples import (
     said,
 )
 
-from chatkeep.core.ids import IMPORT_NODE, Name, encode
-from chatkeep.core.model import KeyId, Project, ProjectId, Query, Usage
+from chatkeep.core.model.completion import KeyId, Project, ProjectId, Query, Usage
+from chatkeep.core.model.ids import IMPORT_NODE, Name, encode
+from chatkeep.core.model.record import Record, cut
 from chatkeep.core.ports import Store
-from chatkeep.core.record import Record, cut
 from chatkeep.errors import MetadataChanged, StoreFailed
 
 pytestmark = pytest.mark.also_encrypted

@@ -9,7 +9,7 @@ from support.listing import is_wanted
 from support.samples import SECOND, keep, name, place, replacing, row, said
 
 from chatkeep.core import postings
-from chatkeep.core.model import Facts, KeyId, Project, Query, Row
+from chatkeep.core.model.completion import Facts, KeyId, Project, Query, Row
 from chatkeep.core.ports import Store
 
 

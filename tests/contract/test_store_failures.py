@@ -18,7 +18,7 @@ from support.faultyvfs import Call, FaultyVfs, Kind
 from support.patience import PATIENCE_S
 from support.samples import keep, listed, name, place, replacing, row, said
 
-from chatkeep.core.model import KeyId, Project, Query, Scope
+from chatkeep.core.model.completion import KeyId, Project, Query, Scope
 from chatkeep.core.ports import Store
 from chatkeep.errors import StoreBusy, StoreFailed, StoreUnreadable
 

@@ -18,8 +18,8 @@ from support.samples import (
     said,
 )
 
-from chatkeep.core.ids import IMPORT_NODE, Seq, decode, named, second_of
-from chatkeep.core.model import Project, Query, Row
+from chatkeep.core.model.completion import Project, Query, Row
+from chatkeep.core.model.ids import IMPORT_NODE, Seq, decode, named, second_of
 from chatkeep.core.ports import Store
 from chatkeep.errors import Refusal
 

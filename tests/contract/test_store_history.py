@@ -14,8 +14,8 @@ from support.backends import BACKENDS, Backend
 from support.listing import expected_page, is_wanted
 from support.samples import SECOND, as_json, name, other_tag, place, replacing, row, said
 
-from chatkeep.core.ids import Name, Seq
-from chatkeep.core.model import Order, Project, Query, Row, Scope
+from chatkeep.core.model.completion import Order, Project, Query, Row, Scope
+from chatkeep.core.model.ids import Name, Seq
 from chatkeep.core.ports import Store
 from chatkeep.errors import StoreFailed
 

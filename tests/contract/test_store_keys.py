@@ -6,7 +6,7 @@ import pytest
 from support.backends import Backend
 from support.samples import keep, listed, name, place, replacing, row
 
-from chatkeep.core.model import SCOPES, Key, KeyId, Project, Scope
+from chatkeep.core.model.completion import SCOPES, Key, KeyId, Project, Scope
 from chatkeep.core.ports import Store
 from chatkeep.errors import StoreFailed, StoreLocked
 

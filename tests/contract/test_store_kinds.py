@@ -9,7 +9,7 @@ from support.backends import Backend
 from support.listing import COLUMNS, expected_page, pairs_of
 from support.samples import SECOND, keep, listed, name, place, row, said
 
-from chatkeep.core.model import STATUSES, KeyId, Order, Project, Query, Row
+from chatkeep.core.model.completion import STATUSES, KeyId, Order, Project, Query, Row
 from chatkeep.core.ports import Store
 
 VALUES: dict[str, list[Any]] = {

@@ -10,8 +10,8 @@ from support.listing import expected_page, pairs_of
 from support.samples import SECOND, answer, keep, listed, name, place, row, said
 
 from chatkeep.core import postings
-from chatkeep.core.ids import Seq
-from chatkeep.core.model import Order, Project, Query, Row
+from chatkeep.core.model.completion import Order, Project, Query, Row
+from chatkeep.core.model.ids import Seq
 from chatkeep.core.ports import Store
 
 

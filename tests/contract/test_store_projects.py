@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from support.backends import Backend
 
-from chatkeep.core.model import Key, KeyId, Project, ProjectId, Scope
+from chatkeep.core.model.completion import Key, KeyId, Project, ProjectId, Scope
 from chatkeep.core.ports import Store
 from chatkeep.errors import UnusableValue
 

@@ -10,10 +10,10 @@ import pytest
 from support.backends import Backend
 from support.samples import SECOND, keep, listed, name, place, replacing, row, said, spoken
 
-from chatkeep.core.ids import Seq
-from chatkeep.core.model import Order, Project, Query
+from chatkeep.core.model.completion import Order, Project, Query
+from chatkeep.core.model.ids import Seq
+from chatkeep.core.model.record import Record, cut
 from chatkeep.core.ports import Store
-from chatkeep.core.record import Record, cut
 
 
 async def say(

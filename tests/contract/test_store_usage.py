@@ -8,7 +8,7 @@ import pytest
 from support.backends import Backend
 from support.samples import SECOND, keep, name, place, row, said
 
-from chatkeep.core.model import KeyId, Project, ProjectId, Usage
+from chatkeep.core.model.completion import KeyId, Project, ProjectId, Usage
 from chatkeep.core.ports import Store
 from chatkeep.core.usage import (
     FIGURES,

@@ -18,7 +18,7 @@ from chatkeep import errors
 from chatkeep.cli import main
 from chatkeep.core.facets import FACETS
 from chatkeep.core.filters import KEPT, KEYS, MESSAGES
-from chatkeep.core.model import SCOPES
+from chatkeep.core.model.completion import SCOPES
 from chatkeep.core.prices import PRICE_SAYS, Price
 from chatkeep.core.projects import SETTINGS as PROJECT_SETTINGS
 from chatkeep.core.projects import Setting as ProjectSetting

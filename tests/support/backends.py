@@ -6,8 +6,8 @@ from typing import Any, Protocol
 
 from support.database import direct
 
-from chatkeep.core.ids import Seq
-from chatkeep.core.model import Project
+from chatkeep.core.model.completion import Project
+from chatkeep.core.model.ids import Seq
 from chatkeep.core.packed import LEVEL
 from chatkeep.core.ports import Store
 from chatkeep.store.sqlite import SqliteStore, open_sqlite

@@ -6,7 +6,7 @@ from support.chatkeep_server import Chatkeep
 from support.rawhttp import PATH, Reply, asked, post
 from support.refusals import create
 
-from chatkeep.core.model import Query, Row
+from chatkeep.core.model.completion import Query, Row
 from chatkeep.settings import UpstreamSetting
 
 

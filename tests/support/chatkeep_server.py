@@ -13,7 +13,7 @@ import openai
 
 from chatkeep.core import keys
 from chatkeep.core.keeping import Clock
-from chatkeep.core.model import SCOPES, Scope
+from chatkeep.core.model.completion import SCOPES, Scope
 from chatkeep.core.ports import Store
 from chatkeep.settings import Settings, UpstreamSetting, encryption_key, upstreams
 from chatkeep.store.sqlite import open_sqlite

@@ -9,12 +9,12 @@ from typing import Any
 from support.samples import asked, name, place, row
 
 from chatkeep.core.chain import heads
-from chatkeep.core.ids import Seq
-from chatkeep.core.jsonspan import dumps
-from chatkeep.core.model import Project, Row
+from chatkeep.core.json.spans import dumps
+from chatkeep.core.model.completion import Project, Row
+from chatkeep.core.model.ids import Seq
+from chatkeep.core.model.record import Record, cut
 from chatkeep.core.ports import Store
-from chatkeep.core.record import Record, cut
-from chatkeep.core.request import StoreHeaders, parsed
+from chatkeep.core.wire.request import StoreHeaders, parsed
 
 SYSTEM = b'{"role":"system","content":"%b"}' % (b"You look things up before you answer. " * 8)
 _LETTERS = Random(8)

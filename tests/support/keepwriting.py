@@ -18,8 +18,8 @@ from pathlib import Path
 
 from support.samples import name, replacing, row, said
 
-from chatkeep.core.ids import Sequencer
-from chatkeep.core.model import Project, Scope
+from chatkeep.core.model.completion import Project, Scope
+from chatkeep.core.model.ids import Sequencer
 from chatkeep.core.ports import Store
 from chatkeep.store.sqlite import open_sqlite
 

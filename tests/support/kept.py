@@ -6,9 +6,9 @@ from typing import NamedTuple
 from support.chatkeep_server import Chatkeep
 from support.rawhttp import PATH, asked, get
 
-from chatkeep.core import ids
-from chatkeep.core.ids import Name
-from chatkeep.core.model import Row, Stored
+from chatkeep.core.model import ids
+from chatkeep.core.model.completion import Row, Stored
+from chatkeep.core.model.ids import Name
 from chatkeep.core.ports import Store
 
 

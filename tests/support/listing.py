@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from chatkeep.core.ids import second_of
-from chatkeep.core.model import Query, Row
+from chatkeep.core.model.completion import Query, Row
+from chatkeep.core.model.ids import second_of
 
 COLUMNS = ("model", "status", "finish_reason", "upstream", "key")
 

@@ -8,7 +8,7 @@ from typing import Any
 from support import observed
 from support.rawhttp import Reply, asked
 
-from chatkeep.core import ids
+from chatkeep.core.model import ids
 
 # Each refusal of errors.py: status, type, code. A new one is written here, and then gets a test.
 KINDS: dict[str, tuple[int, str, str | None]] = {

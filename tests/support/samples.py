@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from chatkeep.core.ids import TAG_BYTES, Name, Seq, compose, named
-from chatkeep.core.model import Project, Query, Row, Usage
+from chatkeep.core.model.completion import Project, Query, Row, Usage
+from chatkeep.core.model.ids import TAG_BYTES, Name, Seq, compose, named
+from chatkeep.core.model.record import Record, cut
 from chatkeep.core.ports import Store
-from chatkeep.core.record import Record, cut
 
 SECOND = 1_760_000_000  # 2025-10-09, an arrival second like any other
 

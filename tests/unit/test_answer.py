@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.jsontexts import objects, values
 
-from chatkeep.core import answer
-from chatkeep.core.answer import Answer, scrubbed, spent_of
-from chatkeep.core.model import Usage
+from chatkeep.core.model.completion import Usage
+from chatkeep.core.wire import answer
+from chatkeep.core.wire.answer import Answer, scrubbed, spent_of
 
 PLAIN = Path(__file__).parents[1] / "data" / "sse" / "plain-answer.json"
 DEEP = 100_000

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.jsontexts import ObjectText, objects, pairs, standard, values
 
-from chatkeep.core.answer import Answer
-from chatkeep.core.answerid import Renamed, renamed, under
-from chatkeep.core.ids import CompletionId
+from chatkeep.core.model.ids import CompletionId
+from chatkeep.core.wire.answer import Answer
+from chatkeep.core.wire.renaming import Renamed, renamed, under
 
 ID = CompletionId("chatcmpl-0abcdefghijklmnopqrstuvwxyzAB")
 QUOTED = f'"{ID}"'.encode()

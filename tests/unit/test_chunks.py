@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.chunks import MOST, Chunk, appended, changed, packed, unpacked
-from chatkeep.core.ids import MAX_SEQ
+from chatkeep.core.model.ids import MAX_SEQ
 from chatkeep.errors import RecordCorrupt
 
 places = st.integers(0, MAX_SEQ) | st.integers(0, 300) | st.integers(1 << 40, (1 << 40) + 300)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from support.assembly import read
 from support.jsontexts import strings
 
-from chatkeep.core.chunkshape import Shape, shape_of
-from chatkeep.core.ids import CompletionId
-from chatkeep.core.recording import Recording
-from chatkeep.core.stream import Assembly
+from chatkeep.core.model.ids import CompletionId
+from chatkeep.core.stream.assembly import Assembly
+from chatkeep.core.stream.relay import Recording
+from chatkeep.core.stream.template import Shape, shape_of
 
 STREAMS = Path(__file__).parents[1] / "data" / "sse"
 ID = CompletionId("chatcmpl-0abcdefghijklmnopqrstuvwxyzAB")

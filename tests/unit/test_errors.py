@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from chatkeep import errors
-from chatkeep.core import metadata, request
 from chatkeep.core.filters import did_you_mean
 from chatkeep.core.keys import bearer, masked
-from chatkeep.core.request import StoreHeaders
+from chatkeep.core.wire import metadata, request
+from chatkeep.core.wire.request import StoreHeaders
 from chatkeep.errors import ChatkeepError, Fault, Refusal
 
 RECORDED = json.loads((Path(__file__).parents[1] / "data" / "errors.json").read_text())

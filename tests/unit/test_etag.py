@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.etag import etag_of, holds
+from chatkeep.core.wire.etag import etag_of, holds
 
 ETAG = etag_of(b'{"k":"v"}')
 

@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core import exactjson
+from chatkeep.core.json import exact
 
 DEEP = 100_000
 
 
 def again(text: bytes) -> bytes:
-    value = exactjson.loads(text)
+    value = exact.loads(text)
     assert value is not None
-    return exactjson.dumps(value)
+    return exact.dumps(value)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def again(text: bytes) -> bytes:
     ],
 )
 def test_what_is_no_json_object_is_none(text: bytes) -> None:
-    assert exactjson.loads(text) is None
+    assert exact.loads(text) is None
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_what_is_no_json_object_is_none(text: bytes) -> None:
     ids=["objects", "arrays", "just too deep", "with a lone surrogate"],
 )
 def test_what_is_nested_too_deep_is_none(text: bytes) -> None:
-    assert exactjson.loads(text) is None
+    assert exact.loads(text) is None
 
 
 def test_many_brackets_are_not_depth() -> None:
@@ -93,7 +93,7 @@ def test_a_lone_surrogate_stays_an_escape_and_other_letters_stay_letters() -> No
 
 
 def test_the_halves_of_a_pair_that_meet_become_one_character() -> None:
-    assert exactjson.dumps({"a": "\ud83d" + "\ude00"}) == '{"a":"😀"}'.encode()
+    assert exact.dumps({"a": "\ud83d" + "\ude00"}) == '{"a":"😀"}'.encode()
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_the_halves_of_a_pair_that_meet_become_one_character() -> None:
     ids=["fraction", "beyond a double", "integer", "beyond Python's digits"],
 )
 def test_numbers_can_be_had_as_python_has_them(number: str, read: float) -> None:
-    value = exactjson.loads(f'{{"a":{number}}}'.encode())
-    assert exactjson.with_python_numbers(value) == {"a": read}
+    value = exact.loads(f'{{"a":{number}}}'.encode())
+    assert exact.with_python_numbers(value) == {"a": read}
 
 
 def grown(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:

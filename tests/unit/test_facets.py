@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.facets import LOOKED_AT, SHOWN, counted
-from chatkeep.core.model import Facts, KeyId
+from chatkeep.core.model.completion import Facts, KeyId
 
 words = st.sampled_from(["a", "b", "", "é"])
 some = st.lists(

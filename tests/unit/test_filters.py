@@ -20,7 +20,7 @@ from chatkeep.core.filters import (
     list_query,
     message_query,
 )
-from chatkeep.core.model import KeyId
+from chatkeep.core.model.completion import KeyId
 from chatkeep.errors import Refusal
 
 Pairs = list[tuple[str, str]]

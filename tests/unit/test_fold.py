@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from chatkeep.core import fold
 from chatkeep.core.chain import heads
 from chatkeep.core.fold import Basis, Folded, Outside, Unfolded
-from chatkeep.core.ids import Seq, expanded
+from chatkeep.core.model.ids import Seq, expanded
+from chatkeep.core.model.record import Record, Request
 from chatkeep.core.packed import Codec, Ghost, Packed
-from chatkeep.core.record import Record, Request
 from chatkeep.errors import RecordCorrupt
 
 CODEC = Codec()

@@ -16,9 +16,12 @@ import pytest
 from support.mutation import mutants
 from support.refusals import UNKNOWN, create
 
-from chatkeep.core import answer, answerid, etag, filters, ids, jsonspan, metadata, request
-from chatkeep.core.ids import CompletionId
-from chatkeep.core.recording import Recording
+from chatkeep.core import filters
+from chatkeep.core.json import spans
+from chatkeep.core.model import ids
+from chatkeep.core.model.ids import CompletionId
+from chatkeep.core.stream.relay import Recording
+from chatkeep.core.wire import answer, etag, metadata, renaming, request
 from chatkeep.errors import Refusal
 from chatkeep.upstream.coding import Undecodable, decoder
 
@@ -42,17 +45,17 @@ def body(given: bytes) -> None:
 
 
 def members(given: bytes) -> None:
-    for member in jsonspan.members(given):
+    for member in spans.members(given):
         assert 0 <= member.start <= member.value <= member.end <= len(given)
-    jsonspan.fields(given)
+    spans.fields(given)
 
 
 def elements(given: bytes) -> None:
-    jsonspan.elements(b"[" + given + b"]")
+    spans.elements(b"[" + given + b"]")
 
 
 def pairs(given: bytes) -> None:
-    metadata.checked(jsonspan.loads(given))
+    metadata.checked(spans.loads(given))
 
 
 def headers(given: bytes) -> None:
@@ -74,7 +77,7 @@ def identifier(given: bytes) -> None:
 
 def whole_answer(given: bytes) -> None:
     answer.read(given)
-    answerid.renamed(given, ID)
+    renaming.renamed(given, ID)
 
 
 def coded(given: bytes) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from chatkeep.core import headers
+from chatkeep.core.wire import headers
 
 # What a browser, a proxy and the SDKs send along.
 SENT = {

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.calls import named
 
-from chatkeep.core.headers import CALLERS_KEY, HOP
+from chatkeep.core.wire.headers import CALLERS_KEY, HOP
 from chatkeep.upstream.connections import Connections
 from chatkeep.upstream.heads import Heads
 

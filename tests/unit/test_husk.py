@@ -8,10 +8,10 @@ from hypothesis import given
 from support.jsontexts import ObjectText, objects
 from support.samples import SECOND, place, row
 
-from chatkeep.core import stored
 from chatkeep.core.husk import husk
-from chatkeep.core.ids import Seq
-from chatkeep.core.model import Stored
+from chatkeep.core.model.completion import Stored
+from chatkeep.core.model.ids import Seq
+from chatkeep.core.wire import stored
 
 ANSWER = {
     "id": "chatcmpl-Ours",

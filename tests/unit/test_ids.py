@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core import ids
-from chatkeep.core.ids import Seq, Sequencer, named
+from chatkeep.core.model import ids
+from chatkeep.core.model.ids import Seq, Sequencer, named
 
 NOW = 1_790_000_000
 HOUR = 3600

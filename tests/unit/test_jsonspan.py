@@ -19,8 +19,8 @@ from support.jsontexts import (
     values,
 )
 
-from chatkeep.core import jsonspan
-from chatkeep.core.jsonspan import Edit
+from chatkeep.core.json import spans
+from chatkeep.core.json.spans import Edit
 from chatkeep.errors import NestedTooDeep, NotJson
 
 DEEP = 100_000
@@ -83,14 +83,14 @@ NOT_JSON = (
 
 @pytest.mark.parametrize("text", NOT_JSON)
 def test_what_is_no_json_is_refused_by_every_reader(text: bytes) -> None:
-    for read in (jsonspan.members, jsonspan.fields, jsonspan.elements, jsonspan.loads):
+    for read in (spans.members, spans.fields, spans.elements, spans.loads):
         with pytest.raises(NotJson):
             read(text)
 
 
 @pytest.mark.parametrize("text", [b"[]", b"null", b'"{}"', b"12", b"[{}]", LONE_SURROGATE])
 def test_what_is_no_object_has_no_members(text: bytes) -> None:
-    for read in (jsonspan.members, jsonspan.fields):
+    for read in (spans.members, spans.fields):
         with pytest.raises(NotJson):
             read(text)
 
@@ -98,7 +98,7 @@ def test_what_is_no_object_has_no_members(text: bytes) -> None:
 @pytest.mark.parametrize("text", [b"{}", b"null", b'"[]"', b"12", LONE_SURROGATE])
 def test_what_is_no_array_has_no_elements(text: bytes) -> None:
     with pytest.raises(NotJson):
-        jsonspan.elements(text)
+        spans.elements(text)
 
 
 @pytest.mark.parametrize("opened", [b'{"a":', b'{"a":"\\ud83d","b":', b'{"a":1,"a":'])
@@ -108,7 +108,7 @@ def test_what_is_no_array_has_no_elements(text: bytes) -> None:
     ids=["arrays", "objects", "never closed"],
 )
 def test_what_is_nested_too_deep_is_refused(opened: bytes, deep: bytes) -> None:
-    for read in (jsonspan.members, jsonspan.fields, jsonspan.loads):
+    for read in (spans.members, spans.fields, spans.loads):
         with pytest.raises(NestedTooDeep):
             read(opened + deep + b"}")
 
@@ -116,7 +116,7 @@ def test_what_is_nested_too_deep_is_refused(opened: bytes, deep: bytes) -> None:
 def test_an_array_nested_too_deep_is_refused() -> None:
     for text in (b"[" * DEEP + b"]" * DEEP, b'["\\ud83d",' + b"[" * DEEP + b"]" * DEEP + b"]"):
         with pytest.raises(NestedTooDeep):
-            jsonspan.elements(text)
+            spans.elements(text)
 
 
 @given(objects().map(lambda made: made.text) | arrays().map(lambda made: made.text), st.data())
@@ -133,14 +133,14 @@ def test_a_text_with_a_few_bytes_changed_is_accepted_when_the_standard_library_d
         wanted = standard(changed)
     except ValueError:
         with pytest.raises(NotJson):
-            jsonspan.loads(changed)
+            spans.loads(changed)
     else:
-        assert jsonspan.loads(changed) == wanted
+        assert spans.loads(changed) == wanted
 
 
 @given(objects(values=values))
 def test_each_member_is_found_with_its_exact_bytes(given: ObjectText) -> None:
-    found = jsonspan.members(given.text)
+    found = spans.members(given.text)
     assert [member.key for member in found] == [part.key for part in given.parts]
     assert [given.text[member.start : member.end] for member in found] == [
         part.member for part in given.parts
@@ -152,27 +152,27 @@ def test_each_member_is_found_with_its_exact_bytes(given: ObjectText) -> None:
 
 @given(objects(st.sampled_from(('"a"', '"b"', '"\\u0061"', '"é"', '"\\ud83d"')), values))
 def test_of_a_repeated_key_the_last_value_counts(given: ObjectText) -> None:
-    assert jsonspan.fields(given.text) == {part.key: part.value for part in given.parts}
-    assert [member.key for member in jsonspan.members(given.text)] == [
+    assert spans.fields(given.text) == {part.key: part.value for part in given.parts}
+    assert [member.key for member in spans.members(given.text)] == [
         part.key for part in given.parts
     ]
 
 
 @given(arrays(values))
 def test_each_element_is_found_with_its_exact_bytes(given: ArrayText) -> None:
-    assert jsonspan.elements(given.text) == given.items
+    assert spans.elements(given.text) == given.items
 
 
 @given(values)
 def test_a_value_is_the_one_the_standard_library_reads(text: str) -> None:
-    assert jsonspan.loads(text.encode()) == standard(text.encode())
+    assert spans.loads(text.encode()) == standard(text.encode())
 
 
 @pytest.mark.parametrize("number", [b"9" * 5000, b"-" + b"9" * 5000, b"1" + b"0" * 400])
 def test_a_number_of_any_length_is_read(number: bytes) -> None:
-    assert isinstance(jsonspan.loads(number), int | float)
-    assert jsonspan.elements(b"[%b,1]" % number) == [number, b"1"]
-    assert jsonspan.elements(b'[%b,"\\ud83d"]' % number) == [number, LONE_SURROGATE]
+    assert isinstance(spans.loads(number), int | float)
+    assert spans.elements(b"[%b,1]" % number) == [number, b"1"]
+    assert spans.elements(b'[%b,"\\ud83d"]' % number) == [number, LONE_SURROGATE]
 
 
 @given(
@@ -186,13 +186,13 @@ def test_a_number_of_any_length_is_read(number: bytes) -> None:
     )
 )
 def test_a_value_means_the_same_when_written_and_read_again(value: Any) -> None:
-    text = jsonspan.dumps(value)
+    text = spans.dumps(value)
     assert standard(text) == value
-    assert jsonspan.loads(text) == value
+    assert spans.loads(text) == value
 
 
 def test_a_lone_surrogate_is_written_as_an_escape() -> None:
-    assert jsonspan.dumps({"\udc00": "a\ud83d"}) == b'{"\\udc00":"a\\ud83d"}'
+    assert spans.dumps({"\udc00": "a\ud83d"}) == b'{"\\udc00":"a\\ud83d"}'
 
 
 few_keys = st.sampled_from(
@@ -204,21 +204,21 @@ few_keys = st.sampled_from(
 def test_cutting_any_keys_leaves_exactly_the_others_byte_for_byte(
     given: ObjectText, unwanted: frozenset[str]
 ) -> None:
-    edits = jsonspan.cut(jsonspan.members(given.text), unwanted)
-    cut = jsonspan.edited(given.text, edits)
+    edits = spans.cut(spans.members(given.text), unwanted)
+    cut = spans.edited(given.text, edits)
     kept = [part for part in given.parts if part.key not in unwanted]
     assert pairs(cut) == [
         (part.key, json.loads(part.value, object_pairs_hook=list)) for part in kept
     ]
-    assert [cut[member.start : member.end] for member in jsonspan.members(cut)] == [
+    assert [cut[member.start : member.end] for member in spans.members(cut)] == [
         part.member for part in kept
     ]
 
 
 @given(objects(few_keys, values))
 def test_cutting_nothing_changes_nothing(given: ObjectText) -> None:
-    edits = jsonspan.cut(jsonspan.members(given.text), frozenset({"absent"}))
-    assert jsonspan.edited(given.text, edits) == given.text
+    edits = spans.cut(spans.members(given.text), frozenset({"absent"}))
+    assert spans.edited(given.text, edits) == given.text
 
 
 @pytest.mark.parametrize(
@@ -235,8 +235,8 @@ def test_cutting_nothing_changes_nothing(given: ObjectText) -> None:
     ],
 )
 def test_a_member_is_cut_with_its_comma(text: bytes, cut: bytes) -> None:
-    edits = jsonspan.cut(jsonspan.members(text), frozenset({"store", "metadata"}))
-    assert jsonspan.edited(text, edits) == cut
+    edits = spans.cut(spans.members(text), frozenset({"store", "metadata"}))
+    assert spans.edited(text, edits) == cut
 
 
 @given(st.binary(max_size=40), st.data())
@@ -249,11 +249,11 @@ def test_edits_replace_their_spans_and_nothing_else(text: bytes, data: st.DataOb
     wanted = bytearray(text)
     for start, end, replacement in reversed(edits):
         wanted[start:end] = replacement
-    assert jsonspan.edited(text, data.draw(st.permutations(edits))) == bytes(wanted)
+    assert spans.edited(text, data.draw(st.permutations(edits))) == bytes(wanted)
 
 
 def test_a_text_is_inserted_beside_a_cut() -> None:
-    assert jsonspan.edited(b"abcd", [(3, 3, b"+"), (1, 3, b"")]) == b"a+d"
+    assert spans.edited(b"abcd", [(3, 3, b"+"), (1, 3, b"")]) == b"a+d"
 
 
 # Large inputs of each kind that was once looked through again for every part of it.
@@ -261,24 +261,24 @@ def test_a_text_is_inserted_beside_a_cut() -> None:
 
 def test_thousands_of_members_are_cut_at_once() -> None:
     body = b"{" + b'"store":true,' * 6_000 + b'"n":1}'
-    found = jsonspan.members(body)
-    edits = jsonspan.cut(found, frozenset({"store"}))
-    assert jsonspan.edited(body, edits) == b'{"n":1}'
+    found = spans.members(body)
+    edits = spans.cut(found, frozenset({"store"}))
+    assert spans.edited(body, edits) == b'{"n":1}'
 
 
 def test_thousands_of_repeated_members_beside_an_accent_are_found_at_once() -> None:
     body = '{"é":1,'.encode() + b'"a":"0123456789",' * 9_998 + b'"n":1}'
-    assert len(jsonspan.members(body)) == jsonspan.MAX_MEMBERS
+    assert len(spans.members(body)) == spans.MAX_MEMBERS
 
 
 def test_thousands_of_elements_beside_a_lone_surrogate_are_found_at_once() -> None:
     body = '["é","\\ud83d",'.encode() + b'"0123456789",' * 10_000 + b"1]"
-    assert len(jsonspan.elements(body)) == 10_003
+    assert len(spans.elements(body)) == 10_003
 
 
 def test_megabytes_of_white_space_beside_a_lone_surrogate_are_passed_at_once() -> None:
     body = b'{"a":"\\ud83d",' + b" " * 10_000_000 + b'"n":1}'
-    assert len(jsonspan.members(body)) == 2
+    assert len(spans.members(body)) == 2
 
 
 @pytest.mark.parametrize("key", [b"k" * 500_000, b"\\n" * 250_000, b"\xc3\xa9" * 250_000])
@@ -286,7 +286,7 @@ def test_a_long_key_takes_no_more_memory_than_a_few_copies_of_it(key: bytes) -> 
     body = b'{"%b" :1}' % key
     tracemalloc.start()
     try:
-        (member,) = jsonspan.members(body)
+        (member,) = spans.members(body)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from chatkeep.core import keys
 from chatkeep.core.keys import Keyring, OpenDoor
-from chatkeep.core.model import SCOPES, Key, KeyId, Project, ProjectId, Scope
+from chatkeep.core.model.completion import SCOPES, Key, KeyId, Project, ProjectId, Scope
 from chatkeep.core.ports import Store
 from chatkeep.errors import (
     MissingKey,

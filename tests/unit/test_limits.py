@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.limits import Granted, Limits, told
-from chatkeep.core.model import Key, KeyId, Project, ProjectId
+from chatkeep.core.model.completion import Key, KeyId, Project, ProjectId
 from chatkeep.errors import RateLimitReached
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core import metadata
+from chatkeep.core.wire import metadata
 from chatkeep.errors import InvalidCharacter, Refusal
 
 ERRORS = json.loads((Path(__file__).parents[1] / "data" / "errors.json").read_text())

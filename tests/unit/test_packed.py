@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.ids import LENGTH, compact, expanded
+from chatkeep.core.model.ids import LENGTH, compact, expanded
 from chatkeep.core.packed import Codec, Ghost, Outline, Packed
 from chatkeep.core.parts import BASE64, COPY, SHARED, Text
 from chatkeep.errors import RecordCorrupt

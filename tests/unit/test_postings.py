@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.samples import as_json, row
 
 from chatkeep.core import postings
-from chatkeep.core.model import KeyId, Query, Row
+from chatkeep.core.model.completion import KeyId, Query, Row
 
 SECRET = b"0" * 32
 

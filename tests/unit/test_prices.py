@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.model import Usage
+from chatkeep.core.model.completion import Usage
 from chatkeep.core.prices import PRICE_SAYS, Price, Prices
 
 MINI = Price(model="gpt-4o-mini*", input=0.15, output=0.6, cached=0.075)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from chatkeep.core import authority
 from chatkeep.core.authority import OPERATOR
-from chatkeep.core.model import SCOPES, Key, KeyId, Project, ProjectId, Scope
+from chatkeep.core.model.completion import SCOPES, Key, KeyId, Project, ProjectId, Scope
 from chatkeep.core.projects import SETTINGS, Setting, changed, described, parsed, usable_name
 from chatkeep.errors import ScopeMissing, UnusableValue
 

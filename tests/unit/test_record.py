@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.record import Request, cut
-from chatkeep.core.request import StoreHeaders, parsed
+from chatkeep.core.model.record import Request, cut
+from chatkeep.core.wire.request import StoreHeaders, parsed
 
 ONE, TWO, THREE = b'{"role":"system"}', b'{ "role" : "user"\n}', b'{"role":"user"}'
 TOOLS = b'[ {"type": "function"} ]'

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.assembly import read
 
-from chatkeep.core.ids import CompletionId
-from chatkeep.core.recording import Recording
+from chatkeep.core.model.ids import CompletionId
+from chatkeep.core.stream.relay import Recording
 
 STREAMS = sorted((Path(__file__).parents[1] / "data" / "sse").glob("*.bin"))
 ID = CompletionId("chatcmpl-0abcdefghijklmnopqrstuvwxyzAB")

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.assembly import read
 
-from chatkeep.core.replayed import events
-from chatkeep.core.sse import EventSplitter, event_data
+from chatkeep.core.stream.sse import EventSplitter, event_data
+from chatkeep.core.wire.events import events
 
 DONE = b"data: [DONE]\n\n"
 USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.jsontexts import ObjectText, objects, pairs, values
 
-from chatkeep.core.request import CreateRequest, StoreHeaders, parsed, store_headers
+from chatkeep.core.wire.request import CreateRequest, StoreHeaders, parsed, store_headers
 from chatkeep.errors import InvalidHeader, NestedTooDeep, NotJson, Refusal
 
 NONE = StoreHeaders()

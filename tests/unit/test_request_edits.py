@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.jsontexts import ObjectText, Part, objects, pairs, values
 
-from chatkeep.core import jsonspan
-from chatkeep.core.request import StoreHeaders, parsed, upstream_body
+from chatkeep.core.json import spans
+from chatkeep.core.wire.request import StoreHeaders, parsed, upstream_body
 
 
 class Asked(NamedTuple):
@@ -181,7 +181,7 @@ def test_without_an_edit_the_very_bytes_go_up(given: ObjectText) -> None:
 
 
 def untouched(text: bytes, edited: set[str]) -> list[bytes]:
-    found = jsonspan.members(text)
+    found = spans.members(text)
     return [text[member.start : member.end] for member in found if member.key not in edited]
 
 

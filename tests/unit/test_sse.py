@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.sse import EventSplitter, EventTooLong, event_data, replace_span
+from chatkeep.core.stream.sse import EventSplitter, EventTooLong, event_data, replace_span
 
 STREAMS = sorted((Path(__file__).parents[1] / "data" / "sse").glob("*.bin"))
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from support.jsontexts import ObjectText, arrays, objects, standard, values
 from support.samples import SECOND, place, row
 
-from chatkeep.core import stored
-from chatkeep.core.model import Row, Stored
+from chatkeep.core.model.completion import Row, Stored
+from chatkeep.core.wire import stored
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "recordings" / "real-exchanges.json"
 ENTRIES = json.loads(RECORDINGS.read_text())["entries"]

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from support.jsontexts import ObjectText, objects, standard, values
 
-from chatkeep.core import jsonspan, stored
-from chatkeep.core.ids import CompletionId
+from chatkeep.core.json import spans
+from chatkeep.core.model.ids import CompletionId
+from chatkeep.core.wire import stored
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "recordings" / "real-exchanges.json"
 ID = CompletionId("chatcmpl-x")
@@ -18,7 +19,7 @@ PART_KEYS = ["type", "text", "image_url", "input_audio", "file"]
 
 
 def texts(request: bytes, id: str = ID) -> list[bytes]:
-    messages = jsonspan.elements(jsonspan.fields(request)["messages"])
+    messages = spans.elements(spans.fields(request)["messages"])
     names = [f"{id}-{index}" for index in range(len(messages))]
     shown = list(map(stored.message_item, names, messages))
     assert [standard(text)["id"] for text in shown] == names

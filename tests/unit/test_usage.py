@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.samples import SECOND, place, row
 
-from chatkeep.core.model import Key, KeyId, Project, ProjectId, Usage
+from chatkeep.core.model.completion import Key, KeyId, Project, ProjectId, Usage
 from chatkeep.core.prices import Price, Prices
 from chatkeep.core.usage import (
     BUCKETS_MS,

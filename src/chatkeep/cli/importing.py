@@ -15,7 +15,7 @@ from chatkeep.cli import options
 if TYPE_CHECKING:
     from chatkeep.core.accounts import Accounts
     from chatkeep.core.importing import Importer, Refused, Tally
-    from chatkeep.core.model import Project
+    from chatkeep.core.model.completion import Project
     from chatkeep.core.ports import Store
 
 SOME_FAILED = 3

@@ -11,7 +11,7 @@ from chatkeep.cli import accounts as opened
 from chatkeep.cli import asking, options
 from chatkeep.core.accounts import Accounts
 from chatkeep.core.authority import OPERATOR
-from chatkeep.core.model import Project
+from chatkeep.core.model.completion import Project
 from chatkeep.core.ports import Store
 from chatkeep.core.projects import SETTINGS, changed, described, parsed, shorter
 

@@ -18,9 +18,9 @@ from chatkeep.core.accounts import Accounts
 from chatkeep.core.authority import OPERATOR
 from chatkeep.core.bulk import Outcome
 from chatkeep.core.filters import Filter, ListQuery, list_query
-from chatkeep.core.ids import Seq
 from chatkeep.core.library import Library
-from chatkeep.core.model import Project, Query
+from chatkeep.core.model.completion import Project, Query
+from chatkeep.core.model.ids import Seq
 from chatkeep.core.ports import Store
 from chatkeep.errors import Refusal
 

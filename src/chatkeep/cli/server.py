@@ -10,7 +10,7 @@ import click
 from chatkeep.cli.banner import Ready, text
 from chatkeep.cli.choosing import Chosen, choose
 from chatkeep.core import keys
-from chatkeep.core.model import Scope
+from chatkeep.core.model.completion import Scope
 from chatkeep.core.ports import Store
 from chatkeep.errors import BadSetting, Fault
 from chatkeep.settings import Settings, encryption_key

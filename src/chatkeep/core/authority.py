@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from chatkeep.core.model import Key, Project, ProjectId, Scope
+from chatkeep.core.model.completion import Key, Project, ProjectId, Scope
 from chatkeep.errors import ScopeMissing, UnusableValue
 
 

@@ -10,14 +10,15 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core import jsonspan, metadata
 from chatkeep.core.filters import KEPT, Filter, ListQuery, did_you_mean
-from chatkeep.core.ids import Name
-from chatkeep.core.jsonbody import fields_of, shown
-from chatkeep.core.jsontype import expect
+from chatkeep.core.json import spans
+from chatkeep.core.json.types import expect
 from chatkeep.core.library import Library, merging
-from chatkeep.core.model import Facts, Project, Query, Row, Stored
+from chatkeep.core.model.completion import Facts, Project, Query, Row, Stored
+from chatkeep.core.model.ids import Name
 from chatkeep.core.ports import Store
+from chatkeep.core.wire import metadata
+from chatkeep.core.wire.body import fields_of, shown
 from chatkeep.errors import (
     MissingParameter,
     RecordCorrupt,
@@ -71,14 +72,14 @@ async def bulk(
     query = await library.query(project, wanted.query)
     if wanted.dry_run:
         outcome = await count(store, project, query, deadline(COUNT_S, monotonic))
-        return jsonspan.dumps({"matched": outcome.matched, "complete": outcome.complete})
+        return spans.dumps({"matched": outcome.matched, "complete": outcome.complete})
     patch = wanted.patch
     act = deleting(store, project) if patch is None else _changing(store, project, patch)
     outcome = await run(store, project, query, act, deadline(DEADLINE_S, monotonic))
     done = {"deleted": outcome.done}
     if patch is not None:
         done = {"changed": outcome.done, "refused": outcome.refused}
-    return jsonspan.dumps({"matched": outcome.matched, **done, **_end(outcome)})
+    return spans.dumps({"matched": outcome.matched, **done, **_end(outcome)})
 
 
 async def count(store: Store, project: Project, query: Query, late: Late) -> Outcome:

@@ -6,12 +6,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-from chatkeep.core import headers as wire
 from chatkeep.core.departure import Departure
-from chatkeep.core.ids import CompletionId
-from chatkeep.core.model import Key
+from chatkeep.core.model.completion import Key
+from chatkeep.core.model.ids import CompletionId
 from chatkeep.core.ports import Headers, Route, UpstreamAnswer
 from chatkeep.core.usage import TAIL, Meter, Outcome
+from chatkeep.core.wire import headers as wire
 from chatkeep.errors import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 
 OnDisconnect = Literal["cancel", "finish"]

@@ -8,9 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
-from chatkeep.core import headers as wire
-from chatkeep.core import jsonspan, permitted
-from chatkeep.core.answerid import renamed, under
+from chatkeep.core import permitted
 from chatkeep.core.calling import (
     Answered,
     Call,
@@ -20,10 +18,13 @@ from chatkeep.core.calling import (
     Whole,
 )
 from chatkeep.core.idempotency import Idempotency
+from chatkeep.core.json import spans
 from chatkeep.core.keeping import Draft, Keeper
 from chatkeep.core.ports import Claim, Route, UpstreamAnswer, Upstreams
-from chatkeep.core.recording import Recording
-from chatkeep.core.request import CreateRequest, parsed, store_headers, upstream_body
+from chatkeep.core.stream.relay import Recording
+from chatkeep.core.wire import headers as wire
+from chatkeep.core.wire.renaming import renamed, under
+from chatkeep.core.wire.request import CreateRequest, parsed, store_headers, upstream_body
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout
 
 PATH = "/chat/completions"
@@ -174,7 +175,7 @@ def _unreadable_json(answer: UpstreamAnswer, body: bytes) -> bool:
     if b"json" not in wire.get(answer.headers, b"content-type").lower():
         return False
     try:
-        jsonspan.loads(body)
+        spans.loads(body)
     except Refusal:
         return True
     return False

@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from chatkeep.core import jsonspan, permitted
+from chatkeep.core import permitted
 from chatkeep.core.calling import read_whole
-from chatkeep.core.model import Project
+from chatkeep.core.json import spans
+from chatkeep.core.model.completion import Project
 from chatkeep.core.ports import Upstream, Upstreams
-from chatkeep.core.stored import fields
+from chatkeep.core.wire.stored import fields
 from chatkeep.errors import ModelNotFound, Refusal, UpstreamFailed, UpstreamTimeout
 
 _MAX_BYTES = 16 << 20
@@ -103,8 +104,8 @@ def _by_name(text: bytes, upstream: Upstream) -> dict[str, bytes]:
     data = fields(text).get("data", b"null")
     models: dict[str, bytes] = {}
     try:
-        for model in jsonspan.elements(data):
-            name = jsonspan.loads(fields(model).get("id", b"null"))
+        for model in spans.elements(data):
+            name = spans.loads(fields(model).get("id", b"null"))
             if isinstance(name, str):
                 models[name] = model
     except Refusal as error:

@@ -7,10 +7,10 @@ from typing import Any
 
 import msgspec
 
-from chatkeep.core import metadata
 from chatkeep.core.filters import KEPT, Filter, Pairs, read, rows
-from chatkeep.core.model import Facts, Project, Query
+from chatkeep.core.model.completion import Facts, Project, Query
 from chatkeep.core.ports import Store
+from chatkeep.core.wire import metadata
 
 LOOKED_AT = 10_000  # completions at the most
 SHOWN = 100  # values of a facet, the most frequent ones

@@ -7,10 +7,10 @@ from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
-from chatkeep.core import metadata
-from chatkeep.core.jsontype import type_word
-from chatkeep.core.metadata import Metadata
-from chatkeep.core.model import STATUSES, KeyId, Order, Status
+from chatkeep.core.json.types import type_word
+from chatkeep.core.model.completion import STATUSES, KeyId, Order, Status
+from chatkeep.core.wire import metadata
+from chatkeep.core.wire.metadata import Metadata
 from chatkeep.errors import (
     DuplicateParameter,
     IntegerAboveMax,

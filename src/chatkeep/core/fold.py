@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from chatkeep.core import parts
 from chatkeep.core.chain import heads
-from chatkeep.core.ids import Seq, compact
+from chatkeep.core.model.ids import Seq, compact
+from chatkeep.core.model.record import Record, Request
 from chatkeep.core.packed import (
     OUTLINE,
     Codec,
@@ -17,7 +18,6 @@ from chatkeep.core.packed import (
     outline_text,
 )
 from chatkeep.core.parts import Load, Shelf, Text, shared_key
-from chatkeep.core.record import Record, Request
 from chatkeep.errors import RecordCorrupt
 
 _LONG = 1024  # bytes of new messages that get a frame of their own

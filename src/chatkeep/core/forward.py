@@ -2,8 +2,9 @@
 
 import re
 
-from chatkeep.core import jsonspan, permitted
+from chatkeep.core import permitted
 from chatkeep.core.calling import Call, Caller, Reply
+from chatkeep.core.json import spans
 from chatkeep.core.ports import Route, Upstreams
 from chatkeep.errors import Refusal
 
@@ -39,7 +40,7 @@ def _model(call: Call) -> str:
     if kind.lower().startswith(b"multipart/form-data"):
         return _form_model(call.body, kind)
     try:
-        model = jsonspan.loads(jsonspan.fields(call.body).get("model", b"null"))
+        model = spans.loads(spans.fields(call.body).get("model", b"null"))
     except Refusal:
         return ""  # the upstream says what is wrong with it
     return model if isinstance(model, str) else ""
@@ -60,6 +61,6 @@ def _form_model(body: bytes, kind: bytes) -> str:
 def _body(call: Call, route: Route) -> bytes:
     if route.model is None or not call.body.lstrip().startswith(b"{"):
         return call.body
-    name = jsonspan.dumps(route.model)
-    members = jsonspan.members(call.body)
-    return jsonspan.edited(call.body, [(m.value, m.end, name) for m in members if m.key == "model"])
+    name = spans.dumps(route.model)
+    members = spans.members(call.body)
+    return spans.edited(call.body, [(m.value, m.end, name) for m in members if m.key == "model"])

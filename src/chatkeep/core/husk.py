@@ -6,11 +6,12 @@ It is shown like any other: its choices are there and say how they ended, with e
 import msgspec
 from msgspec import Raw
 
-from chatkeep.core import jsonspan, stored
-from chatkeep.core.ids import Seq
-from chatkeep.core.model import Stored
+from chatkeep.core.json import spans
+from chatkeep.core.model.completion import Stored
+from chatkeep.core.model.ids import Seq
 from chatkeep.core.packed import Husk
-from chatkeep.core.stored import Fields
+from chatkeep.core.wire import stored
+from chatkeep.core.wire.stored import Fields
 
 _ASKED = ("seed", "top_p", "temperature", "presence_penalty", "frequency_penalty")
 _ANSWERED = ("model", "created", "usage", "service_tier", "system_fingerprint")
@@ -29,7 +30,7 @@ def husk(item: Stored, follows: Seq) -> Husk:
 def _choices(choices: bytes) -> bytes:
     if choices[:1] != b"[":
         return b"[]"
-    found = [stored.fields(choice) for choice in jsonspan.elements(choices)]
+    found = [stored.fields(choice) for choice in spans.elements(choices)]
     return b"[%b]" % b",".join(_choice(choice) for choice in found if choice)
 
 
@@ -39,7 +40,7 @@ def _choice(choice: Fields) -> bytes:
 
 
 def _is_number(value: bytes) -> bool:
-    return isinstance(jsonspan.loads(value), int | float)
+    return isinstance(spans.loads(value), int | float)
 
 
 def _json(members: Fields) -> bytes:

@@ -12,11 +12,12 @@ from hashlib import blake2b
 
 import msgspec
 
-from chatkeep.core import jsonspan, replayed
 from chatkeep.core.calling import Call, Flowing, Reply, Whole
-from chatkeep.core.headers import value
+from chatkeep.core.json import spans
 from chatkeep.core.ports import Claim, Headers, Store
-from chatkeep.core.request import STORE_HEADERS, CreateRequest
+from chatkeep.core.wire import events as replayed
+from chatkeep.core.wire.headers import value
+from chatkeep.core.wire.request import STORE_HEADERS, CreateRequest
 from chatkeep.errors import BodyExpired, ClientLeft, IdempotencyKeyReused, StoreBusy, StoreFailed
 
 HEADER = b"idempotency-key"
@@ -145,7 +146,7 @@ def _request(call: Call) -> bytes:
     """What has to be equal of a repeated call: its body, and what its headers add to it."""
     added = [call.headers.get(name) for name in STORE_HEADERS]
     texts = [None if value is None else value.decode("latin-1") for value in added]
-    return _digest(call, jsonspan.dumps(texts) + call.body)
+    return _digest(call, spans.dumps(texts) + call.body)
 
 
 def _digest(call: Call, data: bytes) -> bytes:

@@ -10,17 +10,17 @@ from typing import Any, BinaryIO, NamedTuple
 
 from msgspec import Struct
 
-from chatkeep.core import answer as answers
-from chatkeep.core import jsonspan
-from chatkeep.core.answerid import id_span
-from chatkeep.core.ids import CompletionId, Name, Seq
-from chatkeep.core.jsontype import type_word
+from chatkeep.core.json import spans
+from chatkeep.core.json.types import type_word
 from chatkeep.core.keeping import asked_of, row_of
-from chatkeep.core.model import Project, Row
+from chatkeep.core.model.completion import Project, Row
+from chatkeep.core.model.ids import CompletionId, Name, Seq
+from chatkeep.core.model.record import Record
 from chatkeep.core.ports import Store
 from chatkeep.core.prices import Prices
-from chatkeep.core.record import Record
-from chatkeep.core.request import StoreHeaders, parsed
+from chatkeep.core.wire import answer as answers
+from chatkeep.core.wire.renaming import id_span
+from chatkeep.core.wire.request import StoreHeaders, parsed
 from chatkeep.errors import NotJson, Refusal, UnusableValue
 
 BATCH = 64  # lines that share a commit
@@ -127,11 +127,11 @@ class Importer:
     def _item(self, text: bytes | None) -> _Item:
         if text is None:
             raise UnusableValue("the line", got="too long", give="a shorter one")
-        given = jsonspan.fields(text)
+        given = spans.fields(text)
         body, answer = (_object(given, name) for name in ("request", "response"))
         if id_span(answer) is None:
             raise UnusableValue("response", got="no chat completion", give="one with choices")
-        told = jsonspan.fields(answer)
+        told = spans.fields(answer)
         id = _id(_value(told, "id"))
         request = parsed(body, _NO_HEADERS)
         row = row_of(_UNNAMED, b"", request, answers.read(answer), self._prices)
@@ -142,13 +142,13 @@ class Importer:
 def _object(given: dict[str, bytes], name: str) -> bytes:
     text = given.get(name, b"null")
     if text[:1] != b"{":
-        got = type_word(jsonspan.loads(text)) if name in given else "missing"
+        got = type_word(spans.loads(text)) if name in given else "missing"
         raise UnusableValue(name, got=got, give="an object")
     return text
 
 
 def _value(fields: dict[str, bytes], name: str) -> Any:
-    return jsonspan.loads(fields.get(name, b"null"))
+    return spans.loads(fields.get(name, b"null"))
 
 
 def _id(value: Any) -> str:

@@ -6,18 +6,18 @@ from typing import Any
 
 from msgspec import Struct
 
-from chatkeep.core.answer import Answer, scrubbed
-from chatkeep.core.answerid import Renamed, under
 from chatkeep.core.calling import Call
-from chatkeep.core.ids import CompletionId, Name, Sequencer, named, tag_of
-from chatkeep.core.jsonspan import dumps
-from chatkeep.core.model import KeyId, Row, Status
+from chatkeep.core.json.spans import dumps
+from chatkeep.core.model.completion import KeyId, Row, Status
+from chatkeep.core.model.ids import CompletionId, Name, Sequencer, named, tag_of
+from chatkeep.core.model.record import Record, Request, cut
 from chatkeep.core.ports import Claim, Store, Watcher
 from chatkeep.core.prices import Prices
-from chatkeep.core.record import Record, Request, cut
-from chatkeep.core.recording import Recording
-from chatkeep.core.request import CreateRequest
+from chatkeep.core.stream.relay import Recording
 from chatkeep.core.usage import Meter
+from chatkeep.core.wire.answer import Answer, scrubbed
+from chatkeep.core.wire.renaming import Renamed, under
+from chatkeep.core.wire.request import CreateRequest
 from chatkeep.errors import Refusal
 
 

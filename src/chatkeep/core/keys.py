@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 
-from chatkeep.core.model import Key, KeyId, Scope
+from chatkeep.core.model.completion import Key, KeyId, Scope
 from chatkeep.core.ports import AccountStore
 from chatkeep.errors import MissingKey, ProjectNotFound, ScopeMissing, WrongKey
 

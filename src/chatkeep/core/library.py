@@ -6,9 +6,6 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core import ids, jsonspan, metadata, stored
-from chatkeep.core.attachments import Attachment, attachments
-from chatkeep.core.etag import etag_of, holds
 from chatkeep.core.filters import (
     KEPT,
     ListQuery,
@@ -18,9 +15,14 @@ from chatkeep.core.filters import (
     list_query,
     message_query,
 )
-from chatkeep.core.ids import Name, Seq
-from chatkeep.core.model import Project, Query, Stored
+from chatkeep.core.json import spans
+from chatkeep.core.model import ids
+from chatkeep.core.model.completion import Project, Query, Stored
+from chatkeep.core.model.ids import Name, Seq
 from chatkeep.core.ports import Store
+from chatkeep.core.wire import metadata, stored
+from chatkeep.core.wire.attachments import Attachment, attachments
+from chatkeep.core.wire.etag import etag_of, holds
 from chatkeep.errors import (
     AttachmentNotFound,
     BodyExpired,
@@ -75,19 +77,19 @@ class Library:
 
     async def update(self, project: Project, id: str, body: bytes, if_match: str | None) -> Shown:
         """Replaces the metadata; MetadataChanged when it is not what If-Match names."""
-        new = jsonspan.dumps(_update_body(body))
+        new = spans.dumps(_update_body(body))
         return _shown(await self._change(project, id, lambda _: new, if_match))
 
     async def merge(self, project: Project, id: str, body: bytes, if_match: str | None) -> Shown:
         """Changes single pairs of the metadata and shows the whole map; the same errors."""
-        patch = metadata.checked_patch(jsonspan.loads(body))
+        patch = metadata.checked_patch(spans.loads(body))
         change = merging(patch)
         changed = (await self._change(project, id, change, if_match)).row.metadata
         return Shown(changed, etag_of(changed))
 
     async def delete(self, project: Project, id: str) -> bytes:
         await self._named(project, id, self._store.delete)
-        return b'{"object":"chat.completion.deleted","id":%s,"deleted":true}' % jsonspan.dumps(id)
+        return b'{"object":"chat.completion.deleted","id":%s,"deleted":true}' % spans.dumps(id)
 
     async def messages(self, project: Project, id: str, pairs: Pairs) -> bytes:
         """The input messages, never the model's answer (CONTRACT.md §1.7)."""
@@ -229,17 +231,17 @@ def _update_body(body: bytes) -> metadata.Metadata:
 
 def _odd_update(body: bytes) -> metadata.Metadata:
     """The metadata of any other body, or what is wrong with it."""
-    values = jsonspan.fields(body)
+    values = spans.fields(body)
     if "metadata" not in values:
         raise MissingParameter("metadata")
     for key in values:
         if key not in _Update.__struct_fields__:
             raise UnknownParameter(key, hint=did_you_mean(key, _Update.__struct_fields__))
-    return metadata.checked(jsonspan.loads(values["metadata"]))
+    return metadata.checked(spans.loads(values["metadata"]))
 
 
 def merging(patch: metadata.Patch) -> Change:
-    return lambda current: jsonspan.dumps(metadata.merged(_METADATA.decode(current), patch))
+    return lambda current: spans.dumps(metadata.merged(_METADATA.decode(current), patch))
 
 
 def _if_matching(change: Change, if_match: str) -> Change:

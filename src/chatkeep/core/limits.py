@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from chatkeep.core.model import Key, Project
+from chatkeep.core.model.completion import Key, Project
 from chatkeep.errors import RateLimitReached
 
 _MINUTE_S = 60.0

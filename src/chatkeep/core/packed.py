@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from chatkeep.core import zstdframe
 from chatkeep.core.dictionary import DICTIONARY, TABLES
-from chatkeep.core.ids import NUMBER_BYTES, is_number
+from chatkeep.core.model.ids import NUMBER_BYTES, is_number
 from chatkeep.core.parts import Text
 from chatkeep.core.zstdframe import Dictionary
 from chatkeep.errors import RecordCorrupt

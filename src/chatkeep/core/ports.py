@@ -6,8 +6,7 @@ Backends implement these; `web/app.py` and `cli` are the only places that name o
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
-from chatkeep.core.ids import Name, Seq
-from chatkeep.core.model import (
+from chatkeep.core.model.completion import (
     Conversation,
     Facts,
     Key,
@@ -22,7 +21,8 @@ from chatkeep.core.model import (
     Status,
     Stored,
 )
-from chatkeep.core.record import Record, Request
+from chatkeep.core.model.ids import Name, Seq
+from chatkeep.core.model.record import Record, Request
 from chatkeep.core.usage import Account, StatsQuery, Summed, Sums
 
 Headers = Sequence[tuple[bytes, bytes]]  # of an answer; names in lower case

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import msgspec
 
-from chatkeep.core.model import Usage
+from chatkeep.core.model.completion import Usage
 
 _REMEMBERED = 1000  # models; callers choose the names, so there is an end to it
 Dollars = Annotated[float, msgspec.Meta(ge=0, le=1e6)]

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from chatkeep.core.jsonbody import shown
-from chatkeep.core.model import Project, Scope
+from chatkeep.core.model.completion import Project, Scope
+from chatkeep.core.wire.body import shown
 from chatkeep.errors import UnusableValue
 
 NAME_LENGTH = 64

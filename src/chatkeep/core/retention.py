@@ -7,8 +7,8 @@ from typing import Literal, NamedTuple
 from chatkeep.core import bulk
 from chatkeep.core.bulk import BATCH, Late, Outcome
 from chatkeep.core.chain import MAX_AGE_S
-from chatkeep.core.ids import first_of
-from chatkeep.core.model import Project, Query
+from chatkeep.core.model.completion import Project, Query
+from chatkeep.core.model.ids import first_of
 from chatkeep.core.ports import HeadPlace, Hollowed, Store
 from chatkeep.errors import RecordCorrupt, Refusal
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core import jsonspan
+from chatkeep.core.json import spans
 from chatkeep.errors import Refusal
 
 MAX_CHARACTERS = 1 << 18  # of one completion, so that no text keeps the others waiting
@@ -56,7 +56,7 @@ def said(messages: Iterable[bytes], answer: bytes) -> list[str]:
 
 def _message(text: bytes) -> _Message:
     try:
-        jsonspan.check_utf8(text)
+        spans.check_utf8(text)
         return _MESSAGE.decode(text)
     except _ODD:
         return _of_value(_value(text))
@@ -64,7 +64,7 @@ def _message(text: bytes) -> _Message:
 
 def _answered(answer: bytes) -> list[_Message]:
     try:
-        jsonspan.check_utf8(answer)
+        spans.check_utf8(answer)
         return [choice.message for choice in _ANSWER.decode(answer).choices]
     except _ODD:
         choices = _objects(_member(_value(answer), "choices"))
@@ -137,6 +137,6 @@ def _member(value: Any, key: str) -> Any:
 
 def _value(text: bytes) -> Any:
     try:
-        return jsonspan.loads(text)
+        return spans.loads(text)
     except Refusal:
         return None

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from chatkeep.core.filters import KEPT, Filter, Pairs, read, rows
-from chatkeep.core.model import Project
+from chatkeep.core.model.completion import Project
 from chatkeep.core.ports import Store
 from chatkeep.core.usage import (
     FIGURES,

@@ -13,10 +13,10 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
-from chatkeep.core.answer import Spent, scrubbed, spent_by, spent_of
-from chatkeep.core.ids import second_of
-from chatkeep.core.model import Key, KeyId, ProjectId, Row, Usage
+from chatkeep.core.model.completion import Key, KeyId, ProjectId, Row, Usage
+from chatkeep.core.model.ids import second_of
 from chatkeep.core.prices import Prices
+from chatkeep.core.wire.answer import Spent, scrubbed, spent_by, spent_of
 from chatkeep.errors import StoreBusy, StoreFailed
 
 # How a call ended: kept; answered and not to be kept; to be kept and not; not answered well.

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import httptools
 
-from chatkeep.core.headers import CONTROLS
+from chatkeep.core.wire.headers import CONTROLS
 from chatkeep.upstream.patience import Patience
 
 _MAX_QUIET = 1 << 16  # bytes on end that are no body: a head, trailers, what is between chunks

@@ -3,8 +3,8 @@
 import asyncio
 from typing import NamedTuple
 
-from chatkeep.core import jsonspan
 from chatkeep.core.calling import read_whole
+from chatkeep.core.json import spans
 from chatkeep.errors import Refusal
 from chatkeep.settings import UpstreamSetting
 from chatkeep.upstream.client import HttpUpstream
@@ -44,7 +44,7 @@ async def _has_models(server: LocalServer) -> bool:
     try:
         async with asyncio.timeout(TIMEOUT_S):
             answer = await upstream.get("/models")
-            listed = jsonspan.loads((await read_whole(answer, _MAX_LIST))[0])
+            listed = spans.loads((await read_whole(answer, _MAX_LIST))[0])
     except (Refusal, TimeoutError):
         return False
     finally:

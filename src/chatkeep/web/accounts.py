@@ -8,7 +8,7 @@ import msgspec
 from chatkeep.core import accounts, authority, projects
 from chatkeep.core.accounts import Accounts
 from chatkeep.core.calling import Whole
-from chatkeep.core.jsonbody import fields_of
+from chatkeep.core.wire.body import fields_of
 from chatkeep.web.request import Request
 from chatkeep.web.wire import json
 

@@ -17,10 +17,10 @@ from chatkeep.core.capture import Capture
 from chatkeep.core.catalogue import Catalogue
 from chatkeep.core.forward import Forward
 from chatkeep.core.idempotency import Idempotency
-from chatkeep.core.ids import Sequencer
 from chatkeep.core.keeping import Clock, Keeper
 from chatkeep.core.keys import Keyring, OpenDoor
 from chatkeep.core.library import Library
+from chatkeep.core.model.ids import Sequencer
 from chatkeep.core.ports import Store, Upstreams
 from chatkeep.core.prices import Prices
 from chatkeep.core.usage import Meter

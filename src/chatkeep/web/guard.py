@@ -8,12 +8,12 @@ from typing import Protocol
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatkeep.core.calling import Reply, Whole
-from chatkeep.core.headers import HOP
-from chatkeep.core.ids import REQUEST_ID_BYTES, request_id
 from chatkeep.core.keeping import Clock
 from chatkeep.core.keys import allow
 from chatkeep.core.limits import Limits
-from chatkeep.core.model import Key
+from chatkeep.core.model.completion import Key
+from chatkeep.core.model.ids import REQUEST_ID_BYTES, request_id
+from chatkeep.core.wire.headers import HOP
 from chatkeep.errors import (
     ClientLeft,
     CrossOrigin,

@@ -8,10 +8,10 @@ from chatkeep.core.bulk import bulk
 from chatkeep.core.calling import Whole
 from chatkeep.core.catalogue import Catalogue
 from chatkeep.core.facets import facets
-from chatkeep.core.headers import value
 from chatkeep.core.library import Library
 from chatkeep.core.ports import Store
 from chatkeep.core.stats import stats
+from chatkeep.core.wire.headers import value
 from chatkeep.web.request import Request
 from chatkeep.web.wire import json, shown
 

@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from chatkeep.core.model import STATUSES, Status
+from chatkeep.core.model.completion import STATUSES, Status
 from chatkeep.core.retention import Expired
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope
 
 from chatkeep.core import limits
 from chatkeep.core.departure import Departure
-from chatkeep.core.model import Key
+from chatkeep.core.model.completion import Key
 from chatkeep.errors import BodyTooLarge, ClientLeft, MalformedRequest, UnsupportedCoding
 from chatkeep.web.cycle import cycle_of
 

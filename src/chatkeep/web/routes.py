@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from chatkeep.core.facets import FACETS
 from chatkeep.core.filters import CONVERSATION, KEPT, KEYS, LIST, MESSAGES, Filter
-from chatkeep.core.model import Scope
+from chatkeep.core.model.completion import Scope
 from chatkeep.core.stats import STATS
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]

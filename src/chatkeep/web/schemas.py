@@ -3,7 +3,7 @@
 from typing import Any
 
 from chatkeep.core import bulk
-from chatkeep.core.model import SCOPES, STATUSES, Facts
+from chatkeep.core.model.completion import SCOPES, STATUSES, Facts
 from chatkeep.core.projects import SETTINGS
 from chatkeep.core.usage import FIGURES, OUTCOMES
 

@@ -5,9 +5,9 @@ from starlette.types import Send
 
 from chatkeep.core import limits
 from chatkeep.core.calling import Flowing, Reply, Whole
-from chatkeep.core.headers import get, value, without
 from chatkeep.core.library import Shown
 from chatkeep.core.ports import Headers
+from chatkeep.core.wire.headers import get, value, without
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout
 from chatkeep.web.cycle import way_out
 

@@ -60,9 +60,9 @@ CREATE TABLE kind (
 CREATE INDEX kind_by_values
 ON kind (project, model, status, finish_reason, upstream, api_key);
 
--- alias is the id of an import that is not of our form, as core.ids keeps it. What follows
+-- alias is the id of an import that is not of our form, as core.model.ids keeps it. What follows
 -- from something else is not kept: a tag from the request id, half of a request id from the other
--- half, and that of an import from its id (core.ids). basis is the row or ghost whose body this one's
+-- half, and that of an import from its id (core.model.ids). basis is the row or ghost whose body this one's
 -- builds on. The body stands last, so that what comes before is read without it.
 CREATE TABLE completion (
     seq INTEGER PRIMARY KEY,

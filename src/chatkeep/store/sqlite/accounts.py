@@ -8,7 +8,7 @@ import apsw
 import msgspec
 
 from chatkeep.core.cipher import Cipher, Place
-from chatkeep.core.model import Key, KeyId, Project, ProjectId, Scope
+from chatkeep.core.model.completion import Key, KeyId, Project, ProjectId, Scope
 from chatkeep.errors import UnusableValue
 from chatkeep.store import sql
 

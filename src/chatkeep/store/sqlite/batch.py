@@ -2,7 +2,7 @@
 
 import apsw
 
-from chatkeep.core.model import Project, Row
+from chatkeep.core.model.completion import Project, Row
 from chatkeep.core.usage import Totals
 from chatkeep.store.sqlite import kinds, usage
 from chatkeep.store.sqlite.indexing import Index

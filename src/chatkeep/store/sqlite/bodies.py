@@ -10,11 +10,11 @@ from chatkeep.core import fold
 from chatkeep.core.chain import INDEXED, MAX_AGE_S, builds_on, heads
 from chatkeep.core.cipher import PLAIN, Cipher, Place
 from chatkeep.core.fold import Basis
-from chatkeep.core.ids import MAX_SEQ, Seq, compose
-from chatkeep.core.model import Project, ProjectId
+from chatkeep.core.model.completion import Project, ProjectId
+from chatkeep.core.model.ids import MAX_SEQ, Seq, compose
+from chatkeep.core.model.record import Record, Request
 from chatkeep.core.packed import Body, Codec, Ghost, Husk, Outline, Packed
 from chatkeep.core.parts import copying, shared_key, strings
-from chatkeep.core.record import Record, Request
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.sqlite.recent import Recent

@@ -4,8 +4,8 @@ from typing import Any
 
 import apsw
 
-from chatkeep.core.ids import Seq, named
-from chatkeep.core.model import Project, Row
+from chatkeep.core.model.completion import Project, Row
+from chatkeep.core.model.ids import Seq, named
 from chatkeep.core.ports import Claim, ClaimState
 from chatkeep.store.sqlite.rows import identity
 

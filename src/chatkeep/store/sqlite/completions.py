@@ -8,17 +8,12 @@ from typing import Any
 import apsw
 import msgspec
 
-from chatkeep.core import ids, postings
-from chatkeep.core.ids import CompletionId, Name, Seq
-from chatkeep.core.model import (
-    Page,
-    Project,
-    Query,
-    Row,
-    Stored,
-)
+from chatkeep.core import postings
+from chatkeep.core.model import ids
+from chatkeep.core.model.completion import Page, Project, Query, Row, Stored
+from chatkeep.core.model.ids import CompletionId, Name, Seq
+from chatkeep.core.model.record import Record, Request
 from chatkeep.core.ports import Claim
-from chatkeep.core.record import Record, Request
 from chatkeep.core.said import said
 from chatkeep.core.usage import count_row
 from chatkeep.errors import BodyExpired, RecordCorrupt

@@ -5,8 +5,8 @@ from typing import Any
 
 import apsw
 
-from chatkeep.core.ids import MAX_SEQ, CompletionId, Seq
-from chatkeep.core.model import Conversation, Order, Project, Turn
+from chatkeep.core.model.completion import Conversation, Order, Project, Turn
+from chatkeep.core.model.ids import MAX_SEQ, CompletionId, Seq
 from chatkeep.store import sql
 from chatkeep.store.sqlite import rows
 from chatkeep.store.sqlite.bodies import Bodies

@@ -21,7 +21,7 @@ from typing import Any
 import apsw
 
 from chatkeep.core.cipher import NO_KEY, PLAIN, Cipher, DataKey
-from chatkeep.core.ids import Seq
+from chatkeep.core.model.ids import Seq
 from chatkeep.core.ports import EncryptionState, EncryptionWish, Rewritten
 from chatkeep.errors import (
     BadSetting,

@@ -8,8 +8,8 @@ import apsw
 import msgspec
 
 from chatkeep.core import postings
-from chatkeep.core.ids import Seq
-from chatkeep.core.model import Facts, Project, Query
+from chatkeep.core.model.completion import Facts, Project, Query
+from chatkeep.core.model.ids import Seq
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.sqlite.bodies import Bodies, Texts

@@ -6,8 +6,8 @@ from typing import Any
 import apsw
 
 from chatkeep.core.husk import husk
-from chatkeep.core.ids import Seq
-from chatkeep.core.model import Project
+from chatkeep.core.model.completion import Project
+from chatkeep.core.model.ids import Seq
 from chatkeep.core.ports import Hollowed
 from chatkeep.core.postings import EVERY
 from chatkeep.core.said import said

@@ -13,8 +13,8 @@ from typing import Any
 
 import apsw
 
-from chatkeep.core.ids import Seq
-from chatkeep.core.model import ProjectId
+from chatkeep.core.model.completion import ProjectId
+from chatkeep.core.model.ids import Seq
 from chatkeep.core.said import said
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql

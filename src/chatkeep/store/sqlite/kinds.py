@@ -7,7 +7,7 @@ from typing import Any
 import apsw
 
 from chatkeep.core import postings
-from chatkeep.core.model import ProjectId, Query
+from chatkeep.core.model.completion import ProjectId, Query
 from chatkeep.store import sql
 from chatkeep.store.sqlite.postings import places
 

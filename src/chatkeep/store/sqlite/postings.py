@@ -8,8 +8,8 @@ import apsw
 import msgspec
 
 from chatkeep.core.chunks import Chunk, appended, changed, unpacked
-from chatkeep.core.ids import Seq
-from chatkeep.core.model import Order, ProjectId
+from chatkeep.core.model.completion import Order, ProjectId
+from chatkeep.core.model.ids import Seq
 from chatkeep.store import sql
 
 SQL = sql.blocks("chatkeep.store.sqlite", "postings.sql")

@@ -4,8 +4,8 @@ from typing import Any
 
 import apsw
 
-from chatkeep.core.ids import Seq
-from chatkeep.core.model import ProjectId
+from chatkeep.core.model.completion import ProjectId
+from chatkeep.core.model.ids import Seq
 from chatkeep.core.ports import HeadPlace
 from chatkeep.store import sql
 

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core.ids import Seq, compact
-from chatkeep.core.model import KeyId, ProjectId, Row, Stored
+from chatkeep.core.model.completion import KeyId, ProjectId, Row, Stored
+from chatkeep.core.model.ids import Seq, compact
 
 _MOST_BYTES = 8 << 20  # of each generation
 _OBJECTS_BYTES = 2_500  # what the columns and the rest around an answer take

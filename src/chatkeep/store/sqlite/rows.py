@@ -4,9 +4,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from chatkeep.core import ids
-from chatkeep.core.ids import CompletionId, Seq, encode
-from chatkeep.core.model import Project, Row, Stored, Usage
+from chatkeep.core.model import ids
+from chatkeep.core.model.completion import Project, Row, Stored, Usage
+from chatkeep.core.model.ids import CompletionId, Seq, encode
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store.sqlite.bodies import Bodies
 from chatkeep.store.sqlite.recent import Columns, Found

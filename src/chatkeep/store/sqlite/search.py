@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from chatkeep.core.ids import MAX_SEQ, Seq
-from chatkeep.core.model import Order, ProjectId
+from chatkeep.core.model.completion import Order, ProjectId
+from chatkeep.core.model.ids import MAX_SEQ, Seq
 from chatkeep.core.tokens import phrases, positions
 from chatkeep.store import sql
 

@@ -12,8 +12,7 @@ from typing import ParamSpec, TypeVar
 import apsw
 
 from chatkeep.core.cipher import Cipher
-from chatkeep.core.ids import Name, Seq
-from chatkeep.core.model import (
+from chatkeep.core.model.completion import (
     Conversation,
     Facts,
     Key,
@@ -27,9 +26,10 @@ from chatkeep.core.model import (
     Scope,
     Stored,
 )
+from chatkeep.core.model.ids import Name, Seq
+from chatkeep.core.model.record import Record, Request
 from chatkeep.core.packed import Codec
 from chatkeep.core.ports import Claim, ClaimState, HeadPlace, Hollowed
-from chatkeep.core.record import Record, Request
 from chatkeep.core.usage import Account, StatsQuery, Summed, Sums, count
 from chatkeep.store import sql
 from chatkeep.store.sqlite import (

@@ -4,7 +4,7 @@ from typing import Any
 
 import apsw
 
-from chatkeep.core.model import Project
+from chatkeep.core.model.completion import Project
 from chatkeep.core.usage import StatsQuery, Summed, Totals
 from chatkeep.store import sql
 

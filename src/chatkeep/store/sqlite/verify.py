@@ -13,8 +13,8 @@ from chatkeep.core.balance import Balance, Entry
 from chatkeep.core.chain import INDEXED
 from chatkeep.core.chunks import MOST, Chunk, unpacked
 from chatkeep.core.cipher import PLAIN, Cipher
-from chatkeep.core.ids import Seq
-from chatkeep.core.model import Project
+from chatkeep.core.model.completion import Project
+from chatkeep.core.model.ids import Seq
 from chatkeep.core.packed import Body, Codec, Ghost, Packed
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql

@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 import apsw
 
-from chatkeep.core.ids import MAX_SEQ
+from chatkeep.core.model.ids import MAX_SEQ
 from chatkeep.errors import Refusal, StoreBusy
 from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.connection import BUSY_MS

@@ -11,10 +11,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from chatkeep.core import jsonspan
-from chatkeep.core.ids import second_of
-from chatkeep.core.jsonspan import dumps, loads
-from chatkeep.core.model import Row, Stored, Turn
+from chatkeep.core.json import spans
+from chatkeep.core.json.spans import dumps, loads
+from chatkeep.core.model.completion import Row, Stored, Turn
+from chatkeep.core.model.ids import second_of
 from chatkeep.errors import Refusal
 
 Fields = dict[str, bytes]  # raw JSON by key, the last of a repeated key
@@ -94,7 +94,7 @@ _REFUSED = (msgspec.DecodeError, RecursionError)
 def fields(text: bytes) -> Fields:
     """The values of a JSON object by key; empty for anything else."""
     try:
-        return jsonspan.fields(text)
+        return spans.fields(text)
     except Refusal:
         return {}
 
@@ -200,7 +200,7 @@ def list_body(items: Iterable[bytes], first: str | None, last: str | None, more:
 
 def _asked(request: bytes) -> _Asked:
     try:
-        jsonspan.check_utf8(request)
+        spans.check_utf8(request)
         return _ASKED.decode(request)
     except (Refusal, *_REFUSED):
         given = _tolerated(request)
@@ -210,7 +210,7 @@ def _asked(request: bytes) -> _Asked:
 def _given(row: Row, answer: bytes) -> tuple[_Given, bytes | Raw, _Members]:
     """The answer's fields, its choices as they are shown, and its other members."""
     try:
-        jsonspan.check_utf8(answer)
+        spans.check_utf8(answer)
         given = _GIVEN.decode(answer)
     except (Refusal, *_REFUSED):
         return _odd(row, answer)
@@ -240,7 +240,7 @@ def _odd(row: Row, answer: bytes) -> tuple[_Given, bytes | Raw, _Members]:
 def _of_unknown(text: bytes) -> _Members:
     """The members of a text of which nothing is known; none when it is no JSON object."""
     try:
-        jsonspan.check_utf8(text)
+        spans.check_utf8(text)
     except Refusal:
         return {}
     return _members(text)
@@ -264,7 +264,7 @@ def _elements(array: Raw) -> list[Raw]:
     try:
         return _ARRAY.decode(array)
     except _REFUSED:
-        return [Raw(element) for element in jsonspan.elements(bytes(array))]
+        return [Raw(element) for element in spans.elements(bytes(array))]
 
 
 def _choices(raw: Raw) -> bytes | Raw:

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from chatkeep.core import exactjson
-from chatkeep.core.delta import Flow, flow, is_index, merge, plain
+from chatkeep.core.json import exact
+from chatkeep.core.stream.delta import Flow, flow, is_index, merge, plain
 
 _BASE64 = re.compile(r"[^=]*=*")
 
@@ -33,7 +33,7 @@ class Assembly:
     def add(self, data: bytes) -> None:
         """Takes the data of one event: a chunk or `[DONE]`."""
         self._items = None
-        chunk = exactjson.loads(data)
+        chunk = exact.loads(data)
         if chunk is not None:
             self._items = chunk.pop("choices", None)
             self._take_choices(self._items)
@@ -68,13 +68,13 @@ class Assembly:
     def usage(self) -> dict[str, Any] | None:
         """The last usage there was, with Python's numbers."""
         usage = self._usage()
-        return None if usage is None else exactjson.with_python_numbers(usage)
+        return None if usage is None else exact.with_python_numbers(usage)
 
     @property
     def error(self) -> bytes | None:
         """The JSON of the last error a chunk brought."""
         error = self._top.get("error")
-        return None if error is None else exactjson.dumps(error)
+        return None if error is None else exact.dumps(error)
 
     @property
     def finish_reason(self) -> str | None:
@@ -109,7 +109,7 @@ class Assembly:
         for name in ("service_tier", "system_fingerprint"):
             if name in others:
                 whole[name] = others.pop(name)
-        return exactjson.dumps(whole | others)
+        return exact.dumps(whole | others)
 
     def _take_choices(self, items: Any) -> None:
         for item in items if isinstance(items, list) else ():

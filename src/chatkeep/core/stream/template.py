@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from chatkeep.core.sse import is_one_line
+from chatkeep.core.stream.sse import is_one_line
 
 _TEXT = msgspec.json.Decoder(str)
 _TEXTS = msgspec.json.Decoder(list[str])

@@ -1,9 +1,9 @@
 """A stored completion as the stream it could have come in: one chunk a choice."""
 
-from chatkeep.core import jsonspan
-from chatkeep.core.headers import STREAM
+from chatkeep.core.json import spans
 from chatkeep.core.ports import Headers
-from chatkeep.core.stored import Fields, fields
+from chatkeep.core.wire.headers import STREAM
+from chatkeep.core.wire.stored import Fields, fields
 
 HEADERS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), *STREAM)
 
@@ -15,7 +15,7 @@ def events(answer: bytes, *, include_usage: bool) -> bytes:
     whole = fields(answer)
     shared = {key: value for key, value in whole.items() if key not in _NOT_IN_CHUNKS}
     listed = whole.get("choices", b"")
-    choices = jsonspan.elements(listed) if listed[:1] == b"[" else []
+    choices = spans.elements(listed) if listed[:1] == b"[" else []
     usage = {"usage": _NULL} if include_usage else {}
     chunks = [_chunk(shared, b"[%b]" % _choice(fields(choice)), usage) for choice in choices]
     if include_usage:
@@ -38,7 +38,7 @@ def _choice(choice: Fields) -> bytes:
 
 
 def _numbered(calls: bytes) -> tuple[range, list[bytes]]:
-    items = jsonspan.elements(calls)
+    items = spans.elements(calls)
     return range(len(items)), items
 
 
@@ -47,7 +47,7 @@ def _call(index: int, call: bytes) -> bytes:
 
 
 def _json(members: Fields) -> bytes:
-    pairs = (b"%b:%b" % (jsonspan.dumps(key), value) for key, value in members.items())
+    pairs = (b"%b:%b" % (spans.dumps(key), value) for key, value in members.items())
     return b"{%b}" % b",".join(pairs)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta
 
-from chatkeep.core.jsontype import type_word
+from chatkeep.core.json.types import type_word
 from chatkeep.errors import (
     InvalidCharacter,
     InvalidType,

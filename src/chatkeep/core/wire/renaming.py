@@ -2,9 +2,9 @@
 
 from msgspec import Struct
 
-from chatkeep.core import jsonspan
-from chatkeep.core.answer import Answer, Opened, opened
-from chatkeep.core.ids import CompletionId
+from chatkeep.core.json import spans
+from chatkeep.core.model.ids import CompletionId
+from chatkeep.core.wire.answer import Answer, Opened, opened
 from chatkeep.errors import Refusal
 
 
@@ -51,7 +51,7 @@ def _span(text: bytes, found: Opened) -> IdSpan | None:
         at = text.index(found.id)
         return IdSpan(at, at + len(found.id), b"", b"")
     try:
-        members = jsonspan.members(text)
+        members = spans.members(text)
     except Refusal:
         return None  # too many of them
     for member in reversed(members):
@@ -67,5 +67,5 @@ def put(text: bytes, span: IdSpan, id: CompletionId) -> bytes:
 
 
 def _upstream_id(raw: bytes) -> str | None:
-    value = jsonspan.loads(raw) if raw else None
+    value = spans.loads(raw) if raw else None
     return value if isinstance(value, str) else None

@@ -2,13 +2,13 @@
 
 import re
 
-from chatkeep.core.answerid import IdSpan, id_span, put
-from chatkeep.core.chunkshape import Shape, shape_of
-from chatkeep.core.delta import Text
-from chatkeep.core.ids import CompletionId
-from chatkeep.core.jsonspan import loads
-from chatkeep.core.sse import EventSplitter, EventTooLong, event_data, replace_span
-from chatkeep.core.stream import Assembly
+from chatkeep.core.json.spans import loads
+from chatkeep.core.model.ids import CompletionId
+from chatkeep.core.stream.assembly import Assembly
+from chatkeep.core.stream.delta import Text
+from chatkeep.core.stream.sse import EventSplitter, EventTooLong, event_data, replace_span
+from chatkeep.core.stream.template import Shape, shape_of
+from chatkeep.core.wire.renaming import IdSpan, id_span, put
 from chatkeep.errors import Refusal
 
 _DONE = b"[DONE]"

@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from chatkeep.core import jsonspan, metadata
-from chatkeep.core.jsontype import expect, type_word
-from chatkeep.core.metadata import Metadata
+from chatkeep.core.json import spans
+from chatkeep.core.json.types import expect, type_word
+from chatkeep.core.wire import metadata
+from chatkeep.core.wire.metadata import Metadata
 from chatkeep.errors import (
     ArrayTooLong,
     EmptyArray,
@@ -103,19 +104,19 @@ def parsed(body: bytes, extra: StoreHeaders) -> CreateRequest:
 
 
 def _read(body: bytes) -> _Body:
-    jsonspan.check_utf8(body)
+    spans.check_utf8(body)
     try:
         return _BODY.decode(body)
     except (msgspec.DecodeError, RecursionError):
         pass  # what msgspec refuses may still be JSON, and if not, this says why
-    fields = jsonspan.fields(body)
+    fields = spans.fields(body)
     raw = {key: Raw(fields[key]) for key in ("messages", "tools", *_OWN) if key in fields}
-    values = {key: jsonspan.loads(fields[key]) for key in _VALUES if key in fields}
+    values = {key: spans.loads(fields[key]) for key in _VALUES if key in fields}
     return _Body(**raw, **values)
 
 
 def _value(own: dict[str, bytes], key: str) -> Any:
-    return jsonspan.loads(own[key]) if key in own else None
+    return spans.loads(own[key]) if key in own else None
 
 
 _MAX_MESSAGES = 100_000
@@ -137,16 +138,16 @@ def upstream_body(
         cut = _without(request.body, own)
         if cut is not None:
             return cut
-    members = jsonspan.members(request.body)
-    edits: list[jsonspan.Edit] = []
+    members = spans.members(request.body)
+    edits: list[spans.Edit] = []
     if not keep_store:
-        edits += jsonspan.cut(members, _NOT_FORWARDED)
+        edits += spans.cut(members, _NOT_FORWARDED)
     if model is not None:
-        name = jsonspan.dumps(model)
+        name = spans.dumps(model)
         edits += [(m.value, m.end, name) for m in members if m.key == "model"]
     if add_usage:
         edits += _usage_edits(request.body, members)
-    return jsonspan.edited(request.body, edits)
+    return spans.edited(request.body, edits)
 
 
 def _without(body: bytes, own: dict[str, bytes]) -> bytes | None:
@@ -177,7 +178,7 @@ def _cut(body: bytes, quoted: bytes, raw: bytes) -> bytes:
     return before.rstrip(_SPACE) + body[end:]
 
 
-def _usage_edits(body: bytes, members: list[jsonspan.Member]) -> list[jsonspan.Edit]:
+def _usage_edits(body: bytes, members: list[spans.Member]) -> list[spans.Edit]:
     options = [member for member in members if member.key == "stream_options"]
     if not options:
         model = next(member for member in members if member.key == "model")
@@ -186,7 +187,7 @@ def _usage_edits(body: bytes, members: list[jsonspan.Member]) -> list[jsonspan.E
     text = body[last.value : last.end]
     if text[:1] != b"{":  # null
         return [(last.value, last.end, b'{"include_usage":true}')]
-    inside = jsonspan.members(text)
+    inside = spans.members(text)
     asked = [member for member in inside if member.key == "include_usage"]
     if asked:
         return [(last.value + m.value, last.value + m.end, b"true") for m in asked]
@@ -218,7 +219,7 @@ def store_headers(headers: Mapping[bytes, bytes]) -> StoreHeaders:
 def _header_metadata(text: bytes) -> Metadata:
     name = "x-chatkeep-metadata"
     try:
-        value = jsonspan.loads(text)
+        value = spans.loads(text)
     except Refusal as error:
         raise InvalidHeader(name, name=name, why="it is not JSON in UTF-8") from error
     return metadata.checked(value, name)
@@ -240,7 +241,7 @@ def _messages(given: list[Raw] | Raw | None) -> list[bytes]:
         raise ArrayTooLong("messages", bound=_MAX_MESSAGES, got=len(messages))
     for index, message in enumerate(messages):
         if message[0] != _OPENING:
-            got = type_word(jsonspan.loads(message))
+            got = type_word(spans.loads(message))
             raise InvalidType(f"messages[{index}]", expected="an object", got=got)
     return messages
 
@@ -249,9 +250,9 @@ def _elements(raw: bytes) -> list[bytes]:
     if raw == b"null":
         raise MissingParameter("messages")
     if raw[:1] != b"[":
-        got = type_word(jsonspan.loads(raw))
+        got = type_word(spans.loads(raw))
         raise InvalidType("messages", expected="an array of objects", got=got)
-    return jsonspan.elements(raw)
+    return spans.elements(raw)
 
 
 def _n(value: Any) -> int:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from chatkeep.core import jsonspan
-from chatkeep.core.model import Usage
+from chatkeep.core.json import spans
+from chatkeep.core.model.completion import Usage
 from chatkeep.errors import Refusal
 
 _NAME = 256
@@ -91,7 +91,7 @@ def read(text: bytes) -> Answer:
 
 def opened(text: bytes) -> Opened:
     try:
-        jsonspan.check_utf8(text)
+        spans.check_utf8(text)
         body = _BODY.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return _tolerant(text)
@@ -147,21 +147,21 @@ def _tolerant(text: bytes) -> Opened:
 
 def _fields(text: bytes) -> dict[str, bytes]:
     try:
-        return jsonspan.fields(text)
+        return spans.fields(text)
     except Refusal:
         return {}
 
 
 def _elements(text: bytes) -> list[bytes]:
     try:
-        return jsonspan.elements(text)
+        return spans.elements(text)
     except Refusal:
         return []
 
 
 def _value(raw: bytes | None) -> Any:
     try:
-        return None if raw is None else jsonspan.loads(raw)
+        return None if raw is None else spans.loads(raw)
     except Refusal:
         return None
 

@@ -4,8 +4,8 @@ from typing import Literal, NamedTuple, NewType
 
 from msgspec import Struct
 
-from chatkeep.core.ids import CompletionId, Seq, encode, expanded
-from chatkeep.core.metadata import Metadata
+from chatkeep.core.model.ids import CompletionId, Seq, encode, expanded
+from chatkeep.core.wire.metadata import Metadata
 
 ProjectId = NewType("ProjectId", int)
 KeyId = NewType("KeyId", int)
@@ -105,8 +105,8 @@ class Stored(Struct, frozen=True):
     """A stored completion: the answer as the client got it, the request without its messages.
 
     `id` is its row's, `theirs` the one the upstream gave it, None for none. Without its body,
-    request and answer have figures only (core/husk.py). `halves` is what core/stored.py has made of
-    it, before and behind its metadata, which alone may change.
+    request and answer have figures only. `halves` is what core/wire/stored.py has made of it,
+    before and behind its metadata, which alone may change.
     """
 
     id: CompletionId

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from chatkeep.core import jsonspan
+from chatkeep.core.json import spans
 from chatkeep.errors import Refusal
 
 _DATA_URL = re.compile(r"data:[^,]*;base64,")
@@ -38,7 +38,7 @@ def attachments(messages: Iterable[bytes]) -> Iterator[Attachment]:
 
 def _parts(message: bytes) -> list[dict[str, Any]]:
     try:
-        value = jsonspan.loads(message)
+        value = spans.loads(message)
     except Refusal:
         return []
     content = value.get("content") if isinstance(value, dict) else None

@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from chatkeep.core import jsonspan
 from chatkeep.core.filters import did_you_mean
-from chatkeep.core.jsontype import type_word
+from chatkeep.core.json import spans
+from chatkeep.core.json.types import type_word
 from chatkeep.errors import UnknownParameter
 
 _SHOWN = 80
@@ -14,11 +14,11 @@ _SHOWN = 80
 
 def fields_of(body: bytes, known: Sequence[str]) -> dict[str, Any]:
     """The members of a JSON object by name. Raises UnknownParameter, NotJson, NestedTooDeep."""
-    found = jsonspan.fields(body)
+    found = spans.fields(body)
     for name in found:
         if name not in known:
             raise UnknownParameter(name, hint=did_you_mean(name, known))
-    return {name: jsonspan.loads(text) for name, text in found.items()}
+    return {name: spans.loads(text) for name, text in found.items()}
 
 
 def shown(value: Any) -> str:
