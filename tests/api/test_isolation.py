@@ -29,7 +29,7 @@ from support.provider import Plain, Provider
 from support.rawhttp import PATH, asked, connected, get, post
 from support.refusals import create
 
-from chatkeep.core.filters import Filter
+from chatkeep.core.wire.query import Filter
 from chatkeep.store import sql
 from chatkeep.web.routes import OPERATIONS, Operation
 

@@ -9,8 +9,7 @@ from support.backends import Backend
 from support.samples import SECOND, keep, name, place, row, said
 
 from chatkeep.core.model.completion import KeyId, Project, ProjectId, Usage
-from chatkeep.core.ports import Store
-from chatkeep.core.usage import (
+from chatkeep.core.model.usage import (
     FIGURES,
     GROUPS,
     Account,
@@ -20,6 +19,7 @@ from chatkeep.core.usage import (
     added,
     sums_of,
 )
+from chatkeep.core.ports import Store
 from chatkeep.errors import StoreFailed
 
 HOUR = SECOND // 3600

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from chatkeep import errors
-from chatkeep.core.filters import did_you_mean
 from chatkeep.core.keys import bearer, masked
 from chatkeep.core.wire import metadata, request
+from chatkeep.core.wire.query import did_you_mean
 from chatkeep.core.wire.request import StoreHeaders
 from chatkeep.errors import ChatkeepError, Fault, Refusal
 

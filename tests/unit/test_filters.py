@@ -11,16 +11,14 @@ from chatkeep.core.filters import (
     KEYS,
     LIST,
     MESSAGES,
-    Filter,
     KeyQuery,
     ListQuery,
     MessageQuery,
-    Parameter,
-    did_you_mean,
     list_query,
     message_query,
 )
 from chatkeep.core.model.completion import KeyId
+from chatkeep.core.wire.query import Filter, Parameter, did_you_mean
 from chatkeep.errors import Refusal
 
 Pairs = list[tuple[str, str]]

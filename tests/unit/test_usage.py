@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 from support.samples import SECOND, place, row
 
 from chatkeep.core.model.completion import Key, KeyId, Project, ProjectId, Usage
-from chatkeep.core.prices import Price, Prices
-from chatkeep.core.usage import (
+from chatkeep.core.model.usage import (
     BUCKETS_MS,
     FIGURES,
     Account,
-    Meter,
     Sums,
     Totals,
     added,
     count_row,
     sums_of,
 )
+from chatkeep.core.prices import Price, Prices
+from chatkeep.core.usage import Meter
 from chatkeep.errors import Refusal, StoreBusy, StoreFailed
 
 PROJECT = Project(ProjectId(7), "p", b"secret")

@@ -17,11 +17,12 @@ from chatkeep.core import bulk
 from chatkeep.core.accounts import Accounts
 from chatkeep.core.authority import OPERATOR
 from chatkeep.core.bulk import Outcome
-from chatkeep.core.filters import Filter, ListQuery, list_query
+from chatkeep.core.filters import ListQuery, list_query
 from chatkeep.core.library import Library
 from chatkeep.core.model.completion import Project, Query
 from chatkeep.core.model.ids import Seq
 from chatkeep.core.ports import Store
+from chatkeep.core.wire.query import Filter
 from chatkeep.errors import Refusal
 
 F = TypeVar("F", bound=Callable[..., Any])

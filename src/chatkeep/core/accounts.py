@@ -10,12 +10,13 @@ import msgspec
 
 from chatkeep.core import projects
 from chatkeep.core.authority import Authority
-from chatkeep.core.filters import Pairs, key_query
+from chatkeep.core.filters import key_query
 from chatkeep.core.json.types import expect
 from chatkeep.core.keys import digest, masked, new_secret
 from chatkeep.core.model.completion import SCOPES, Key, KeyId, Project, Scope
 from chatkeep.core.ports import AccountStore
 from chatkeep.core.wire.body import shown
+from chatkeep.core.wire.query import Pairs
 from chatkeep.errors import (
     EmptyArray,
     InvalidValue,

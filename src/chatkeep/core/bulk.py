@@ -10,15 +10,16 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core.filters import KEPT, Filter, ListQuery, did_you_mean
+from chatkeep.core.filters import KEPT, ListQuery
 from chatkeep.core.json import spans
 from chatkeep.core.json.types import expect
 from chatkeep.core.library import Library, merging
-from chatkeep.core.model.completion import Facts, Project, Query, Row, Stored
+from chatkeep.core.model.completion import Facts, Metadata, Project, Query, Row, Stored
 from chatkeep.core.model.ids import Name
 from chatkeep.core.ports import Store
 from chatkeep.core.wire import metadata
 from chatkeep.core.wire.body import fields_of, shown
+from chatkeep.core.wire.query import Filter, did_you_mean
 from chatkeep.errors import (
     MissingParameter,
     RecordCorrupt,
@@ -36,7 +37,7 @@ FILTERS: tuple[Filter, ...] = tuple(
     entry for entry in KEPT if entry.name not in ("after", "limit", "order")
 )
 BODY = ("filter", "all", "after", "delete", "metadata", "dry_run")
-_METADATA = msgspec.json.Decoder(metadata.Metadata)
+_METADATA = msgspec.json.Decoder(Metadata)
 
 Late = Callable[[], bool]
 Act = Callable[[Stored], Awaitable[bool]]

@@ -9,9 +9,11 @@ from msgspec import Struct
 from chatkeep.core.departure import Departure
 from chatkeep.core.model.completion import Key
 from chatkeep.core.model.ids import CompletionId
-from chatkeep.core.ports import Headers, Route, UpstreamAnswer
-from chatkeep.core.usage import TAIL, Meter, Outcome
+from chatkeep.core.model.usage import Outcome
+from chatkeep.core.ports import Route, UpstreamAnswer
+from chatkeep.core.usage import TAIL, Meter
 from chatkeep.core.wire import headers as wire
+from chatkeep.core.wire.headers import Headers
 from chatkeep.errors import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 
 OnDisconnect = Literal["cancel", "finish"]

@@ -7,15 +7,16 @@ from typing import Any
 
 import msgspec
 
-from chatkeep.core.filters import KEPT, Filter, Pairs, read, rows
-from chatkeep.core.model.completion import Facts, Project, Query
+from chatkeep.core.filters import KEPT
+from chatkeep.core.model.completion import Facts, Metadata, Project, Query
 from chatkeep.core.ports import Store
 from chatkeep.core.wire import metadata
+from chatkeep.core.wire.query import Filter, Pairs, read, rows
 
 LOOKED_AT = 10_000  # completions at the most
 SHOWN = 100  # values of a facet, the most frequent ones
 
-_METADATA = msgspec.json.Decoder(metadata.Metadata)
+_METADATA = msgspec.json.Decoder(Metadata)
 
 
 def _metadata_key(name: str, value: str) -> str:

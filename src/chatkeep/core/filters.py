@@ -1,97 +1,34 @@
 """The query string of a list, as one table of parameters (CONTRACT.md §1.3, DESIGN.md §2)."""
 
-import difflib
-import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
 
 from msgspec import Struct
 
-from chatkeep.core.json.types import type_word
-from chatkeep.core.model.completion import STATUSES, KeyId, Order, Status
-from chatkeep.core.wire import metadata
-from chatkeep.core.wire.metadata import Metadata
+from chatkeep.core.model.completion import STATUSES, KeyId, Metadata, Order, Status
+from chatkeep.core.wire.query import Filter, Pairs, integer, integer_up_to, read, text
 from chatkeep.errors import (
-    DuplicateParameter,
-    IntegerAboveMax,
-    IntegerBelowMin,
-    InvalidType,
     InvalidValue,
     StringTooLong,
-    UnknownParameter,
 )
-
-Pairs = Iterable[tuple[str, str]]
-Parameter = Literal[
-    "model",
-    "status",
-    "finish_reason",
-    "upstream",
-    "key",
-    "metadata",
-    "q",
-    "created_after",
-    "created_before",
-    "after",
-    "limit",
-    "order",
-    "project",
-]
 
 MAX_LIMIT = 100
 MAX_SEARCH = 512
 DEFAULT_LIMIT = 20
 _MAX_INTEGER = (1 << 63) - 1  # what a database column holds
-_INTEGER = re.compile(r"-?\d{1,400}", re.ASCII)
-_METADATA = re.compile(r"metadata\[(.*)\]", re.DOTALL)
-
-
-class Filter(NamedTuple):
-    """One query parameter: its name, what reads it, its JSON schema and its sentence."""
-
-    name: Parameter | Literal["group", "outcome", "values_of"]
-    read: Callable[[str, str], Any]
-    schema: dict[str, Any]
-    says: str
-
-
-def _text(name: str, value: str) -> str:
-    metadata.check_characters(name, value, "a text")
-    return value
 
 
 def _search(name: str, value: str) -> str:
     if len(value) > MAX_SEARCH:
         raise StringTooLong(name, bound=MAX_SEARCH, got=len(value))
-    return _text(name, value)
-
-
-def _number(name: str, value: str) -> int:
-    if not _INTEGER.fullmatch(value):
-        got = "a decimal number" if _is_decimal(value) else type_word(value)
-        raise InvalidType(name, expected="an integer", got=got)
-    return int(value)
-
-
-def _is_decimal(value: str) -> bool:
-    return re.fullmatch(r"-?\d+\.\d+", value, re.ASCII) is not None
+    return text(name, value)
 
 
 def _limit(name: str, value: str) -> int:
-    return _number_up_to(MAX_LIMIT, name, value)
+    return integer_up_to(MAX_LIMIT, name, value)
 
 
 def _key(name: str, value: str) -> KeyId:
-    return KeyId(_number_up_to(_MAX_INTEGER, name, value))
-
-
-def _number_up_to(bound: int, name: str, value: str) -> int:
-    number = _number(name, value)
-    if number < 0:
-        raise IntegerBelowMin(name, bound=0, got=number)
-    if number > bound:
-        raise IntegerAboveMax(name, bound=bound, got=number)
-    return number
+    return KeyId(integer_up_to(_MAX_INTEGER, name, value))
 
 
 def _status(name: str, value: str) -> Status:
@@ -113,13 +50,13 @@ def _order(name: str, value: str) -> Order:
 LIST: tuple[Filter, ...] = (
     Filter(
         "model",
-        _text,
+        text,
         {"type": "string"},
         "Completions of exactly this model, as the upstream named it in its answer.",
     ),
     Filter(
         "metadata",
-        _text,
+        text,
         {"type": "object", "additionalProperties": {"type": "string"}},
         "Completions with this metadata pair, written metadata[key]=value; all of several.",
     ),
@@ -131,19 +68,19 @@ LIST: tuple[Filter, ...] = (
     ),
     Filter(
         "created_after",
-        _number,
+        integer,
         {"type": "integer"},
         "Completions that arrived at this unix second or later.",
     ),
     Filter(
         "created_before",
-        _number,
+        integer,
         {"type": "integer"},
         "Completions that arrived at this unix second or earlier.",
     ),
     Filter(
         "after",
-        _text,
+        text,
         {"type": "string"},
         "Go on after the completion with this id, in the order asked for.",
     ),
@@ -171,13 +108,13 @@ KEPT: tuple[Filter, ...] = (
     ),
     Filter(
         "finish_reason",
-        _text,
+        text,
         {"type": "string"},
         "Completions whose first choice ended with exactly this reason.",
     ),
     Filter(
         "upstream",
-        _text,
+        text,
         {"type": "string"},
         "Completions that the upstream of this name answered.",
     ),
@@ -191,7 +128,7 @@ KEPT: tuple[Filter, ...] = (
 MESSAGES: tuple[Filter, ...] = (
     Filter(
         "after",
-        _text,
+        text,
         {"type": "string"},
         "Go on after the message with this id, in the order asked for.",
     ),
@@ -204,7 +141,7 @@ MESSAGES: tuple[Filter, ...] = (
     ),
 )
 KEYS: tuple[Filter, ...] = (
-    Filter("project", _text, {"type": "string"}, "Keys of the project with this name."),
+    Filter("project", text, {"type": "string"}, "Keys of the project with this name."),
 )
 
 
@@ -261,38 +198,3 @@ def message_query(pairs: Pairs) -> MessageQuery:
 
 def key_query(pairs: Pairs) -> KeyQuery:
     return KeyQuery(**read(KEYS, pairs))
-
-
-def rows(table: Sequence[Filter], *names: Parameter) -> list[Filter]:
-    """The rows of these names, for another table."""
-    return [entry for entry in table if entry.name in names]
-
-
-def read(table: Sequence[Filter], pairs: Pairs) -> dict[str, Any]:
-    """The values by name; the same errors."""
-    known = {entry.name: entry for entry in table}
-    found: dict[str, Any] = {}
-    wanted: Metadata = {}
-    for name, value in pairs:
-        bracketed = _METADATA.fullmatch(name)
-        if bracketed and "metadata" in known:
-            if bracketed[1] in wanted:
-                raise DuplicateParameter(name)
-            wanted[bracketed[1]] = value
-        elif name == "metadata" and name in known:
-            raise InvalidType(name, expected="a metadata object", got=type_word(value))
-        elif name not in known:
-            raise UnknownParameter(name, hint=did_you_mean(name, known))
-        elif name in found:
-            raise DuplicateParameter(name)
-        else:
-            found[name] = known[name].read(name, value)
-    if wanted:
-        found["metadata"] = metadata.checked(wanted)
-    return found
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """OpenAI's hint for a name near known ones, empty when none is near."""
-    near = [f"'{other}'" for other in sorted(difflib.get_close_matches(name, list(known), n=2))]
-    return f" Did you mean {' or '.join(near)}?" if near else ""

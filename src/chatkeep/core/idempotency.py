@@ -14,9 +14,9 @@ import msgspec
 
 from chatkeep.core.calling import Call, Flowing, Reply, Whole
 from chatkeep.core.json import spans
-from chatkeep.core.ports import Claim, Headers, Store
+from chatkeep.core.ports import Claim, Store
 from chatkeep.core.wire import events as replayed
-from chatkeep.core.wire.headers import value
+from chatkeep.core.wire.headers import Headers, value
 from chatkeep.core.wire.request import STORE_HEADERS, CreateRequest
 from chatkeep.errors import BodyExpired, ClientLeft, IdempotencyKeyReused, StoreBusy, StoreFailed
 

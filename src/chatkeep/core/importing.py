@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from chatkeep.core.json import spans
 from chatkeep.core.json.types import type_word
-from chatkeep.core.keeping import asked_of, row_of
 from chatkeep.core.model.completion import Project, Row
 from chatkeep.core.model.ids import CompletionId, Name, Seq
 from chatkeep.core.model.record import Record
@@ -21,6 +20,7 @@ from chatkeep.core.prices import Prices
 from chatkeep.core.wire import answer as answers
 from chatkeep.core.wire.renaming import id_span
 from chatkeep.core.wire.request import StoreHeaders, parsed
+from chatkeep.core.wire.row import asked_of, model_of, row_of
 from chatkeep.errors import NotJson, Refusal, UnusableValue
 
 BATCH = 64  # lines that share a commit
@@ -134,7 +134,10 @@ class Importer:
         told = spans.fields(answer)
         id = _id(_value(told, "id"))
         request = parsed(body, _NO_HEADERS)
-        row = row_of(_UNNAMED, b"", request, answers.read(answer), self._prices)
+        read = answers.read(answer)
+        model = model_of(request, read)
+        cost = self._prices.cost_micro("", model, read.usage, read.cost_micro)
+        row = row_of(_UNNAMED, b"", request, read, cost)
         record = Record(asked_of(request), answer, id, None)
         return _Item(id, _created(_value(told, "created")), row, record)
 

@@ -7,10 +7,9 @@ from typing import Any
 from msgspec import Struct
 
 from chatkeep.core.calling import Call
-from chatkeep.core.json.spans import dumps
-from chatkeep.core.model.completion import KeyId, Row, Status
+from chatkeep.core.model.completion import Row, Status
 from chatkeep.core.model.ids import CompletionId, Name, Sequencer, named, tag_of
-from chatkeep.core.model.record import Record, Request, cut
+from chatkeep.core.model.record import Record
 from chatkeep.core.ports import Claim, Store, Watcher
 from chatkeep.core.prices import Prices
 from chatkeep.core.stream.relay import Recording
@@ -18,6 +17,7 @@ from chatkeep.core.usage import Meter
 from chatkeep.core.wire.answer import Answer, scrubbed
 from chatkeep.core.wire.renaming import Renamed, under
 from chatkeep.core.wire.request import CreateRequest
+from chatkeep.core.wire.row import asked_of, model_of, row_of
 from chatkeep.errors import Refusal
 
 
@@ -133,56 +133,20 @@ class Keeper:
 
     def _row(self, draft: Draft, read: Answer, status: Status) -> Row:
         first_token = draft.first_token
+        model = model_of(draft.request, read)
+        cost = self._prices.cost_micro(draft.upstream, model, read.usage, read.cost_micro)
         return row_of(
             draft.name,
             draft.call.request_id,
             draft.request,
             read,
-            self._prices,
+            cost,
             status=status,
             duration_ms=_ms(self._clock.monotonic() - draft.started),
             first_token_ms=None if first_token is None else _ms(first_token - draft.started),
             upstream=draft.upstream,
             key=draft.call.key.id,
         )
-
-
-def row_of(
-    name: Name,
-    request_id: bytes,
-    request: CreateRequest,
-    read: Answer,
-    prices: Prices,
-    *,
-    status: Status = "complete",
-    duration_ms: int = 0,
-    first_token_ms: int | None = None,
-    upstream: str = "",
-    key: KeyId | None = None,
-) -> Row:
-    model = read.model or scrubbed(request.model)
-    cost = read.cost_micro
-    if cost is None:
-        cost = prices.cost_micro(upstream, model, read.usage)
-    return Row(
-        seq=name.seq,
-        tag=name.tag,
-        request_id=request_id,
-        model=model,
-        status=status,
-        finish_reason=read.finish_reason,
-        usage=read.usage,
-        duration_ms=duration_ms,
-        first_token_ms=first_token_ms,
-        upstream=upstream,
-        key=key,
-        metadata=dumps(request.metadata),
-        cost_micro=cost,
-    )
-
-
-def asked_of(request: CreateRequest) -> Request:
-    return cut(request.body, request.messages, request.tools)
 
 
 def _status(recording: Recording, *, ended: bool) -> Status:

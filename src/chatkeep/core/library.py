@@ -6,23 +6,16 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core.filters import (
-    KEPT,
-    ListQuery,
-    Pairs,
-    conversation_query,
-    did_you_mean,
-    list_query,
-    message_query,
-)
+from chatkeep.core.filters import KEPT, ListQuery, conversation_query, list_query, message_query
 from chatkeep.core.json import spans
 from chatkeep.core.model import ids
-from chatkeep.core.model.completion import Project, Query, Stored
+from chatkeep.core.model.completion import Metadata, Project, Query, Stored
 from chatkeep.core.model.ids import Name, Seq
 from chatkeep.core.ports import Store
 from chatkeep.core.wire import metadata, stored
 from chatkeep.core.wire.attachments import Attachment, attachments
 from chatkeep.core.wire.etag import etag_of, holds
+from chatkeep.core.wire.query import Pairs, did_you_mean
 from chatkeep.errors import (
     AttachmentNotFound,
     BodyExpired,
@@ -46,7 +39,7 @@ class _Update(Struct, forbid_unknown_fields=True, gc=False):
 
 
 _UPDATE = msgspec.json.Decoder(_Update)
-_METADATA = msgspec.json.Decoder(metadata.Metadata)
+_METADATA = msgspec.json.Decoder(Metadata)
 _MOST_NAMES = 1024  # some 300 bytes each; to decode one is a third of reading what is remembered
 
 
@@ -220,7 +213,7 @@ def _ends(names: Sequence[str]) -> tuple[str | None, str | None]:
     return (names[0], names[-1]) if names else (None, None)
 
 
-def _update_body(body: bytes) -> metadata.Metadata:
+def _update_body(body: bytes) -> Metadata:
     if metadata.ESCAPED_NUL in body:
         return _odd_update(body)
     try:
@@ -229,7 +222,7 @@ def _update_body(body: bytes) -> metadata.Metadata:
         return _odd_update(body)
 
 
-def _odd_update(body: bytes) -> metadata.Metadata:
+def _odd_update(body: bytes) -> Metadata:
     """The metadata of any other body, or what is wrong with it."""
     values = spans.fields(body)
     if "metadata" not in values:

@@ -23,9 +23,9 @@ from chatkeep.core.model.completion import (
 )
 from chatkeep.core.model.ids import Name, Seq
 from chatkeep.core.model.record import Record, Request
-from chatkeep.core.usage import Account, StatsQuery, Summed, Sums
+from chatkeep.core.model.usage import Account, StatsQuery, Summed, Sums
+from chatkeep.core.wire.headers import Headers
 
-Headers = Sequence[tuple[bytes, bytes]]  # of an answer; names in lower case
 T = TypeVar("T")
 
 

@@ -14,8 +14,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from chatkeep.core.model.completion import Facts, Query, Row
-from chatkeep.core.wire.metadata import Metadata
+from chatkeep.core.model.completion import Facts, Metadata, Query, Row
 
 _METADATA = msgspec.json.Decoder(dict[str, str])
 _KIND = ("model", "status", "finish_reason", "upstream", "key")

@@ -41,8 +41,15 @@ class Prices:
         self._prices = prices
         self._known: dict[tuple[str, str], Price | None] = {}
 
-    def cost_micro(self, upstream: str, model: str, usage: Usage) -> int | None:
-        """Millionths of a dollar; None without a price or without token counts."""
+    def cost_micro(
+        self, upstream: str, model: str, usage: Usage, answered: int | None = None
+    ) -> int | None:
+        """Millionths of a dollar: what the upstream answered that it was, else by the price.
+
+        None without a price or without token counts.
+        """
+        if answered is not None:
+            return answered
         price = self._price(upstream, model) if self._prices else None
         prompt, completion = usage.prompt_tokens, usage.completion_tokens
         if price is None or (prompt is None and completion is None):

@@ -4,10 +4,9 @@ from typing import Any
 
 import msgspec
 
-from chatkeep.core.filters import KEPT, Filter, Pairs, read, rows
+from chatkeep.core.filters import KEPT
 from chatkeep.core.model.completion import Project
-from chatkeep.core.ports import Store
-from chatkeep.core.usage import (
+from chatkeep.core.model.usage import (
     FIGURES,
     GROUPS,
     HOUR_S,
@@ -18,6 +17,8 @@ from chatkeep.core.usage import (
     StatsQuery,
     Summed,
 )
+from chatkeep.core.ports import Store
+from chatkeep.core.wire.query import Filter, Pairs, read, rows
 from chatkeep.errors import InvalidValue
 
 MOST = 10_000  # sums in an answer

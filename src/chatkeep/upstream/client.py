@@ -7,8 +7,8 @@ import ssl
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
-from chatkeep.core.ports import Headers, UpstreamAnswer
-from chatkeep.core.wire.headers import get, without
+from chatkeep.core.ports import UpstreamAnswer
+from chatkeep.core.wire.headers import Headers, get, without
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 from chatkeep.settings import UpstreamSetting
 from chatkeep.upstream.coding import Inflater, Undecodable, decoder

@@ -15,7 +15,7 @@ from uvicorn._types import HTTPDisconnectEvent, HTTPRequestEvent, HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from chatkeep.core.ports import Headers
+from chatkeep.core.wire.headers import Headers
 
 _BODILESS = (204, 304)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"

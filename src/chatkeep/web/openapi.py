@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from chatkeep import __version__
-from chatkeep.core.filters import Filter
+from chatkeep.core.wire.query import Filter
 from chatkeep.web.paths import PARAMETER
 from chatkeep.web.routes import Operation
 from chatkeep.web.schemas import SCHEMAS, STRING, ref

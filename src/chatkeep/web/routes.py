@@ -8,9 +8,10 @@ from typing import Literal
 from msgspec import Struct
 
 from chatkeep.core.facets import FACETS
-from chatkeep.core.filters import CONVERSATION, KEPT, KEYS, LIST, MESSAGES, Filter
+from chatkeep.core.filters import CONVERSATION, KEPT, KEYS, LIST, MESSAGES
 from chatkeep.core.model.completion import Scope
 from chatkeep.core.stats import STATS
+from chatkeep.core.wire.query import Filter
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]
 

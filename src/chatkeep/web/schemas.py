@@ -4,8 +4,8 @@ from typing import Any
 
 from chatkeep.core import bulk
 from chatkeep.core.model.completion import SCOPES, STATUSES, Facts
+from chatkeep.core.model.usage import FIGURES, OUTCOMES
 from chatkeep.core.projects import SETTINGS
-from chatkeep.core.usage import FIGURES, OUTCOMES
 
 Schema = dict[str, Any]
 

@@ -6,8 +6,7 @@ from starlette.types import Send
 from chatkeep.core import limits
 from chatkeep.core.calling import Flowing, Reply, Whole
 from chatkeep.core.library import Shown
-from chatkeep.core.ports import Headers
-from chatkeep.core.wire.headers import get, value, without
+from chatkeep.core.wire.headers import Headers, get, value, without
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout
 from chatkeep.web.cycle import way_out
 

@@ -5,8 +5,8 @@ from typing import Literal, NamedTuple, NewType
 from msgspec import Struct
 
 from chatkeep.core.model.ids import CompletionId, Seq, encode, expanded
-from chatkeep.core.wire.metadata import Metadata
 
+Metadata = dict[str, str]
 ProjectId = NewType("ProjectId", int)
 KeyId = NewType("KeyId", int)
 

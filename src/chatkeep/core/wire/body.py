@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from chatkeep.core.filters import did_you_mean
 from chatkeep.core.json import spans
 from chatkeep.core.json.types import type_word
+from chatkeep.core.wire.query import did_you_mean
 from chatkeep.errors import UnknownParameter
 
 _SHOWN = 80

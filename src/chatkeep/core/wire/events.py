@@ -1,8 +1,7 @@
 """A stored completion as the stream it could have come in: one chunk a choice."""
 
 from chatkeep.core.json import spans
-from chatkeep.core.ports import Headers
-from chatkeep.core.wire.headers import STREAM
+from chatkeep.core.wire.headers import STREAM, Headers
 from chatkeep.core.wire.stored import Fields, fields
 
 HEADERS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), *STREAM)

@@ -1,8 +1,6 @@
 """Which headers pass, up to the upstream and down to the client (DESIGN.md §2)."""
 
-from collections.abc import Container, Iterable, Mapping, Set
-
-from chatkeep.core.ports import Headers
+from collections.abc import Container, Iterable, Mapping, Sequence, Set
 
 # Names the servers a call came through, so that one that is its own upstream notices, also
 # behind others.
@@ -17,6 +15,8 @@ UP = (
     CALLERS_KEY,
     HOP,
 )
+Headers = Sequence[tuple[bytes, bytes]]  # of an answer; names in lower case
+
 STREAM: Headers = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 _HOP_BY_HOP = frozenset(

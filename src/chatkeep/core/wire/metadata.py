@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from chatkeep.core.json.types import type_word
+from chatkeep.core.model.completion import Metadata
 from chatkeep.errors import (
     InvalidCharacter,
     InvalidType,
@@ -20,7 +21,6 @@ MAX_PAIRS = 16
 MAX_KEY = 64
 MAX_VALUE = 512
 
-Metadata = dict[str, str]
 # What a decoder takes as this needs no more checks when its text has no NUL, not even escaped.
 Plain = Annotated[
     dict[Annotated[str, Meta(max_length=MAX_KEY)], Annotated[str, Meta(max_length=MAX_VALUE)]],

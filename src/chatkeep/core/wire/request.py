@@ -12,8 +12,8 @@ from msgspec import Raw, Struct
 
 from chatkeep.core.json import spans
 from chatkeep.core.json.types import expect, type_word
+from chatkeep.core.model.completion import Metadata
 from chatkeep.core.wire import metadata
-from chatkeep.core.wire.metadata import Metadata
 from chatkeep.errors import (
     ArrayTooLong,
     EmptyArray,

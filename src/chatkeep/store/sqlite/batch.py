@@ -3,7 +3,7 @@
 import apsw
 
 from chatkeep.core.model.completion import Project, Row
-from chatkeep.core.usage import Totals
+from chatkeep.core.model.usage import Totals
 from chatkeep.store.sqlite import kinds, usage
 from chatkeep.store.sqlite.indexing import Index
 from chatkeep.store.sqlite.known import Known

@@ -13,9 +13,9 @@ from chatkeep.core.model import ids
 from chatkeep.core.model.completion import Page, Project, Query, Row, Stored
 from chatkeep.core.model.ids import CompletionId, Name, Seq
 from chatkeep.core.model.record import Record, Request
+from chatkeep.core.model.usage import count_row
 from chatkeep.core.ports import Claim
 from chatkeep.core.said import said
-from chatkeep.core.usage import count_row
 from chatkeep.errors import BodyExpired, RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.sqlite import claims, hollowing, rows, search

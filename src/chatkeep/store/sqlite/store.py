@@ -28,9 +28,9 @@ from chatkeep.core.model.completion import (
 )
 from chatkeep.core.model.ids import Name, Seq
 from chatkeep.core.model.record import Record, Request
+from chatkeep.core.model.usage import Account, StatsQuery, Summed, Sums, count
 from chatkeep.core.packed import Codec
 from chatkeep.core.ports import Claim, ClaimState, HeadPlace, Hollowed
-from chatkeep.core.usage import Account, StatsQuery, Summed, Sums, count
 from chatkeep.store import sql
 from chatkeep.store.sqlite import (
     accounts,

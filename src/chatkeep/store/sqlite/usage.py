@@ -5,7 +5,7 @@ from typing import Any
 import apsw
 
 from chatkeep.core.model.completion import Project
-from chatkeep.core.usage import StatsQuery, Summed, Totals
+from chatkeep.core.model.usage import StatsQuery, Summed, Totals
 from chatkeep.store import sql
 
 SQL = sql.blocks("chatkeep.store.sqlite", "usage.sql")

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from chatkeep.core.calling import read_whole
-from chatkeep.core.ports import Headers, UpstreamAnswer
+from chatkeep.core.ports import UpstreamAnswer
 from chatkeep.core.stream.assembly import Assembly
 from chatkeep.core.stream.sse import EventSplitter, event_data
+from chatkeep.core.wire.headers import Headers
 from chatkeep.errors import Refusal, UpstreamFailed
 from chatkeep.upstream.local.chunks import Chunks
 from chatkeep.upstream.local.process import NAME
