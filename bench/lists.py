@@ -28,8 +28,8 @@ from bench.shapes import SHAPES, Shape, asked
 from bench.streams import percentile
 from bench.synthetic import Filled
 from bench.target import Stage, Target, chatkeep, stage
-from chatkeep.core.library import Library
 from chatkeep.core.model.completion import Project
+from chatkeep.core.records.completions import Library
 
 _STORE = "lists"
 _PAGES = "/keep/v1/completions"

@@ -23,17 +23,17 @@ from msgspec.structs import replace
 from bench.machine import folder_on_disk
 from bench.process import ROOT, Broken
 from bench.streams import percentile
-from chatkeep.core import retention
+from chatkeep.core.accounts.projects import changed
 from chatkeep.core.chain import MAX_AGE_S
-from chatkeep.core.importing import Importer, Line, batches
-from chatkeep.core.library import Library
 from chatkeep.core.model import ids
 from chatkeep.core.model.completion import Project, Row
 from chatkeep.core.model.ids import REQUEST_ID_BYTES, Sequencer, named, tag_of
 from chatkeep.core.model.record import Record
 from chatkeep.core.ports import Store
-from chatkeep.core.prices import Prices
-from chatkeep.core.projects import changed
+from chatkeep.core.records import retention
+from chatkeep.core.records.completions import Library
+from chatkeep.core.records.importing import Importer, Line, batches
+from chatkeep.core.usage.prices import Prices
 from chatkeep.core.wire.renaming import under
 from chatkeep.core.zstdframe import zstd
 from chatkeep.store import open_store

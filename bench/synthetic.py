@@ -17,11 +17,11 @@ import msgspec
 from msgspec import Struct
 
 from bench.process import Broken
-from chatkeep.core import retention
 from chatkeep.core.model.completion import KeyId, Project, Query, Row, Status, Usage
 from chatkeep.core.model.ids import compose, second_of, tag_of
 from chatkeep.core.model.record import Record, Request
 from chatkeep.core.ports import Store
+from chatkeep.core.records import retention
 from chatkeep.store import open_store
 
 SIZES = (1_000, 10_000, 100_000, 300_000, 1_000_000, 5_000_000)

@@ -4,11 +4,12 @@ import click
 
 from chatkeep import errors
 from chatkeep.cli import main
-from chatkeep.core.facets import FACETS
-from chatkeep.core.filters import CONVERSATION, KEPT, KEYS, LIST, MESSAGES
-from chatkeep.core.prices import PRICE_SAYS
-from chatkeep.core.projects import SETTINGS
-from chatkeep.core.stats import STATS
+from chatkeep.core.accounts.accounts import KEYS
+from chatkeep.core.accounts.projects import SETTINGS
+from chatkeep.core.records.facets import FACETS
+from chatkeep.core.records.filters import CONVERSATION, KEPT, LIST, MESSAGES
+from chatkeep.core.records.stats import STATS
+from chatkeep.core.usage.prices import PRICE_SAYS
 from chatkeep.core.wire.query import Filter
 from chatkeep.settings import SAYS, UPSTREAM_SAYS, Settings, UpstreamSetting
 from chatkeep.web.routes import OPERATIONS

@@ -18,10 +18,10 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 from platformdirs import user_data_path
 
-from chatkeep.core import masterkey
-from chatkeep.core.calling import OnDisconnect
-from chatkeep.core.keys import PREFIX as KEY_PREFIX
-from chatkeep.core.prices import Price
+from chatkeep.core.accounts import masterkey
+from chatkeep.core.accounts.keys import PREFIX as KEY_PREFIX
+from chatkeep.core.proxy.call import OnDisconnect
+from chatkeep.core.usage.prices import Price
 from chatkeep.errors import BadSetting
 
 LogLevel = Literal["debug", "info", "warning", "error"]

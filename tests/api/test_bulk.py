@@ -10,8 +10,8 @@ from support.rawhttp import asked, post
 from support.refusals import Refusal, assert_refusal, refused, wrong_type
 from support.samples import keep, place, row
 
+from chatkeep.core.accounts.projects import changed
 from chatkeep.core.model.completion import Project, Query
-from chatkeep.core.projects import changed
 
 BULK = "/keep/v1/completions/bulk"
 NEITHER = 'a filter, or "all": true for all completions, and not both'

@@ -21,7 +21,7 @@ from support.rawhttp import PATH, asked, connected, get, post
 from support.refusals import create
 from support.server import KEY, ServerProcess
 
-from chatkeep.core.keeping import Clock
+from chatkeep.core.proxy.recorder import Clock
 
 HOUR = 3600.0
 

@@ -16,7 +16,7 @@ from support.provider import Answer, CutAfter, Hang, Plain, Provider, Raw, Refus
 from support.rawhttp import PATH, Reply, Wire, asked, connected, get, head_of, post
 from support.refusals import Refusal, create, refused
 
-from chatkeep.core.keeping import Clock
+from chatkeep.core.proxy.recorder import Clock
 from chatkeep.web.app import SYSTEM_CLOCK
 
 pytestmark = pytest.mark.usefixtures("nothing_left_open")

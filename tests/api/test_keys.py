@@ -11,9 +11,9 @@ from support.provider import Provider
 from support.rawhttp import PATH, Reply, asked, get, head_of, post
 from support.refusals import Refusal, assert_refusal, create, refused
 
-from chatkeep.core.keys import digest
+from chatkeep.core.accounts.keys import digest
+from chatkeep.core.accounts.projects import SETTINGS
 from chatkeep.core.model.completion import SCOPES
-from chatkeep.core.projects import SETTINGS
 from chatkeep.store.sqlite import open_sqlite
 
 KEYS, PROJECTS = "/keep/v1/keys", "/keep/v1/projects"

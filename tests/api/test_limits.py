@@ -9,7 +9,7 @@ from support.provider import JSON, Hang, Plain, Provider, Stream
 from support.rawhttp import PATH, Head, asked, connected, head_of, post
 from support.refusals import Refusal, assert_refusal, create
 
-from chatkeep.core.keys import digest
+from chatkeep.core.accounts.keys import digest
 from chatkeep.web.routes import OPERATIONS
 from chatkeep.web.wire import EXPOSED_HEADERS
 

@@ -11,7 +11,7 @@ from support.provider import CutAfter, Provider, Stream
 from support.rawhttp import PATH, asked, connected, get, head_of, post
 from support.refusals import create
 
-from chatkeep.core.calling import Call
+from chatkeep.core.proxy.call import Call
 from chatkeep.upstream.client import HttpAnswer
 from chatkeep.web.request import Request
 

@@ -11,7 +11,7 @@ from support.provider import Provider
 from support.rawhttp import PATH, asked, get, post
 from support.refusals import Refusal, assert_refusal, create
 
-from chatkeep.core.projects import changed
+from chatkeep.core.accounts.projects import changed
 
 
 @pytest.fixture

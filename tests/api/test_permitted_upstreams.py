@@ -12,7 +12,7 @@ from support.provider import Plain, Provider
 from support.rawhttp import PATH, asked, get, post
 from support.refusals import Refusal, assert_refusal, create
 
-from chatkeep.core.projects import changed
+from chatkeep.core.accounts.projects import changed
 from chatkeep.web.routes import FORWARDED
 
 JSON_BODY = {"content-type": "application/json"}

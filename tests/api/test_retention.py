@@ -7,9 +7,9 @@ from support.chatkeep_server import add_key, chatkeep_before
 from support.rawhttp import asked, get
 from support.samples import SECOND, keep, listed, place, row
 
-from chatkeep.core.keeping import Clock
-from chatkeep.core.projects import changed
-from chatkeep.core.retention import DAY_S
+from chatkeep.core.accounts.projects import changed
+from chatkeep.core.proxy.recorder import Clock
+from chatkeep.core.records.retention import DAY_S
 from chatkeep.settings import UpstreamSetting
 from chatkeep.store.sqlite import open_sqlite
 from chatkeep.web.app import SYSTEM_CLOCK

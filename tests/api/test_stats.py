@@ -13,7 +13,7 @@ from support.provider import JSON, CutAfter, Plain, Provider, Stream, nobody
 from support.rawhttp import PATH, asked, connected, get, post
 from support.refusals import Refusal, assert_refusal, create, refused
 
-from chatkeep.core.prices import Price
+from chatkeep.core.usage.prices import Price
 
 STATS = "/keep/v1/stats"
 USAGE = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110, "cost": 0.0005}

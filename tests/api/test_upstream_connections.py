@@ -17,7 +17,7 @@ from support.calls import named
 from support.provider import Peer, Plain, Provider, Raw, Refuse, Stream, nobody
 from support.refusals import create
 
-from chatkeep.core.calling import read_whole
+from chatkeep.core.proxy.call import read_whole
 from chatkeep.errors import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 from chatkeep.upstream.client import HttpUpstream
 from chatkeep.upstream.connections import Connections

@@ -16,9 +16,9 @@ from support.provider import Provider
 from support.server import ServerProcess
 
 from chatkeep.cli import main
-from chatkeep.core.library import Library
 from chatkeep.core.model.completion import Query, Row
 from chatkeep.core.model.ids import IMPORT_NODE, compose, named, node_of, second_of
+from chatkeep.core.records.completions import Library
 
 WRONG_USAGE, SOME_FAILED = 2, 3
 CREATED = 1_600_000_000

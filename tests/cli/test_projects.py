@@ -13,7 +13,7 @@ from support.patience import PATIENCE_S
 from support.server import CHATKEEP
 
 from chatkeep.cli import main
-from chatkeep.core.projects import SETTINGS
+from chatkeep.core.accounts.projects import SETTINGS
 
 FAILED, WRONG_USAGE = 1, 2
 UNSET = {"store_by_default": "false", "full_text": "true"}

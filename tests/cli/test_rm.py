@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from support.samples import keep, place, row
 
 from chatkeep.cli import main
-from chatkeep.core.bulk import FILTERS
 from chatkeep.core.model.completion import Query
+from chatkeep.core.records.bulk import FILTERS
 from chatkeep.store.sqlite import open_sqlite
 
 OK, FAILED, WRONG_USAGE = 0, 1, 2

@@ -3,9 +3,9 @@
 import pytest
 from support.samples import keep, listed, place, row
 
-from chatkeep.core import bulk
 from chatkeep.core.model.completion import Project, Query, Stored
 from chatkeep.core.ports import Store
+from chatkeep.core.records import bulk
 from chatkeep.errors import StoreBusy, StoreFailed
 
 pytestmark = pytest.mark.also_encrypted

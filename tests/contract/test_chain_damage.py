@@ -9,11 +9,11 @@ from support.conversations import SYSTEM, Talks, call, message
 from support.database import direct
 from support.samples import listed, name, place, replacing, row, said
 
-from chatkeep.core import bulk
 from chatkeep.core.model.completion import Project, Query
 from chatkeep.core.model.ids import MAX_SEQ, Seq
 from chatkeep.core.packed import Codec
 from chatkeep.core.ports import Store
+from chatkeep.core.records import bulk
 from chatkeep.errors import RecordCorrupt, StoreFailed
 from chatkeep.store.sqlite.bodies import Texts
 

@@ -13,13 +13,13 @@ from support.database import direct
 from support.planted import PLAIN, Secrets, files, tell, whole
 from support.samples import name, place, row, said
 
+from chatkeep.core.accounts.projects import changed
 from chatkeep.core.cipher import PLAIN as PLAIN_CIPHER
 from chatkeep.core.cipher import is_sealed
-from chatkeep.core.filters import ListQuery
-from chatkeep.core.library import Library
 from chatkeep.core.model.completion import Scope
 from chatkeep.core.ports import EncryptionWish, Rewritten
-from chatkeep.core.projects import changed
+from chatkeep.core.records.completions import Library
+from chatkeep.core.records.filters import ListQuery
 from chatkeep.errors import (
     BadSetting,
     Fault,

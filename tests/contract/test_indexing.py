@@ -12,9 +12,9 @@ from support.backends import SqliteBackend
 from support.database import direct
 from support.samples import keep, listed, name, place, row, said, spoken
 
+from chatkeep.core.accounts.projects import changed
 from chatkeep.core.model.completion import Project, Query, Scope
 from chatkeep.core.ports import Store
-from chatkeep.core.projects import changed
 from chatkeep.store.sqlite.indexing import MOST
 
 READ: frozenset[Scope] = frozenset({"read"})

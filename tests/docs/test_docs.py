@@ -16,13 +16,14 @@ from click.testing import CliRunner
 
 from chatkeep import errors
 from chatkeep.cli import main
-from chatkeep.core.facets import FACETS
-from chatkeep.core.filters import KEPT, KEYS, MESSAGES
+from chatkeep.core.accounts.accounts import KEYS
+from chatkeep.core.accounts.projects import SETTINGS as PROJECT_SETTINGS
+from chatkeep.core.accounts.projects import Setting as ProjectSetting
 from chatkeep.core.model.completion import SCOPES
-from chatkeep.core.prices import PRICE_SAYS, Price
-from chatkeep.core.projects import SETTINGS as PROJECT_SETTINGS
-from chatkeep.core.projects import Setting as ProjectSetting
-from chatkeep.core.stats import STATS
+from chatkeep.core.records.facets import FACETS
+from chatkeep.core.records.filters import KEPT, MESSAGES
+from chatkeep.core.records.stats import STATS
+from chatkeep.core.usage.prices import PRICE_SAYS, Price
 from chatkeep.settings import SAYS, UPSTREAM_SAYS, Settings, UpstreamSetting
 from chatkeep.web.routes import OPERATIONS, Operation
 

@@ -11,10 +11,10 @@ from typing import Any
 import httpx2
 import openai
 
-from chatkeep.core import keys
-from chatkeep.core.keeping import Clock
+from chatkeep.core.accounts import keys
 from chatkeep.core.model.completion import SCOPES, Scope
 from chatkeep.core.ports import Store
+from chatkeep.core.proxy.recorder import Clock
 from chatkeep.settings import Settings, UpstreamSetting, encryption_key, upstreams
 from chatkeep.store.sqlite import open_sqlite
 from chatkeep.upstream.client import HttpUpstream

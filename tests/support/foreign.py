@@ -14,9 +14,9 @@ from support.rawhttp import PATH, asked, post
 from support.refusals import create
 from support.samples import other_tag, row, said
 
+from chatkeep.core.accounts.projects import changed
 from chatkeep.core.model import ids
 from chatkeep.core.model.completion import SCOPES, Query
-from chatkeep.core.projects import changed
 from chatkeep.web.routes import Operation
 from chatkeep.web.schemas import SCHEMAS
 

@@ -14,8 +14,8 @@ from bench.machine import Machine
 from bench.process import Broken
 from bench.shapes import SHAPES, asked
 from bench.synthetic import SIZES, Filled, made, ten
-from chatkeep.core.library import Library
 from chatkeep.core.model.completion import Project, ProjectId
+from chatkeep.core.records.completions import Library
 from chatkeep.store import open_store
 
 MACHINE = Machine("0.1", "Linux x86_64", "a processor", 2, "3.13", "pinned", 1.5, 0.1)

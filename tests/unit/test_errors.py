@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from chatkeep import errors
-from chatkeep.core.keys import bearer, masked
+from chatkeep.core.accounts.keys import bearer, masked
 from chatkeep.core.wire import metadata, request
 from chatkeep.core.wire.query import did_you_mean
 from chatkeep.core.wire.request import StoreHeaders

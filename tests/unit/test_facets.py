@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.facets import LOOKED_AT, SHOWN, counted
 from chatkeep.core.model.completion import Facts, KeyId
+from chatkeep.core.records.facets import LOOKED_AT, SHOWN, counted
 
 words = st.sampled_from(["a", "b", "", "é"])
 some = st.lists(

@@ -6,18 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.filters import (
+from chatkeep.core.accounts.accounts import KEYS, KeyQuery
+from chatkeep.core.model.completion import KeyId
+from chatkeep.core.records.filters import (
     KEPT,
-    KEYS,
     LIST,
     MESSAGES,
-    KeyQuery,
     ListQuery,
     MessageQuery,
     list_query,
     message_query,
 )
-from chatkeep.core.model.completion import KeyId
 from chatkeep.core.wire.query import Filter, Parameter, did_you_mean
 from chatkeep.errors import Refusal
 

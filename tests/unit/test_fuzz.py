@@ -16,10 +16,10 @@ import pytest
 from support.mutation import mutants
 from support.refusals import UNKNOWN, create
 
-from chatkeep.core import filters
 from chatkeep.core.json import spans
 from chatkeep.core.model import ids
 from chatkeep.core.model.ids import CompletionId
+from chatkeep.core.records import filters
 from chatkeep.core.stream.relay import Recording
 from chatkeep.core.wire import answer, etag, metadata, renaming, request
 from chatkeep.errors import Refusal

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core import keys
-from chatkeep.core.keys import Keyring, OpenDoor
+from chatkeep.core.accounts import keys
+from chatkeep.core.accounts.keys import Keyring, OpenDoor
 from chatkeep.core.model.completion import SCOPES, Key, KeyId, Project, ProjectId, Scope
 from chatkeep.core.ports import Store
 from chatkeep.errors import (

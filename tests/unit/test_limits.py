@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.limits import Granted, Limits, told
+from chatkeep.core.accounts.limits import Granted, Limits, told
 from chatkeep.core.model.completion import Key, KeyId, Project, ProjectId
 from chatkeep.errors import RateLimitReached
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core import masterkey
+from chatkeep.core.accounts import masterkey
 from chatkeep.errors import BadSetting
 
 GOOD = "c0ffee11" + "0123456789abcdef" * 3 + "8badf00d"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.model.completion import Usage
-from chatkeep.core.prices import PRICE_SAYS, Price, Prices
+from chatkeep.core.usage.prices import PRICE_SAYS, Price, Prices
 
 MINI = Price(model="gpt-4o-mini*", input=0.15, output=0.6, cached=0.075)
 

@@ -5,10 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core import authority
-from chatkeep.core.authority import OPERATOR
+from chatkeep.core.accounts import authority
+from chatkeep.core.accounts.authority import OPERATOR
+from chatkeep.core.accounts.projects import (
+    SETTINGS,
+    Setting,
+    changed,
+    described,
+    parsed,
+    usable_name,
+)
 from chatkeep.core.model.completion import SCOPES, Key, KeyId, Project, ProjectId, Scope
-from chatkeep.core.projects import SETTINGS, Setting, changed, described, parsed, usable_name
 from chatkeep.errors import ScopeMissing, UnusableValue
 
 PROJECT = Project(ProjectId(1), "ours", b"")

@@ -19,8 +19,8 @@ from chatkeep.core.model.usage import (
     count_row,
     sums_of,
 )
-from chatkeep.core.prices import Price, Prices
-from chatkeep.core.usage import Meter
+from chatkeep.core.usage.meter import Meter
+from chatkeep.core.usage.prices import Price, Prices
 from chatkeep.errors import Refusal, StoreBusy, StoreFailed
 
 PROJECT = Project(ProjectId(7), "p", b"secret")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from chatkeep.core.accounts import Accounts
+from chatkeep.core.accounts.accounts import Accounts
 from chatkeep.core.ports import Store
 
 T = TypeVar("T")

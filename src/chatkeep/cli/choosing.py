@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from chatkeep.core.catalogue import Catalogue, Health
 from chatkeep.core.ports import Upstream, Upstreams
+from chatkeep.core.proxy.models import Catalogue, Health
 from chatkeep.errors import BadSetting, Fault, Refusal
 from chatkeep.settings import LOOPBACK, Settings, UpstreamSetting, upstreams
 from chatkeep.upstream.client import HttpUpstream

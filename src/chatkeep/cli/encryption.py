@@ -28,7 +28,7 @@ def encryption() -> None:
 @encryption.command("new-key")
 def new_key() -> None:
     """Print a new random key, for encryption_key_file and so on."""
-    from chatkeep.core import masterkey
+    from chatkeep.core.accounts import masterkey
 
     click.echo(masterkey.new(secrets.token_bytes))
 
@@ -98,7 +98,7 @@ def resume(store: str | None, config: Path | None, json_output: bool) -> None:
 @options.config
 def rotate(new_key_file: TextIO, store: str | None, config: Path | None) -> None:
     """Have the store open with another key; nothing is rewritten."""
-    from chatkeep.core import masterkey
+    from chatkeep.core.accounts import masterkey
 
     kept, key = _kept(store, config)
     kept.rotate(_needed(key), masterkey.parsed(new_key_file.read(), "--new-key-file"))

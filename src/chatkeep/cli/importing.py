@@ -13,10 +13,10 @@ from chatkeep.cli import accounts as opened
 from chatkeep.cli import options
 
 if TYPE_CHECKING:
-    from chatkeep.core.accounts import Accounts
-    from chatkeep.core.importing import Importer, Refused, Tally
+    from chatkeep.core.accounts.accounts import Accounts
     from chatkeep.core.model.completion import Project
     from chatkeep.core.ports import Store
+    from chatkeep.core.records.importing import Importer, Refused, Tally
 
 SOME_FAILED = 3
 _SAY_EVERY_S = 0.5
@@ -35,8 +35,8 @@ def import_lines(
     file: BinaryIO, project: str, store: str | None, config: Path | None, json_output: bool
 ) -> None:
     """Add completions from FILE, lines of requests and answers; - is stdin."""
-    from chatkeep.core.importing import Importer, batches, lines
-    from chatkeep.core.prices import Prices
+    from chatkeep.core.records.importing import Importer, batches, lines
+    from chatkeep.core.usage.prices import Prices
     from chatkeep.settings import load
 
     settings = load({"store": store}, file=config)
@@ -57,7 +57,7 @@ def import_lines(
 
 
 async def _project(accounts: "Accounts", name: str) -> "Project":
-    from chatkeep.core.authority import OPERATOR
+    from chatkeep.core.accounts.authority import OPERATOR
     from chatkeep.errors import ProjectNotFound
 
     try:

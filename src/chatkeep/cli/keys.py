@@ -8,9 +8,9 @@ import click
 
 from chatkeep.cli import accounts as opened
 from chatkeep.cli import asking, options, when
-from chatkeep.core.accounts import USUAL, Accounts, Issued, described
-from chatkeep.core.authority import OPERATOR
-from chatkeep.core.keys import digest
+from chatkeep.core.accounts.accounts import USUAL, Accounts, Issued, described
+from chatkeep.core.accounts.authority import OPERATOR
+from chatkeep.core.accounts.keys import digest
 from chatkeep.core.model.completion import SCOPES, Key, Scope
 from chatkeep.core.ports import Store
 from chatkeep.errors import Fault, KeyNotFound, ProjectNotFound

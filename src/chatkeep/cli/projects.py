@@ -9,11 +9,11 @@ import click
 
 from chatkeep.cli import accounts as opened
 from chatkeep.cli import asking, options
-from chatkeep.core.accounts import Accounts
-from chatkeep.core.authority import OPERATOR
+from chatkeep.core.accounts.accounts import Accounts
+from chatkeep.core.accounts.authority import OPERATOR
+from chatkeep.core.accounts.projects import SETTINGS, changed, described, parsed, shorter
 from chatkeep.core.model.completion import Project
 from chatkeep.core.ports import Store
-from chatkeep.core.projects import SETTINGS, changed, described, parsed, shorter
 
 F = TypeVar("F", bound=Callable[..., Any])
 

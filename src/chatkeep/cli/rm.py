@@ -13,15 +13,15 @@ from chatkeep.cli import accounts as opened
 from chatkeep.cli import asking, options
 from chatkeep.cli.keys import FIRST_PROJECT
 from chatkeep.cli.upstreams import SOME_FAILED
-from chatkeep.core import bulk
-from chatkeep.core.accounts import Accounts
-from chatkeep.core.authority import OPERATOR
-from chatkeep.core.bulk import Outcome
-from chatkeep.core.filters import ListQuery, list_query
-from chatkeep.core.library import Library
+from chatkeep.core.accounts.accounts import Accounts
+from chatkeep.core.accounts.authority import OPERATOR
 from chatkeep.core.model.completion import Project, Query
 from chatkeep.core.model.ids import Seq
 from chatkeep.core.ports import Store
+from chatkeep.core.records import bulk
+from chatkeep.core.records.bulk import Outcome
+from chatkeep.core.records.completions import Library
+from chatkeep.core.records.filters import ListQuery, list_query
 from chatkeep.core.wire.query import Filter
 from chatkeep.errors import Refusal
 

@@ -9,7 +9,7 @@ import click
 
 from chatkeep.cli.banner import Ready, text
 from chatkeep.cli.choosing import Chosen, choose
-from chatkeep.core import keys
+from chatkeep.core.accounts import keys
 from chatkeep.core.model.completion import Scope
 from chatkeep.core.ports import Store
 from chatkeep.errors import BadSetting, Fault

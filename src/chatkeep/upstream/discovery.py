@@ -3,8 +3,8 @@
 import asyncio
 from typing import NamedTuple
 
-from chatkeep.core.calling import read_whole
 from chatkeep.core.json import spans
+from chatkeep.core.proxy.call import read_whole
 from chatkeep.errors import Refusal
 from chatkeep.settings import UpstreamSetting
 from chatkeep.upstream.client import HttpUpstream

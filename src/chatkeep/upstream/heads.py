@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode, urlsplit
 
-from chatkeep.core.keys import PREFIX
+from chatkeep.core.accounts.keys import PREFIX
 from chatkeep.core.wire.headers import CALLERS_KEY, HOP
 from chatkeep.settings import UpstreamSetting
 from chatkeep.upstream.connections import Connections

@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from chatkeep.core import accounts, authority, projects
-from chatkeep.core.accounts import Accounts
-from chatkeep.core.calling import Whole
+from chatkeep.core.accounts import accounts, authority, projects
+from chatkeep.core.accounts.accounts import Accounts
+from chatkeep.core.proxy.call import Whole
 from chatkeep.core.wire.body import fields_of
 from chatkeep.web.request import Request
 from chatkeep.web.wire import json

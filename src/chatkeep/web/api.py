@@ -1,10 +1,10 @@
 """The endpoints of OpenAI's API: decode, call the core, encode."""
 
-from chatkeep.core.calling import Call, Reply, Whole
-from chatkeep.core.capture import Capture
-from chatkeep.core.catalogue import Catalogue
-from chatkeep.core.forward import Forward
-from chatkeep.core.library import Library
+from chatkeep.core.proxy.call import Call, Reply, Whole
+from chatkeep.core.proxy.create import Capture
+from chatkeep.core.proxy.forward import Forward
+from chatkeep.core.proxy.models import Catalogue
+from chatkeep.core.records.completions import Library
 from chatkeep.web.request import Request
 from chatkeep.web.wire import json, shown
 

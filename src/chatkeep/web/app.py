@@ -10,20 +10,20 @@ from collections.abc import AsyncIterator
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chatkeep.core import retention
-from chatkeep.core.accounts import Accounts
-from chatkeep.core.calling import Caller
-from chatkeep.core.capture import Capture
-from chatkeep.core.catalogue import Catalogue
-from chatkeep.core.forward import Forward
-from chatkeep.core.idempotency import Idempotency
-from chatkeep.core.keeping import Clock, Keeper
-from chatkeep.core.keys import Keyring, OpenDoor
-from chatkeep.core.library import Library
+from chatkeep.core.accounts.accounts import Accounts
+from chatkeep.core.accounts.keys import Keyring, OpenDoor
 from chatkeep.core.model.ids import Sequencer
 from chatkeep.core.ports import Store, Upstreams
-from chatkeep.core.prices import Prices
-from chatkeep.core.usage import Meter
+from chatkeep.core.proxy.call import Caller
+from chatkeep.core.proxy.create import Capture
+from chatkeep.core.proxy.forward import Forward
+from chatkeep.core.proxy.idempotency import Idempotency
+from chatkeep.core.proxy.models import Catalogue
+from chatkeep.core.proxy.recorder import Clock, Keeper
+from chatkeep.core.records import retention
+from chatkeep.core.records.completions import Library
+from chatkeep.core.usage.meter import Meter
+from chatkeep.core.usage.prices import Prices
 from chatkeep.errors import Refusal
 from chatkeep.settings import Settings
 from chatkeep.web.accounts import AccountRoutes

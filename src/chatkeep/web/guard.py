@@ -7,12 +7,12 @@ from typing import Protocol
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from chatkeep.core.calling import Reply, Whole
-from chatkeep.core.keeping import Clock
-from chatkeep.core.keys import allow
-from chatkeep.core.limits import Limits
+from chatkeep.core.accounts.keys import allow
+from chatkeep.core.accounts.limits import Limits
 from chatkeep.core.model.completion import Key
 from chatkeep.core.model.ids import REQUEST_ID_BYTES, request_id
+from chatkeep.core.proxy.call import Reply, Whole
+from chatkeep.core.proxy.recorder import Clock
 from chatkeep.core.wire.headers import HOP
 from chatkeep.errors import (
     ClientLeft,

@@ -4,13 +4,13 @@ import time
 
 import msgspec
 
-from chatkeep.core.bulk import bulk
-from chatkeep.core.calling import Whole
-from chatkeep.core.catalogue import Catalogue
-from chatkeep.core.facets import facets
-from chatkeep.core.library import Library
 from chatkeep.core.ports import Store
-from chatkeep.core.stats import stats
+from chatkeep.core.proxy.call import Whole
+from chatkeep.core.proxy.models import Catalogue
+from chatkeep.core.records.bulk import bulk
+from chatkeep.core.records.completions import Library
+from chatkeep.core.records.facets import facets
+from chatkeep.core.records.stats import stats
 from chatkeep.core.wire.headers import value
 from chatkeep.web.request import Request
 from chatkeep.web.wire import json, shown

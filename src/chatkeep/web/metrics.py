@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from chatkeep.core.model.completion import STATUSES, Status
-from chatkeep.core.retention import Expired
+from chatkeep.core.records.retention import Expired
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 _log = logging.getLogger("chatkeep")

@@ -2,8 +2,8 @@
 
 import msgspec
 
-from chatkeep.core.calling import Whole
 from chatkeep.core.ports import Store
+from chatkeep.core.proxy.call import Whole
 from chatkeep.web import openapi
 from chatkeep.web.metrics import CONTENT_TYPE, Metrics
 from chatkeep.web.request import Request

@@ -7,9 +7,9 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope
 
-from chatkeep.core import limits
-from chatkeep.core.departure import Departure
+from chatkeep.core.accounts import limits
 from chatkeep.core.model.completion import Key
+from chatkeep.core.proxy.disconnect import Departure
 from chatkeep.errors import BodyTooLarge, ClientLeft, MalformedRequest, UnsupportedCoding
 from chatkeep.web.cycle import cycle_of
 

@@ -7,10 +7,11 @@ from typing import Literal
 
 from msgspec import Struct
 
-from chatkeep.core.facets import FACETS
-from chatkeep.core.filters import CONVERSATION, KEPT, KEYS, LIST, MESSAGES
+from chatkeep.core.accounts.accounts import KEYS
 from chatkeep.core.model.completion import Scope
-from chatkeep.core.stats import STATS
+from chatkeep.core.records.facets import FACETS
+from chatkeep.core.records.filters import CONVERSATION, KEPT, LIST, MESSAGES
+from chatkeep.core.records.stats import STATS
 from chatkeep.core.wire.query import Filter
 
 Method = Literal["GET", "POST", "PATCH", "DELETE"]

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from chatkeep.core import bulk
+from chatkeep.core.accounts.projects import SETTINGS
 from chatkeep.core.model.completion import SCOPES, STATUSES, Facts
 from chatkeep.core.model.usage import FIGURES, OUTCOMES
-from chatkeep.core.projects import SETTINGS
+from chatkeep.core.records import bulk
 
 Schema = dict[str, Any]
 

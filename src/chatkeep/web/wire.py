@@ -3,9 +3,9 @@
 import msgspec
 from starlette.types import Send
 
-from chatkeep.core import limits
-from chatkeep.core.calling import Flowing, Reply, Whole
-from chatkeep.core.library import Shown
+from chatkeep.core.accounts import limits
+from chatkeep.core.proxy.call import Flowing, Reply, Whole
+from chatkeep.core.records.completions import Shown
 from chatkeep.core.wire.headers import Headers, get, value, without
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout
 from chatkeep.web.cycle import way_out

@@ -20,7 +20,7 @@ SCOPES: tuple[Scope, ...] = ("create", "read", "write", "admin", "root")
 class Project(Struct, frozen=True):
     """One tenant. `secret` keys its hashes, so that equal content of two projects never meets.
 
-    From `store_by_default` on its settings, which core/projects.py describes.
+    From `store_by_default` on its settings, which core/accounts/projects.py describes.
     """
 
     id: ProjectId

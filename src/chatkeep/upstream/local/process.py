@@ -7,8 +7,8 @@ import secrets
 import sys
 from typing import Self, cast
 
-from chatkeep.core.calling import read_whole
 from chatkeep.core.ports import UpstreamAnswer
+from chatkeep.core.proxy.call import read_whole
 from chatkeep.errors import UpstreamUnreachable
 from chatkeep.settings import UpstreamSetting
 from chatkeep.upstream.client import HttpUpstream

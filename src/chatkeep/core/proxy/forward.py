@@ -2,10 +2,10 @@
 
 import re
 
-from chatkeep.core import permitted
-from chatkeep.core.calling import Call, Caller, Reply
 from chatkeep.core.json import spans
 from chatkeep.core.ports import Route, Upstreams
+from chatkeep.core.proxy import routing
+from chatkeep.core.proxy.call import Call, Caller, Reply
 from chatkeep.errors import Refusal
 
 _BOUNDARY = re.compile(rb'boundary=(?:"([^"]+)"|([^\s;]+))', re.IGNORECASE)
@@ -28,7 +28,7 @@ class Forward:
     async def call(self, call: Call, path: str) -> Reply:
         """Raises what reaching the upstream fails with."""
         model = _model(call)
-        routes = permitted.routes(self._upstreams, call.key.project, model)
+        routes = routing.routes(self._upstreams, call.key.project, model)
         answered = await self._caller.send(
             call, path, model, routes, lambda route: _body(call, route)
         )

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from chatkeep.core.model.completion import Key
 from chatkeep.core.model.usage import FIGURES, HOUR_S, Account, Outcome, Sums, _add_call, added
-from chatkeep.core.prices import Prices
+from chatkeep.core.usage.prices import Prices
 from chatkeep.core.wire.answer import Spent, scrubbed, spent_by, spent_of
 from chatkeep.errors import StoreBusy, StoreFailed
 

@@ -6,12 +6,18 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core.filters import KEPT, ListQuery, conversation_query, list_query, message_query
 from chatkeep.core.json import spans
 from chatkeep.core.model import ids
 from chatkeep.core.model.completion import Metadata, Project, Query, Stored
 from chatkeep.core.model.ids import Name, Seq
 from chatkeep.core.ports import Store
+from chatkeep.core.records.filters import (
+    KEPT,
+    ListQuery,
+    conversation_query,
+    list_query,
+    message_query,
+)
 from chatkeep.core.wire import metadata, stored
 from chatkeep.core.wire.attachments import Attachment, attachments
 from chatkeep.core.wire.etag import etag_of, holds

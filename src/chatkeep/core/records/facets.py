@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from chatkeep.core.filters import KEPT
 from chatkeep.core.model.completion import Facts, Metadata, Project, Query
 from chatkeep.core.ports import Store
+from chatkeep.core.records.filters import KEPT
 from chatkeep.core.wire import metadata
 from chatkeep.core.wire.query import Filter, Pairs, read, rows
 

@@ -8,19 +8,12 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
-from chatkeep.core import permitted
-from chatkeep.core.calling import (
-    Answered,
-    Call,
-    Caller,
-    Flowing,
-    Reply,
-    Whole,
-)
-from chatkeep.core.idempotency import Idempotency
 from chatkeep.core.json import spans
-from chatkeep.core.keeping import Draft, Keeper
 from chatkeep.core.ports import Claim, Route, UpstreamAnswer, Upstreams
+from chatkeep.core.proxy import routing
+from chatkeep.core.proxy.call import Answered, Call, Caller, Flowing, Reply, Whole
+from chatkeep.core.proxy.idempotency import Idempotency
+from chatkeep.core.proxy.recorder import Draft, Keeper
 from chatkeep.core.stream.relay import Recording
 from chatkeep.core.wire import headers as wire
 from chatkeep.core.wire.renaming import renamed, under
@@ -88,7 +81,7 @@ class Capture:
                 model=route.model,
             )
 
-        routes = permitted.routes(self._upstreams, call.key.project, request.model)
+        routes = routing.routes(self._upstreams, call.key.project, request.model)
         return self._caller.send(call, PATH, request.model, routes, body_for)
 
     async def _plain(self, draft: Draft, answered: Answered) -> Reply:

@@ -16,7 +16,7 @@ from chatkeep.core.model.completion import Project, Row
 from chatkeep.core.model.ids import CompletionId, Name, Seq
 from chatkeep.core.model.record import Record
 from chatkeep.core.ports import Store
-from chatkeep.core.prices import Prices
+from chatkeep.core.usage.prices import Prices
 from chatkeep.core.wire import answer as answers
 from chatkeep.core.wire.renaming import id_span
 from chatkeep.core.wire.request import StoreHeaders, parsed

@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 
-from chatkeep.core.filters import KEPT
 from chatkeep.core.model.completion import Project
 from chatkeep.core.model.usage import (
     FIGURES,
@@ -18,6 +17,7 @@ from chatkeep.core.model.usage import (
     Summed,
 )
 from chatkeep.core.ports import Store
+from chatkeep.core.records.filters import KEPT
 from chatkeep.core.wire.query import Filter, Pairs, read, rows
 from chatkeep.errors import InvalidValue
 

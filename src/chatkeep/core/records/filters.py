@@ -140,9 +140,6 @@ MESSAGES: tuple[Filter, ...] = (
         "In the request's order (asc) or reversed (desc).",
     ),
 )
-KEYS: tuple[Filter, ...] = (
-    Filter("project", text, {"type": "string"}, "Keys of the project with this name."),
-)
 
 
 CONVERSATION: tuple[Filter, ...] = (
@@ -179,10 +176,6 @@ class MessageQuery(Struct, frozen=True):
     order: Order = "asc"
 
 
-class KeyQuery(Struct, frozen=True):
-    project: str | None = None
-
-
 def list_query(pairs: Pairs, table: Sequence[Filter] = LIST) -> ListQuery:
     """Raises UnknownParameter, DuplicateParameter and what the values are refused with."""
     return ListQuery(**read(table, pairs))
@@ -194,7 +187,3 @@ def conversation_query(pairs: Pairs) -> MessageQuery:
 
 def message_query(pairs: Pairs) -> MessageQuery:
     return MessageQuery(**read(MESSAGES, pairs))
-
-
-def key_query(pairs: Pairs) -> KeyQuery:
-    return KeyQuery(**read(KEYS, pairs))

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core.filters import KEPT, ListQuery
 from chatkeep.core.json import spans
 from chatkeep.core.json.types import expect
-from chatkeep.core.library import Library, merging
 from chatkeep.core.model.completion import Facts, Metadata, Project, Query, Row, Stored
 from chatkeep.core.model.ids import Name
 from chatkeep.core.ports import Store
+from chatkeep.core.records.completions import Library, merging
+from chatkeep.core.records.filters import KEPT, ListQuery
 from chatkeep.core.wire import metadata
 from chatkeep.core.wire.body import fields_of, shown
 from chatkeep.core.wire.query import Filter, did_you_mean

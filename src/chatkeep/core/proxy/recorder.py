@@ -6,14 +6,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from chatkeep.core.calling import Call
 from chatkeep.core.model.completion import Row, Status
 from chatkeep.core.model.ids import CompletionId, Name, Sequencer, named, tag_of
 from chatkeep.core.model.record import Record
 from chatkeep.core.ports import Claim, Store, Watcher
-from chatkeep.core.prices import Prices
+from chatkeep.core.proxy.call import Call
 from chatkeep.core.stream.relay import Recording
-from chatkeep.core.usage import Meter
+from chatkeep.core.usage.meter import Meter
+from chatkeep.core.usage.prices import Prices
 from chatkeep.core.wire.answer import Answer, scrubbed
 from chatkeep.core.wire.renaming import Renamed, under
 from chatkeep.core.wire.request import CreateRequest

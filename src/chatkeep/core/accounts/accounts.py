@@ -7,16 +7,22 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
-from chatkeep.core import projects
-from chatkeep.core.authority import Authority
-from chatkeep.core.filters import key_query
+from chatkeep.core.accounts import projects
+from chatkeep.core.accounts.authority import Authority
+from chatkeep.core.accounts.keys import digest, masked, new_secret
 from chatkeep.core.json.types import expect
-from chatkeep.core.keys import digest, masked, new_secret
-from chatkeep.core.model.completion import SCOPES, Key, KeyId, Project, Scope
+from chatkeep.core.model.completion import (
+    SCOPES,
+    Key,
+    KeyId,
+    Project,
+    Scope,
+)
 from chatkeep.core.ports import AccountStore
 from chatkeep.core.wire.body import shown
-from chatkeep.core.wire.query import Pairs
+from chatkeep.core.wire.query import Filter, Pairs, read, text
 from chatkeep.errors import (
     EmptyArray,
     InvalidValue,
@@ -214,3 +220,16 @@ def _name(given: Any) -> str:
 
 def _text(param: str, given: Any) -> str:
     return expect(param, given, str, "a string")
+
+
+KEYS: tuple[Filter, ...] = (
+    Filter("project", text, {"type": "string"}, "Keys of the project with this name."),
+)
+
+
+class KeyQuery(Struct, frozen=True):
+    project: str | None = None
+
+
+def key_query(pairs: Pairs) -> KeyQuery:
+    return KeyQuery(**read(KEYS, pairs))

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 
-from chatkeep.core import permitted
-from chatkeep.core.calling import read_whole
 from chatkeep.core.json import spans
 from chatkeep.core.model.completion import Project
 from chatkeep.core.ports import Upstream, Upstreams
+from chatkeep.core.proxy import routing
+from chatkeep.core.proxy.call import read_whole
 from chatkeep.core.wire.stored import fields
 from chatkeep.errors import ModelNotFound, Refusal, UpstreamFailed, UpstreamTimeout
 
@@ -51,11 +51,11 @@ class Catalogue:
         self, monotonic: Callable[[], float], project: Project | None = None
     ) -> Sequence[Health]:
         """All upstreams asked at once, in their order; `monotonic` counts seconds."""
-        asked = permitted.those(self._upstreams, project)
+        asked = routing.those(self._upstreams, project)
         return await asyncio.gather(*(_health(one, monotonic) for one in asked))
 
     async def _models(self, project: Project | None) -> dict[str, bytes]:
-        asked = permitted.those(self._upstreams, project)
+        asked = routing.those(self._upstreams, project)
         answers = await asyncio.gather(*map(_models_of, asked), return_exceptions=True)
         merged: dict[str, bytes] = {}
         failures: list[BaseException] = []
@@ -64,7 +64,7 @@ class Catalogue:
                 failures.append(answer)
                 continue
             for name, model in answer.items():
-                if permitted.serves(upstream, self._upstreams, project, name):
+                if routing.serves(upstream, self._upstreams, project, name):
                     merged.setdefault(name, model)
         if failures and len(failures) == len(asked):
             raise failures[0]

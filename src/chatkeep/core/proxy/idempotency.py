@@ -12,9 +12,9 @@ from hashlib import blake2b
 
 import msgspec
 
-from chatkeep.core.calling import Call, Flowing, Reply, Whole
 from chatkeep.core.json import spans
 from chatkeep.core.ports import Claim, Store
+from chatkeep.core.proxy.call import Call, Flowing, Reply, Whole
 from chatkeep.core.wire import events as replayed
 from chatkeep.core.wire.headers import Headers, value
 from chatkeep.core.wire.request import STORE_HEADERS, CreateRequest

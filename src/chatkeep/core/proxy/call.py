@@ -6,12 +6,12 @@ from typing import Literal
 
 from msgspec import Struct
 
-from chatkeep.core.departure import Departure
 from chatkeep.core.model.completion import Key
 from chatkeep.core.model.ids import CompletionId
 from chatkeep.core.model.usage import Outcome
 from chatkeep.core.ports import Route, UpstreamAnswer
-from chatkeep.core.usage import TAIL, Meter
+from chatkeep.core.proxy.disconnect import Departure
+from chatkeep.core.usage.meter import TAIL, Meter
 from chatkeep.core.wire import headers as wire
 from chatkeep.core.wire.headers import Headers
 from chatkeep.errors import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Literal, NamedTuple
 
-from chatkeep.core import bulk
-from chatkeep.core.bulk import BATCH, Late, Outcome
 from chatkeep.core.chain import MAX_AGE_S
 from chatkeep.core.model.completion import Project, Query
 from chatkeep.core.model.ids import first_of
 from chatkeep.core.ports import HeadPlace, Hollowed, Store
+from chatkeep.core.records import bulk
+from chatkeep.core.records.bulk import BATCH, Late, Outcome
 from chatkeep.errors import RecordCorrupt, Refusal
 
 DAY_S = 86_400
