@@ -30,7 +30,6 @@ from chatkeep.core.model.completion import Project, Row
 from chatkeep.core.model.ids import REQUEST_ID_BYTES, Sequencer, named, tag_of
 from chatkeep.core.model.record import Record
 from chatkeep.core.ports import Store
-from chatkeep.core.records import retention
 from chatkeep.core.records.completions import Library
 from chatkeep.core.records.importing import Importer, Line, batches
 from chatkeep.core.usage.prices import Prices
@@ -181,7 +180,7 @@ async def _measure(corpus: Corpus, folder: Path, *, here: bool, full_text: bool)
 async def _free_after_a_day(path: Path, full_text: bool) -> int:
     """Bytes of pages that are empty when nothing goes on from these completions any more."""
     store, _ = await _opened(path, full_text)
-    await retention.prune(store, time.time() + 2 * MAX_AGE_S)
+    await store.upkeep(int(time.time()) + 2 * MAX_AGE_S)
     await store.aclose()
     with closing(apsw.Connection(str(path))) as connection:
         return int(connection.pragma("freelist_count")) * int(connection.pragma("page_size"))

@@ -85,7 +85,7 @@ async def fill(store: Store, project: Project, first: int, rows: int, say: Say) 
         done = batch[-1] + 1
         if done * _TOLD // rows > batch[0] * _TOLD // rows:
             say(f"{done:,} of {rows:,} rows, {time.perf_counter() - began:,.0f} s")
-    await retention.prune(store, second(rows) + 2 * retention.DAY_S)
+    await store.upkeep(second(rows) + 2 * retention.DAY_S)
     took = time.perf_counter() - began
     cpu_us = (time.process_time() - spent) / (rows - first) * 1e6
     return Filled(rows - first, (rows - first) / took, cpu_us)

@@ -183,9 +183,9 @@ async def test_nobody_goes_on_any_more_from_what_is_a_day_old(
     told = message("user", "A story, please")
     old = [await talks.keep(call([told], seed=n), SAID, at=place(n)) for n in range(600)]
     new = await talks.keep(call([told, told]), SAID, at=place(1, SECOND + MAX_AGE_S))
-    await retention.prune(store, SECOND + MAX_AGE_S)
+    await store.upkeep(SECOND + MAX_AGE_S)
     assert heads_in(backend) == 601
-    await retention.prune(store, SECOND + MAX_AGE_S + 1)
+    await store.upkeep(SECOND + MAX_AGE_S + 1)
     assert heads_in(backend) == 1
     assert backend.faults() == []
     await talks.check(old[0], old[-1], new)
@@ -200,7 +200,7 @@ async def test_a_head_that_is_missing_and_was_not_pruned_is_a_fault(
     talks = Talks(store, project)
     for n, second in enumerate((SECOND, SECOND + MAX_AGE_S)):
         await talks.keep(call([message("user", str(n))]), SAID, at=place(n, second))
-    await retention.prune(store, SECOND + MAX_AGE_S + 1)
+    await store.upkeep(SECOND + MAX_AGE_S + 1)
     with direct(backend.path) as connection:
         connection.execute("DELETE FROM head")
     assert len(backend.faults()) == 1
@@ -211,7 +211,7 @@ async def test_a_head_that_is_wrong_is_a_fault_also_where_heads_may_be_gone(
 ) -> None:
     talks = Talks(store, project)
     await talks.keep(call([message("user", "hi")]), SAID, at=place(1))
-    await retention.prune(store, SECOND + MAX_AGE_S + 1)
+    await store.upkeep(SECOND + MAX_AGE_S + 1)
     late = await talks.keep(call([message("user", "late")]), SAID, at=place(2))
     assert backend.faults() == []
     with direct(backend.path) as connection:

@@ -119,13 +119,6 @@ class ClaimState(NamedTuple):
     answered: Name | None = None
 
 
-class HeadPlace(NamedTuple):
-    """Where a head stands among a project's: heads in their order, and of one the places."""
-
-    head: int = -1
-    seq: int = 0
-
-
 class Hollowed(NamedTuple):
     """Whether a body was let go of, and whether there may be more."""
 
@@ -275,12 +268,10 @@ class Store(AccountStore, Protocol):
         """
         ...
 
-    async def prune_heads(
-        self, project: Project, below: Seq, behind: HeadPlace
-    ) -> HeadPlace | None:
-        """Drops a few of the heads by which completions of places below are found.
+    async def upkeep(self, now_unix: int) -> None:
+        """Drops what a store keeps for itself and needs no more, a little at a time.
 
-        It looks at those `behind`, and says where to go on, None at the end.
+        To be called now and then, as every hour; `now_unix` is in seconds.
         """
         ...
 

@@ -41,7 +41,7 @@ UNREAD_FORGOTTEN_EVERY_S = 30.0
 USES_NOTED_EVERY_S = 60.0
 USAGE_WRITTEN_EVERY_S = 1.0
 EXPIRED_EVERY_S = 60.0
-PRUNED_EVERY_S = 3600.0
+UPKEEP_EVERY_S = 3600.0
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 SYSTEM_CLOCK = Clock(unix=time.time, monotonic=time.monotonic)
 
@@ -90,7 +90,7 @@ async def running(
         asyncio.create_task(_note_uses(door)),
         asyncio.create_task(_write_usage(store, meter)),
         asyncio.create_task(_expire(store, clock, metrics)),
-        asyncio.create_task(_prune(store, clock)),
+        asyncio.create_task(_keep_up(store, clock)),
         asyncio.create_task(_forget_unread(store)),
     ]
     try:
@@ -166,13 +166,13 @@ async def _expire(store: Store, clock: Clock, metrics: Metrics) -> None:
         await asyncio.sleep(EXPIRED_EVERY_S)
 
 
-async def _prune(store: Store, clock: Clock) -> None:
+async def _keep_up(store: Store, clock: Clock) -> None:
     while True:
         try:
-            await retention.prune(store, clock.unix())
+            await store.upkeep(int(clock.unix()))
         except Refusal as error:
-            _log.warning("old heads could not be pruned", extra={"error": error.message})
-        await asyncio.sleep(PRUNED_EVERY_S)
+            _log.warning("the store's upkeep failed", extra={"error": error.message})
+        await asyncio.sleep(UPKEEP_EVERY_S)
 
 
 async def _forget_unread(store: Store) -> None:

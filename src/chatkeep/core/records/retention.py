@@ -4,10 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Literal, NamedTuple
 
-from chatkeep.core.chain import MAX_AGE_S
 from chatkeep.core.model.completion import Project, Query
 from chatkeep.core.model.ids import first_of
-from chatkeep.core.ports import HeadPlace, Hollowed, Store
+from chatkeep.core.ports import Hollowed, Store
 from chatkeep.core.records import bulk
 from chatkeep.core.records.bulk import BATCH, Late, Outcome
 from chatkeep.errors import RecordCorrupt, Refusal
@@ -48,15 +47,6 @@ async def sweep(
                 outcome = Outcome(complete=False, stopped_by=str(error))
             if outcome.matched or outcome.stopped_by:
                 yield Swept(project, what, outcome)
-
-
-async def prune(store: Store, now_unix: float) -> None:
-    """Drops what is kept to find completions by that no new one goes on from."""
-    below = first_of(int(now_unix) - MAX_AGE_S)
-    for project in await store.projects():
-        behind: HeadPlace | None = HeadPlace()
-        while behind is not None:
-            behind = await store.prune_heads(project, below, behind)
 
 
 async def _delete(store: Store, project: Project, before_unix: int, late: Late) -> Outcome:

@@ -1,17 +1,23 @@
 """Drops heads that nothing can go on from any more."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 
 from chatkeep.core.model.completion import ProjectId
 from chatkeep.core.model.ids import Seq
-from chatkeep.core.ports import HeadPlace
 from chatkeep.store import sql
 
 SQL = sql.blocks("chatkeep.store.sqlite", "pruning.sql") | sql.blocks(
     "chatkeep.store.sqlite", "bodies.sql"
 )
+
+
+class HeadPlace(NamedTuple):
+    """Where a head stands among a project's: heads in their order, and of one the places."""
+
+    head: int = -1
+    seq: int = 0
 
 
 def prune(

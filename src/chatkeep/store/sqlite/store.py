@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 
 import apsw
 
+from chatkeep.core.chain import MAX_AGE_S
 from chatkeep.core.cipher import Cipher
 from chatkeep.core.model.completion import (
     Conversation,
@@ -26,11 +27,11 @@ from chatkeep.core.model.completion import (
     Scope,
     Stored,
 )
-from chatkeep.core.model.ids import Name, Seq
+from chatkeep.core.model.ids import Name, Seq, first_of
 from chatkeep.core.model.record import Record, Request
 from chatkeep.core.model.usage import Account, StatsQuery, Summed, Sums, count
 from chatkeep.core.packed import Codec
-from chatkeep.core.ports import Claim, ClaimState, HeadPlace, Hollowed
+from chatkeep.core.ports import Claim, ClaimState, Hollowed
 from chatkeep.store import sql
 from chatkeep.store.sqlite import (
     accounts,
@@ -46,6 +47,7 @@ from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.conversation import conversation
 from chatkeep.store.sqlite.failures import mapped
+from chatkeep.store.sqlite.pruning import HeadPlace
 from chatkeep.store.sqlite.reader import ReaderPool, snapshot
 from chatkeep.store.sqlite.scan import is_simple, places
 from chatkeep.store.sqlite.writer import Writer
@@ -164,12 +166,10 @@ class SqliteStore:
 
         return await self._writer.submit(hollow)
 
-    async def prune_heads(
-        self, project: Project, below: Seq, behind: HeadPlace
-    ) -> HeadPlace | None:
-        return await self._writer.submit(
-            lambda batch: pruning.prune(batch.connection, project.id, below, behind)
-        )
+    async def upkeep(self, now_unix: int) -> None:
+        below = first_of(now_unix - MAX_AGE_S)
+        for project in await self.projects():
+            await self._prune_heads(project.id, below)
 
     async def page(self, project: Project, query: Query, *, damaged: bool = False) -> Page:
         at_once = is_simple(query) and not damaged
@@ -289,6 +289,17 @@ class SqliteStore:
         await self._writer.aclose()
         if self._lock is not None:
             os.close(self._lock)
+
+    async def _prune_heads(self, project: ProjectId, below: Seq) -> None:
+        """Some in a transaction, so that others come in between."""
+
+        def prune(batch: Batch) -> HeadPlace | None:
+            return pruning.prune(batch.connection, project, below, behind)
+
+        last: HeadPlace | None = HeadPlace()
+        while last is not None:
+            behind = last
+            last = await self._writer.submit(prune)
 
     async def _catch_up(self, query: Query) -> None:
         """Before words are asked for: all completions that were answered are to be searched."""
