@@ -14,8 +14,8 @@ import uvicorn
 import uvloop
 
 from bench import samples
-from chatkeep.upstream.connection import Exchange
-from chatkeep.upstream.connections import Connections
+from chatkeep.upstream.http.connection import Exchange
+from chatkeep.upstream.http.connections import Connections
 
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]

@@ -24,7 +24,6 @@ from bench.machine import folder_on_disk
 from bench.process import ROOT, Broken
 from bench.streams import percentile
 from chatkeep.core.accounts.projects import changed
-from chatkeep.core.chain import MAX_AGE_S
 from chatkeep.core.model import ids
 from chatkeep.core.model.completion import Project, Row
 from chatkeep.core.model.ids import REQUEST_ID_BYTES, Sequencer, named, tag_of
@@ -34,8 +33,9 @@ from chatkeep.core.records.completions import Library
 from chatkeep.core.records.importing import Importer, Line, batches
 from chatkeep.core.usage.prices import Prices
 from chatkeep.core.wire.renaming import under
-from chatkeep.core.zstdframe import zstd
 from chatkeep.store import open_store
+from chatkeep.store.encoding.chain import MAX_AGE_S
+from chatkeep.store.encoding.frames import zstd
 
 # From how many messages on a request counts as so deep.
 _DEPTHS = (1, 8, 16, 32)

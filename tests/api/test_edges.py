@@ -18,7 +18,7 @@ from support.refusals import REQUEST_ID, UNKNOWN, Refusal, assert_refusal, creat
 
 from chatkeep.settings import Settings
 from chatkeep.web.routes import OPERATIONS
-from chatkeep.web.server import Server, address, listen
+from chatkeep.web.server.server import Server, address, listen
 from chatkeep.web.wire import EXPOSED_HEADERS
 
 PAGE = "https://app.example"

@@ -12,7 +12,7 @@ from support.provider import Provider, Stream
 from support.rawhttp import PATH, Wire, chunked, connected, get, head_of, post
 from support.refusals import Refusal, assert_refusal, create
 
-from chatkeep.web import protocol
+from chatkeep.web.server import protocol
 
 CHUNKED = {"transfer-encoding": "chunked"}
 START = head_of("POST", PATH, KEY, {})[:-2]

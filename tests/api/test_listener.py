@@ -9,9 +9,9 @@ from typing import cast
 
 import pytest
 
-from chatkeep.web.listener import Listener
-from chatkeep.web.protocol import Protocol
-from chatkeep.web.server import listen
+from chatkeep.web.server.listener import Listener
+from chatkeep.web.server.protocol import Protocol
+from chatkeep.web.server.server import listen
 
 MANY = 100
 FEW_TURNS = 20

@@ -12,7 +12,7 @@ from support.rawhttp import PATH, asked, connected, get, head_of, post
 from support.refusals import create
 
 from chatkeep.core.proxy.call import Call
-from chatkeep.upstream.client import HttpAnswer
+from chatkeep.upstream.http.client import HttpAnswer
 from chatkeep.web.request import Request
 
 EVENT = b'data: {"id":"x","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'

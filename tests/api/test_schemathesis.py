@@ -17,7 +17,7 @@ from support import observed
 from support.beside import served
 from support.chatkeep_server import KEY
 
-from chatkeep.web import openapi
+from chatkeep.web.api import openapi
 from chatkeep.web.routes import FORWARDED, OPERATIONS
 
 BOUNDED = settings(

@@ -19,8 +19,8 @@ from support.refusals import create
 
 from chatkeep.core.proxy.call import read_whole
 from chatkeep.errors import UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
-from chatkeep.upstream.client import HttpUpstream
-from chatkeep.upstream.connections import Connections
+from chatkeep.upstream.http.client import HttpUpstream
+from chatkeep.upstream.http.connections import Connections
 
 pytestmark = pytest.mark.usefixtures("nothing_left_open")
 

@@ -14,7 +14,7 @@ from support.rawhttp import PATH, asked, connected, get, post
 from support.refusals import Refusal, assert_refusal, create
 
 from chatkeep.errors import UpstreamFailed
-from chatkeep.upstream.client import HttpUpstream
+from chatkeep.upstream.http.client import HttpUpstream
 
 pytestmark = pytest.mark.usefixtures("nothing_left_open")
 

@@ -14,7 +14,7 @@ from support.provider import Plain, Provider, Received, Refuse, Stream, nobody
 from support.rawhttp import PATH, asked, get, head_of, post
 from support.refusals import Refusal, assert_refusal, create
 
-from chatkeep.web.server import address, listen
+from chatkeep.web.server.server import address, listen
 
 SECRET = "sk-upstream-SeCrEt"
 CALLERS = "sk-callers-own"

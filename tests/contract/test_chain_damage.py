@@ -11,10 +11,10 @@ from support.samples import listed, name, place, replacing, row, said
 
 from chatkeep.core.model.completion import Project, Query
 from chatkeep.core.model.ids import MAX_SEQ, Seq
-from chatkeep.core.packed import Codec
 from chatkeep.core.ports import Store
 from chatkeep.core.records import bulk
 from chatkeep.errors import RecordCorrupt, StoreFailed
+from chatkeep.store.encoding.body import Codec
 from chatkeep.store.sqlite.bodies import Texts
 
 SOUND = message("assistant", None, audio={"data": b64encode(Random(1).randbytes(9000)).decode()})

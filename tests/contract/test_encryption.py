@@ -14,8 +14,6 @@ from support.planted import PLAIN, Secrets, files, tell, whole
 from support.samples import name, place, row, said
 
 from chatkeep.core.accounts.projects import changed
-from chatkeep.core.cipher import PLAIN as PLAIN_CIPHER
-from chatkeep.core.cipher import is_sealed
 from chatkeep.core.model.completion import Scope
 from chatkeep.core.ports import EncryptionWish, Rewritten
 from chatkeep.core.records.completions import Library
@@ -29,6 +27,8 @@ from chatkeep.errors import (
     StoreLocked,
     UnusableValue,
 )
+from chatkeep.store.encoding.cipher import PLAIN as PLAIN_CIPHER
+from chatkeep.store.encoding.cipher import is_sealed
 from chatkeep.store.sqlite import accounts
 from chatkeep.store.sqlite.connection import connect, migrate
 from chatkeep.store.sqlite.encryption import SqliteEncryption

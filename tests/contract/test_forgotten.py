@@ -14,7 +14,7 @@ from support.database import direct
 from support.planted import PLAIN, Secrets, files, tell, whole
 
 from chatkeep.core.model.completion import Scope
-from chatkeep.core.packed import LEVEL
+from chatkeep.store.encoding.body import LEVEL
 
 READ: frozenset[Scope] = frozenset({"read"})
 ORDERS = list(permutations(range(4)))

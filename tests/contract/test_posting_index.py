@@ -8,9 +8,9 @@ from typing import Any, get_args
 import apsw
 import pytest
 
-from chatkeep.core.chunks import MOST, Chunk, unpacked
 from chatkeep.core.model.completion import Order, ProjectId
 from chatkeep.core.model.ids import MAX_SEQ, Seq
+from chatkeep.store.sqlite.chunks import MOST, Chunk, unpacked
 from chatkeep.store.sqlite.connection import connect, migrate
 from chatkeep.store.sqlite.postings import Changes, places
 

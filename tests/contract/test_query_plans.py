@@ -11,8 +11,8 @@ import pytest
 
 from chatkeep.core.model.completion import Order, ProjectId
 from chatkeep.core.model.ids import MAX_SEQ, Seq
-from chatkeep.core.postings import EVERY
 from chatkeep.store import sql
+from chatkeep.store.index.postings import EVERY
 from chatkeep.store.sqlite.connection import connect, migrate
 from chatkeep.store.sqlite.postings import Changes, places
 

@@ -14,7 +14,7 @@ from chatkeep.core.model.record import Record
 from chatkeep.core.ports import Store
 from chatkeep.core.wire import stored
 from chatkeep.errors import RecordCorrupt, StoreFailed
-from chatkeep.store.sqlite.recent import Found, Recent
+from chatkeep.store.encoding.recent import Found, Recent
 
 
 async def shown(store: Store, project: Project, one: Row) -> bytes | None:

@@ -11,12 +11,12 @@ from support.database import direct
 from support.samples import SECOND, keep, listed, place, row, said
 
 from chatkeep.core.accounts.projects import changed
-from chatkeep.core.chain import MAX_AGE_S
 from chatkeep.core.model.completion import Project, Query
 from chatkeep.core.model.ids import Seq
 from chatkeep.core.ports import Store
 from chatkeep.core.records import bulk, retention
 from chatkeep.core.records.retention import DAY_S, SWEEP_S, Expired
+from chatkeep.store.encoding.chain import MAX_AGE_S
 
 SAID = message("assistant", "Once upon a time")
 NOW = SECOND + 40 * DAY_S

@@ -8,9 +8,9 @@ from support.backends import Backend
 from support.listing import is_wanted
 from support.samples import SECOND, keep, name, place, replacing, row, said
 
-from chatkeep.core import postings
 from chatkeep.core.model.completion import Facts, KeyId, Project, Query, Row
 from chatkeep.core.ports import Store
+from chatkeep.store.index import postings
 
 
 def facts_of(row: Row) -> Facts:

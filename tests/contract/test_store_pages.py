@@ -9,10 +9,10 @@ from support.backends import Backend
 from support.listing import expected_page, pairs_of
 from support.samples import SECOND, answer, keep, listed, name, place, row, said
 
-from chatkeep.core import postings
 from chatkeep.core.model.completion import Order, Project, Query, Row
 from chatkeep.core.model.ids import Seq
 from chatkeep.core.ports import Store
+from chatkeep.store.index import postings
 
 
 async def test_another_projects_completions_are_never_on_a_page(

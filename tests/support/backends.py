@@ -8,8 +8,8 @@ from support.database import direct
 
 from chatkeep.core.model.completion import Project
 from chatkeep.core.model.ids import Seq
-from chatkeep.core.packed import LEVEL
 from chatkeep.core.ports import Store
+from chatkeep.store.encoding.body import LEVEL
 from chatkeep.store.sqlite import SqliteStore, open_sqlite
 from chatkeep.store.sqlite.encryption import unlocked
 from chatkeep.store.sqlite.postings import Changes

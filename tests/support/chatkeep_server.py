@@ -17,10 +17,10 @@ from chatkeep.core.ports import Store
 from chatkeep.core.proxy.recorder import Clock
 from chatkeep.settings import Settings, UpstreamSetting, encryption_key, upstreams
 from chatkeep.store.sqlite import open_sqlite
-from chatkeep.upstream.client import HttpUpstream
+from chatkeep.upstream.http.client import HttpUpstream
 from chatkeep.upstream.router import Router
 from chatkeep.web.app import SYSTEM_CLOCK, running
-from chatkeep.web.server import Server, address, listen
+from chatkeep.web.server.server import Server, address, listen
 
 KEY = "sk-ck-test-key-of-the-default-project"
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from support.samples import asked, name, place, row
 
-from chatkeep.core.chain import heads
 from chatkeep.core.json.spans import dumps
 from chatkeep.core.model.completion import Project, Row
 from chatkeep.core.model.ids import Seq
 from chatkeep.core.model.record import Record, cut
 from chatkeep.core.ports import Store
 from chatkeep.core.wire.request import StoreHeaders, parsed
+from chatkeep.store.encoding.chain import heads
 
 SYSTEM = b'{"role":"system","content":"%b"}' % (b"You look things up before you answer. " * 8)
 _LETTERS = Random(8)

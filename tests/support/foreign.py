@@ -17,8 +17,8 @@ from support.samples import other_tag, row, said
 from chatkeep.core.accounts.projects import changed
 from chatkeep.core.model import ids
 from chatkeep.core.model.completion import SCOPES, Query
+from chatkeep.web.api.schemas import SCHEMAS
 from chatkeep.web.routes import Operation
-from chatkeep.web.schemas import SCHEMAS
 
 OURS, THEIRS = "sk-ck-of-our-own-project", "sk-ck-of-their-project"
 IMPORTED, NEVER_IMPORTED = "chatcmpl-imported-elsewhere", "chatcmpl-imported-nowhere-x"

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.cipher import NO_KEY, Cipher, DataKey, Place, is_sealed
 from chatkeep.errors import RecordCorrupt, StoreEncrypted
-from chatkeep.store.aesgcm import AesGcm, new_data_key, rewrapped, unlocked
+from chatkeep.store.encoding.aesgcm import AesGcm, new_data_key, rewrapped, unlocked
+from chatkeep.store.encoding.cipher import NO_KEY, Cipher, DataKey, Place, is_sealed
 
 MASTER, OTHER = bytes(range(32)), bytes(range(32, 64))
 ONE, TWO = b"1" * 32, b"2" * 32

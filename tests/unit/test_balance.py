@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.balance import Balance, Entry
+from chatkeep.store.index.balance import Balance, Entry
 
 ENTRIES = st.sets(st.tuples(st.integers(0, 1 << 48), st.integers(0, 1 << 62)), max_size=40)
 

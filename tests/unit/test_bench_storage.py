@@ -7,7 +7,7 @@ import pytest
 
 from bench import storage
 from bench.process import Broken
-from chatkeep.core.zstdframe import zstd
+from chatkeep.store.encoding.frames import zstd
 
 
 def line(number: int, messages: int) -> bytes:

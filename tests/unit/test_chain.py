@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.chain import REACH, STRIDE, builds_on, heads
+from chatkeep.store.encoding.chain import REACH, STRIDE, builds_on, heads
 
 SECRET, OTHER = b"s" * 32, b"t" * 32
 messages = st.lists(st.binary(max_size=6), max_size=REACH + 8)

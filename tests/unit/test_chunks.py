@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.chunks import MOST, Chunk, appended, changed, packed, unpacked
 from chatkeep.core.model.ids import MAX_SEQ
 from chatkeep.errors import RecordCorrupt
+from chatkeep.store.sqlite.chunks import MOST, Chunk, appended, changed, packed, unpacked
 
 places = st.integers(0, MAX_SEQ) | st.integers(0, 300) | st.integers(1 << 40, (1 << 40) + 300)
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.cipher import PLAIN, SEALED, is_sealed
-from chatkeep.core.packed import Codec, Ghost
 from chatkeep.errors import RecordCorrupt
+from chatkeep.store.encoding.body import Codec, Ghost
+from chatkeep.store.encoding.cipher import PLAIN, SEALED, is_sealed
 
 HERE = ("body", 1, 2)
 CODEC = Codec()

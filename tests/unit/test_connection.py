@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.upstream import coding, connection, connections, patience
-from chatkeep.upstream.client import FAILURES
-from chatkeep.upstream.connection import Closed, Connection, CutOff, Exchange, NotHttp
-from chatkeep.upstream.patience import Patience
+from chatkeep.upstream.http import coding, connection, connections, timeouts
+from chatkeep.upstream.http.client import FAILURES
+from chatkeep.upstream.http.connection import Closed, Connection, CutOff, Exchange, NotHttp
+from chatkeep.upstream.http.timeouts import Patience
 
 LONG_S = 1000.0
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/x\r\nX-Odd:  \xe9\x01 \r\nX-Odd: again\r\n"
@@ -259,7 +259,7 @@ def test_the_pieces_an_answer_comes_in_do_not_matter(
 
 
 def test_every_way_a_call_can_fail_has_words_of_its_own() -> None:
-    modules = (coding, connection, connections, patience)
+    modules = (coding, connection, connections, timeouts)
     raised = {
         found
         for module in modules

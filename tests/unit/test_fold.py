@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core import fold
-from chatkeep.core.chain import heads
-from chatkeep.core.fold import Basis, Folded, Outside, Unfolded
 from chatkeep.core.model.ids import Seq, expanded
 from chatkeep.core.model.record import Record, Request
-from chatkeep.core.packed import Codec, Ghost, Packed
 from chatkeep.errors import RecordCorrupt
+from chatkeep.store.encoding import deltas
+from chatkeep.store.encoding.body import Codec, Ghost, Packed
+from chatkeep.store.encoding.chain import heads
+from chatkeep.store.encoding.deltas import Basis, Folded, Outside, Unfolded
 
 CODEC = Codec()
 SECRET = b"s" * 32
@@ -39,16 +39,16 @@ class Kept:
 
     def __init__(self) -> None:
         self.texts: dict[int, bytes] = {}
-        self.before = fold.NOTHING
+        self.before = deltas.NOTHING
         self.packed: Packed | None = None
 
     def fold(self, record: Record, metadata: bytes = METADATA) -> Folded:
         basis = None
         if self.packed is not None:
-            answer = fold.quotable(self.packed, self.load)
+            answer = deltas.quotable(self.packed, self.load)
             basis = Basis(self.packed.count, answer, self.packed.outline)
         head = heads(SECRET, record.request.messages)[0][1] if record.request.messages else 0
-        folded = fold.fold(CODEC, SECRET, record, metadata, head, basis, 1, Seq(5))
+        folded = deltas.fold(CODEC, SECRET, record, metadata, head, basis, 1, Seq(5))
         self.texts |= folded.shared
         return folded
 
@@ -58,9 +58,9 @@ class Kept:
     def unfold(self, body: bytes, id: str = ID) -> tuple[Outside, Request]:
         found, second = CODEC.open(body)
         assert isinstance(found, Packed)
-        unfolded = fold.unfold(CODEC, found, second, self.load, self.before)
-        request = fold.request_of(found, SECRET, self.load, unfolded.messages)
-        said = fold.outside(found, self.load, id)
+        unfolded = deltas.unfold(CODEC, found, second, self.load, self.before)
+        request = deltas.request_of(found, SECRET, self.load, unfolded.messages)
+        said = deltas.outside(found, self.load, id)
         self.packed, self.before = found, unfolded
         return said, request
 
@@ -74,7 +74,7 @@ class Kept:
         assert (said.upstream_id and expanded(said.upstream_id)) == record.upstream_id
         shared = set(folded.shared)
         assert self.packed is not None
-        assert fold.shared_of(self.packed, self.load) == shared
+        assert deltas.shared_of(self.packed, self.load) == shared
         return folded
 
 
@@ -96,7 +96,7 @@ def test_of_the_next_turn_only_what_is_new_is_kept() -> None:
     assert len(folded.body) < 200
     found, _ = CODEC.open(folded.body)
     assert isinstance(found, Packed)
-    assert fold.copied_by(found) != set()
+    assert deltas.copied_by(found) != set()
 
 
 @pytest.mark.parametrize("where", ["before", "after"])
@@ -162,13 +162,13 @@ def test_a_ghost_gives_what_was_quoted_and_no_more() -> None:
     folded = kept.fold(record(quoting))
     child, second = CODEC.open(folded.body)
     assert isinstance(child, Packed)
-    answer = fold.quoted(kept.packed, kept.load, fold.copied_by(child))
+    answer = deltas.quoted(kept.packed, kept.load, deltas.copied_by(child))
     assert list(answer.values()) == [b'"A long answer"']
-    ghost, _ = CODEC.open(CODEC.body(fold.ghost_of(kept.packed, answer)))
+    ghost, _ = CODEC.open(CODEC.body(deltas.ghost_of(kept.packed, answer)))
     assert isinstance(ghost, Ghost)
-    before = fold.unfold(CODEC, ghost, b"", kept.load, fold.NOTHING)
-    assert list(fold.unfold(CODEC, child, second, kept.load, before).messages) == quoting
-    assert fold.quoted(ghost, kept.load, fold.copied_by(child)) == answer
+    before = deltas.unfold(CODEC, ghost, b"", kept.load, deltas.NOTHING)
+    assert list(deltas.unfold(CODEC, child, second, kept.load, before).messages) == quoting
+    assert deltas.quoted(ghost, kept.load, deltas.copied_by(child)) == answer
     with pytest.raises(LookupError):
         before.copy(0, 5)
 

@@ -23,7 +23,7 @@ from chatkeep.core.records import filters
 from chatkeep.core.stream.relay import Recording
 from chatkeep.core.wire import answer, etag, metadata, renaming, request
 from chatkeep.errors import Refusal
-from chatkeep.upstream.coding import Undecodable, decoder
+from chatkeep.upstream.http.coding import Undecodable, decoder
 
 ROUNDS = int(os.environ.get("CHATKEEP_FUZZ_ROUNDS", "1000"))
 DATA = Path(__file__).parents[1] / "data"

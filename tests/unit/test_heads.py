@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from support.calls import named
 
 from chatkeep.core.wire.headers import CALLERS_KEY, HOP
-from chatkeep.upstream.connections import Connections
-from chatkeep.upstream.heads import Heads
+from chatkeep.upstream.http.connections import Connections
+from chatkeep.upstream.http.heads import Heads
 
 NAMES = (
     b"content-type",

@@ -8,10 +8,10 @@ from hypothesis import given
 from support.jsontexts import ObjectText, objects
 from support.samples import SECOND, place, row
 
-from chatkeep.core.husk import husk
 from chatkeep.core.model.completion import Stored
 from chatkeep.core.model.ids import Seq
 from chatkeep.core.wire import stored
+from chatkeep.store.encoding.expired import husk
 
 ANSWER = {
     "id": "chatcmpl-Ours",

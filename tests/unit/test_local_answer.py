@@ -14,7 +14,7 @@ from support.calls import named
 
 from chatkeep.core.ports import UpstreamAnswer
 from chatkeep.errors import UpstreamFailed
-from chatkeep.upstream.client import HttpUpstream
+from chatkeep.upstream.http.client import HttpUpstream
 from chatkeep.upstream.local.answer import Stream, assembled, declined
 from chatkeep.upstream.local.chunks import Chunks
 

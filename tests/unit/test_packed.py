@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.model.ids import LENGTH, compact, expanded
-from chatkeep.core.packed import Codec, Ghost, Outline, Packed
-from chatkeep.core.parts import BASE64, COPY, SHARED, Text
 from chatkeep.errors import RecordCorrupt
+from chatkeep.store.encoding.body import Codec, Ghost, Outline, Packed
+from chatkeep.store.encoding.parts import BASE64, COPY, SHARED, Text
 
 CODEC = Codec()
 OPENAI_ID = "chatcmpl-" + "AbcdefghijklmnopqrstuvwxyZ019"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.parts import (
+from chatkeep.store.encoding.parts import (
     BASE64,
     COPY,
     SHARED,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.upstream.patience import Patience, Silent
+from chatkeep.upstream.http.timeouts import Patience, Silent
 
 END = 20
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.samples import as_json, row
 
-from chatkeep.core import postings
 from chatkeep.core.model.completion import KeyId, Query, Row
+from chatkeep.store.index import postings
 
 SECRET = b"0" * 32
 

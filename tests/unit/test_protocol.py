@@ -8,9 +8,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from chatkeep.settings import Settings
-from chatkeep.web.protocol import Protocol
 from chatkeep.web.request import Request
-from chatkeep.web.server import Server
+from chatkeep.web.server.protocol import Protocol
+from chatkeep.web.server.server import Server
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 KEPT_S = 75

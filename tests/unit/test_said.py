@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.said import MAX_CHARACTERS, said
+from chatkeep.store.index.text import MAX_CHARACTERS, said
 
 NOTHING = b'{"choices":[]}'
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.tokens import MAX_BYTES, MAX_POSITIONS, phrases, tokens
+from chatkeep.store.index.tokens import MAX_BYTES, MAX_POSITIONS, phrases, tokens
 
 # Letters of many scripts, accents, ligatures, odd spaces and what is no character at all.
 TELLING = (

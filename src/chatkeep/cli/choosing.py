@@ -12,8 +12,8 @@ from chatkeep.core.ports import Upstream, Upstreams
 from chatkeep.core.proxy.models import Catalogue, Health
 from chatkeep.errors import BadSetting, Fault, Refusal
 from chatkeep.settings import LOOPBACK, Settings, UpstreamSetting, upstreams
-from chatkeep.upstream.client import HttpUpstream
 from chatkeep.upstream.discovery import KNOWN, LocalServer, discover
+from chatkeep.upstream.http.client import HttpUpstream
 from chatkeep.upstream.local import MODEL_ID, LocalModel
 from chatkeep.upstream.router import Router
 

@@ -16,7 +16,7 @@ from chatkeep.errors import BadSetting, Fault
 from chatkeep.settings import Settings, encryption_key
 from chatkeep.store import open_store
 from chatkeep.web.app import running
-from chatkeep.web.server import Server, address, allow_many_connections, listen
+from chatkeep.web.server.server import Server, address, allow_many_connections, listen
 
 _PRESET_MIN = 16
 _FIRST_PROJECT = "default"

@@ -7,7 +7,7 @@ from chatkeep.core.json import spans
 from chatkeep.core.proxy.call import read_whole
 from chatkeep.errors import Refusal
 from chatkeep.settings import UpstreamSetting
-from chatkeep.upstream.client import HttpUpstream
+from chatkeep.upstream.http.client import HttpUpstream
 
 _MAX_LIST = 1 << 20
 TIMEOUT_S = 0.3

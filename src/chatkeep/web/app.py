@@ -26,12 +26,12 @@ from chatkeep.core.usage.meter import Meter
 from chatkeep.core.usage.prices import Prices
 from chatkeep.errors import Refusal
 from chatkeep.settings import Settings
-from chatkeep.web.accounts import AccountRoutes
-from chatkeep.web.api import Api
+from chatkeep.web.api.accounts import AccountRoutes
+from chatkeep.web.api.keep import Keep
+from chatkeep.web.api.openai import Api
+from chatkeep.web.api.operations import Operations
 from chatkeep.web.guard import Endpoint, Guard
-from chatkeep.web.keep import Keep
 from chatkeep.web.metrics import Metrics
-from chatkeep.web.operations import Operations
 from chatkeep.web.paths import routed
 from chatkeep.web.routes import OPERATIONS, Operation
 from chatkeep.web.wire import EXPOSED_HEADERS

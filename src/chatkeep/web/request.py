@@ -11,10 +11,9 @@ from chatkeep.core.accounts import limits
 from chatkeep.core.model.completion import Key
 from chatkeep.core.proxy.disconnect import Departure
 from chatkeep.errors import BodyTooLarge, ClientLeft, MalformedRequest, UnsupportedCoding
-from chatkeep.web.cycle import cycle_of
+from chatkeep.web.server.cycle import REFUSED, cycle_of
 
 _MAX_PARAMETERS = 200
-REFUSED = "refused"  # in a scope's state: why the request, or the rest of it, could not be read
 
 
 class Request:

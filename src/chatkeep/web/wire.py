@@ -8,7 +8,7 @@ from chatkeep.core.proxy.call import Flowing, Reply, Whole
 from chatkeep.core.records.completions import Shown
 from chatkeep.core.wire.headers import Headers, get, value, without
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout
-from chatkeep.web.cycle import way_out
+from chatkeep.web.server.cycle import way_out
 
 JSON: Headers = (
     (b"content-type", b"application/json"),

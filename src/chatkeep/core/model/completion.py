@@ -137,8 +137,8 @@ class Conversation(Struct, frozen=True):
 class Query(Struct, frozen=True):
     """Which completions a list shows: equality filters (AND), a time range and a place to go on.
 
-    `q` asks for words and phrases (core/tokens.py). `after` is exclusive in the requested order;
-    times are unix seconds, inclusive.
+    `q` asks for words and phrases. `after` is exclusive in the requested order; times are unix
+    seconds, inclusive.
     """
 
     model: str | None = None

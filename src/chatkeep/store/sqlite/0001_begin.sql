@@ -131,8 +131,8 @@ CREATE TABLE shared_use (
     uses INTEGER NOT NULL
 ) STRICT;
 
--- The completions that have something in common (core.postings), in chunks of the lowest place and
--- those behind it (core.chunks).
+-- The completions that have something in common (store.index.postings), in chunks of the lowest place and
+-- those behind it (store.sqlite.chunks).
 CREATE TABLE posting (
     project INTEGER NOT NULL,
     kid INTEGER NOT NULL,

@@ -7,10 +7,10 @@ from typing import Any
 import apsw
 import msgspec
 
-from chatkeep.core.cipher import Cipher, Place
 from chatkeep.core.model.completion import Key, KeyId, Project, ProjectId, Scope
 from chatkeep.errors import UnusableValue
 from chatkeep.store import sql
+from chatkeep.store.encoding.cipher import Cipher, Place
 
 SQL = sql.blocks("chatkeep.store.sqlite", "accounts.sql")
 _FORM = b"\0"  # a plain secret is not to begin as a sealed one does

@@ -6,18 +6,18 @@ from typing import Any, NamedTuple
 import apsw
 from msgspec import Struct
 
-from chatkeep.core import fold
-from chatkeep.core.chain import INDEXED, MAX_AGE_S, builds_on, heads
-from chatkeep.core.cipher import PLAIN, Cipher, Place
-from chatkeep.core.fold import Basis
 from chatkeep.core.model.completion import Project, ProjectId
 from chatkeep.core.model.ids import MAX_SEQ, Seq, compose
 from chatkeep.core.model.record import Record, Request
-from chatkeep.core.packed import Body, Codec, Ghost, Husk, Outline, Packed
-from chatkeep.core.parts import copying, shared_key, strings
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
-from chatkeep.store.sqlite.recent import Recent
+from chatkeep.store.encoding import deltas
+from chatkeep.store.encoding.body import Body, Codec, Ghost, Husk, Outline, Packed
+from chatkeep.store.encoding.chain import INDEXED, MAX_AGE_S, builds_on, heads
+from chatkeep.store.encoding.cipher import PLAIN, Cipher, Place
+from chatkeep.store.encoding.deltas import Basis
+from chatkeep.store.encoding.parts import copying, shared_key, strings
+from chatkeep.store.encoding.recent import Recent
 
 SQL = sql.blocks("chatkeep.store.sqlite", "bodies.sql")
 _REMEMBERED = 256
@@ -98,7 +98,7 @@ class Bodies:
         except RecordCorrupt:
             # What is damaged is not built on, and keeps nothing from being kept.
             place, basis = _Place(), None
-        folded = fold.fold(
+        folded = deltas.fold(
             self._codec,
             self._project.secret,
             record,
@@ -119,16 +119,16 @@ class Bodies:
         new = self.new(link.seq) if link and repeats else folded.new
         return Added(link and link.seq, self._sealed(seq, folded.body), new)
 
-    def outside(self, seq: Seq, body: bytes, id: str) -> fold.Outside:
+    def outside(self, seq: Seq, body: bytes, id: str) -> deltas.Outside:
         """Raises RecordCorrupt."""
         packed, _ = self.opened(seq, body)
         if isinstance(packed, Husk):
-            return fold.Outside(packed.request, packed.answer, b"{}", None, has_body=False)
-        return fold.outside(_completion(packed), self.load, id)
+            return deltas.Outside(packed.request, packed.answer, b"{}", None, has_body=False)
+        return deltas.outside(_completion(packed), self.load, id)
 
     def metadata(self, seq: Seq, body: bytes) -> bytes:
         """What the completion was created with. Raises RecordCorrupt."""
-        return fold.outline_of(_completion(self.opened(seq, body)[0]), self.load).metadata
+        return deltas.outline_of(_completion(self.opened(seq, body)[0]), self.load).metadata
 
     def request(self, seq: Seq, basis: Seq | None, body: bytes) -> Request | None:
         """Put together from all it builds on; None when the body has been let go of.
@@ -140,8 +140,8 @@ class Bodies:
             return None
         packed = _completion(opened)
         before = self._unfolded(list(self._path(basis)))
-        messages = fold.messages_of(self._codec, packed, second, self.load, before)
-        return fold.request_of(packed, self._project.secret, self.load, messages)
+        messages = deltas.messages_of(self._codec, packed, second, self.load, before)
+        return deltas.request_of(packed, self._project.secret, self.load, messages)
 
     def first(self, seq: Seq) -> Seq:
         """Where the conversation begins that the body at a place is part of."""
@@ -158,7 +158,7 @@ class Bodies:
         packed, _ = self.opened(seq, body)
         if isinstance(packed, Husk):
             return Seq(packed.follows)
-        return fold.follows(_completion(packed), basis)
+        return deltas.follows(_completion(packed), basis)
 
     def new(self, seq: Seq) -> Sequence[bytes]:
         """The messages that were new when it was added; none when that cannot be told any more.
@@ -171,11 +171,11 @@ class Bodies:
                 path = path[1:]
             before = self._unfolded(path[1:])
             packed, second = path[0].packed, path[0].second
-            messages = fold.messages_of(self._codec, packed, second, self.load, before)
+            messages = deltas.messages_of(self._codec, packed, second, self.load, before)
         except RecordCorrupt:
             return ()
-        forms = fold.forms_of(self._codec, packed, second, before)
-        return fold.new(forms, messages[len(before.messages) :])
+        forms = deltas.forms_of(self._codec, packed, second, before)
+        return deltas.new(forms, messages[len(before.messages) :])
 
     def remove(self, seq: Seq, basis: Seq | None, body: bytes) -> None:
         """Lets go of the body of a row that has been deleted: what others say again stays."""
@@ -210,13 +210,13 @@ class Bodies:
             )
         quotes = self._quotes(seq)
         if quotes is None:
-            self._release(fold.shared_of(packed, self.load))
+            self._release(deltas.shared_of(packed, self.load))
             self._connection.execute(SQL["unlink"], (seq, basis))
             self._settle(basis)
             return
-        kept = fold.quoted(packed, self.load, quotes)
-        self._release(fold.shared_of(packed, self.load) - fold.shared_by(packed))
-        self._put_ghost(seq, basis, fold.ghost_of(packed, kept), second)
+        kept = deltas.quoted(packed, self.load, quotes)
+        self._release(deltas.shared_of(packed, self.load) - deltas.shared_by(packed))
+        self._put_ghost(seq, basis, deltas.ghost_of(packed, kept), second)
 
     def opened(self, seq: Seq, body: bytes) -> tuple[Body, bytes]:
         """The record at a place, and its second frame. Raises RecordCorrupt."""
@@ -238,10 +238,10 @@ class Bodies:
             self._texts.remember(key, text)
         return text
 
-    def _unfolded(self, path: Sequence[Link]) -> fold.Unfolded:
-        unfolded = fold.NOTHING
+    def _unfolded(self, path: Sequence[Link]) -> deltas.Unfolded:
+        unfolded = deltas.NOTHING
         for link in reversed(path):
-            unfolded = fold.unfold(self._codec, link.packed, link.second, self.load, unfolded)
+            unfolded = deltas.unfold(self._codec, link.packed, link.second, self.load, unfolded)
         return unfolded
 
     def _place(
@@ -266,7 +266,7 @@ class Bodies:
 
     def _repeating(self, before: Link) -> _Place:
         """The same request once more: it has no new messages, and nobody builds on a repetition."""
-        follows = fold.follows(before.packed, before.basis)
+        follows = deltas.follows(before.packed, before.basis)
         same = before
         if before.basis is not None and before.packed.messages == []:
             same = self._link(before.basis)
@@ -304,7 +304,7 @@ class Bodies:
     def _quotable(self, link: Link | None) -> bytes:
         if link is None or not isinstance(link.packed, Packed):
             return b""
-        return fold.quotable(link.packed, self.load)
+        return deltas.quotable(link.packed, self.load)
 
     def _outline(self, link: Link) -> int | Outline | None:
         return link.packed.outline if isinstance(link.packed, Packed) else None
@@ -347,7 +347,7 @@ class Bodies:
         rows: Any = self._connection.execute(SQL["built_on"], (seq,))
         opened = [self._readable(place, body) for place, body in rows]
         needing = [one[0] for one in opened if one and not isinstance(one[0], Husk)]
-        return {place for body in needing for place in fold.copied_by(body)} if needing else None
+        return {place for body in needing for place in deltas.copied_by(body)} if needing else None
 
     def _readable(self, seq: Seq, body: bytes) -> tuple[Body, bytes] | None:
         """None for what is damaged: it can be put together no more, and needs nobody."""
@@ -371,13 +371,13 @@ class Bodies:
             if quotes is not None:
                 if opened is not None:
                     ghost = _ghost(opened[0])
-                    kept = fold.quoted(ghost, self.load, quotes)
-                    self._put_ghost(seq, basis, fold.ghost_of(ghost, kept), opened[1])
+                    kept = deltas.quoted(ghost, self.load, quotes)
+                    self._put_ghost(seq, basis, deltas.ghost_of(ghost, kept), opened[1])
                 return
             self._connection.execute(SQL["delete_ghost"], (seq,))
             self._connection.execute(SQL["unlink"], (seq, basis))
             if opened is not None:
-                self._release(fold.shared_by(_ghost(opened[0])))
+                self._release(deltas.shared_by(_ghost(opened[0])))
             seq = basis
 
     def _put_ghost(self, seq: Seq, basis: Seq | None, ghost: Ghost, second: bytes) -> None:

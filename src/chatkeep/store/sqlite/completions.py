@@ -8,20 +8,20 @@ from typing import Any
 import apsw
 import msgspec
 
-from chatkeep.core import postings
 from chatkeep.core.model import ids
 from chatkeep.core.model.completion import Page, Project, Query, Row, Stored
 from chatkeep.core.model.ids import CompletionId, Name, Seq
 from chatkeep.core.model.record import Record, Request
 from chatkeep.core.model.usage import count_row
 from chatkeep.core.ports import Claim
-from chatkeep.core.said import said
 from chatkeep.errors import BodyExpired, RecordCorrupt
 from chatkeep.store import sql
+from chatkeep.store.encoding.recent import Columns, Found, Written
+from chatkeep.store.index import postings
+from chatkeep.store.index.text import said
 from chatkeep.store.sqlite import claims, hollowing, rows, search
 from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies, Texts
-from chatkeep.store.sqlite.recent import Columns, Found, Written
 from chatkeep.store.sqlite.scan import places
 
 SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")

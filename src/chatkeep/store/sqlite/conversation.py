@@ -8,9 +8,9 @@ import apsw
 from chatkeep.core.model.completion import Conversation, Order, Project, Turn
 from chatkeep.core.model.ids import MAX_SEQ, CompletionId, Seq
 from chatkeep.store import sql
+from chatkeep.store.encoding.recent import Found
 from chatkeep.store.sqlite import rows
 from chatkeep.store.sqlite.bodies import Bodies
-from chatkeep.store.sqlite.recent import Found
 
 SQL = sql.blocks("chatkeep.store.sqlite", "conversation.sql") | sql.blocks(
     "chatkeep.store.sqlite", "queries.sql"

@@ -20,7 +20,6 @@ from typing import Any
 
 import apsw
 
-from chatkeep.core.cipher import NO_KEY, PLAIN, Cipher, DataKey
 from chatkeep.core.model.ids import Seq
 from chatkeep.core.ports import EncryptionState, EncryptionWish, Rewritten
 from chatkeep.errors import (
@@ -32,6 +31,7 @@ from chatkeep.errors import (
     StoreUnreadable,
 )
 from chatkeep.store import sql
+from chatkeep.store.encoding.cipher import NO_KEY, PLAIN, Cipher, DataKey
 from chatkeep.store.sqlite import accounts
 from chatkeep.store.sqlite.bodies import body_place, shared_place
 from chatkeep.store.sqlite.connection import connect, migrate
@@ -245,7 +245,7 @@ def _new_key(number: int, master: bytes, *, writes: bool = True) -> DataKey:
 def _aes_gcm() -> ModuleType:
     """An extra, and slow to import. Raises StoreUnreadable."""
     try:
-        from chatkeep.store import aesgcm
+        from chatkeep.store.encoding import aesgcm
     except ImportError as error:
         raise StoreUnreadable(
             "encryption needs the package cryptography: install chatkeep[encryption]"

@@ -7,11 +7,11 @@ from typing import Any
 import apsw
 import msgspec
 
-from chatkeep.core import postings
 from chatkeep.core.model.completion import Facts, Project, Query
 from chatkeep.core.model.ids import Seq
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
+from chatkeep.store.index import postings
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 
 SQL = sql.blocks("chatkeep.store.sqlite", "facets.sql")

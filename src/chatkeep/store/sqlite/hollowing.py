@@ -5,19 +5,19 @@ from typing import Any
 
 import apsw
 
-from chatkeep.core.husk import husk
 from chatkeep.core.model.completion import Project
 from chatkeep.core.model.ids import Seq
 from chatkeep.core.ports import Hollowed
-from chatkeep.core.postings import EVERY
-from chatkeep.core.said import said
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
+from chatkeep.store.encoding.expired import husk
+from chatkeep.store.encoding.recent import Found
+from chatkeep.store.index.postings import EVERY
+from chatkeep.store.index.text import said
 from chatkeep.store.sqlite import rows, search
 from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.postings import places
-from chatkeep.store.sqlite.recent import Found
 
 SQL = sql.blocks("chatkeep.store.sqlite", "hollowing.sql") | sql.blocks(
     "chatkeep.store.sqlite", "queries.sql"

@@ -15,12 +15,12 @@ import apsw
 
 from chatkeep.core.model.completion import ProjectId
 from chatkeep.core.model.ids import Seq
-from chatkeep.core.said import said
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
+from chatkeep.store.encoding.recent import Found
+from chatkeep.store.index.text import said
 from chatkeep.store.sqlite import accounts, rows, search
 from chatkeep.store.sqlite.bodies import Bodies, Texts
-from chatkeep.store.sqlite.recent import Found
 from chatkeep.store.sqlite.search import Entries
 
 SQL = sql.blocks("chatkeep.store.sqlite", "indexing.sql") | sql.blocks(

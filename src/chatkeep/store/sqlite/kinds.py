@@ -1,4 +1,4 @@
-"""The kinds of completions a project has, and the places of those a query wants (core.postings)."""
+"""The kinds of completions a project has, and the places of those a query wants."""
 
 from collections.abc import Iterator
 from heapq import merge
@@ -6,9 +6,9 @@ from typing import Any
 
 import apsw
 
-from chatkeep.core import postings
 from chatkeep.core.model.completion import ProjectId, Query
 from chatkeep.store import sql
+from chatkeep.store.index import postings
 from chatkeep.store.sqlite.postings import places
 
 SQL = sql.blocks("chatkeep.store.sqlite", "kinds.sql")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import apsw
 
-from chatkeep.core.cipher import Cipher
-from chatkeep.core.packed import LEVEL, Codec
 from chatkeep.errors import StoreLocked, StoreUnreadable
+from chatkeep.store.encoding.body import LEVEL, Codec
+from chatkeep.store.encoding.cipher import Cipher
 from chatkeep.store.sqlite import encryption
 from chatkeep.store.sqlite.connection import connect, migrate
 from chatkeep.store.sqlite.store import SqliteStore

@@ -7,10 +7,10 @@ from typing import Any
 import apsw
 import msgspec
 
-from chatkeep.core.chunks import Chunk, appended, changed, unpacked
 from chatkeep.core.model.completion import Order, ProjectId
 from chatkeep.core.model.ids import Seq
 from chatkeep.store import sql
+from chatkeep.store.sqlite.chunks import Chunk, appended, changed, unpacked
 
 SQL = sql.blocks("chatkeep.store.sqlite", "postings.sql")
 _List = tuple[ProjectId, int]  # the places of a kid

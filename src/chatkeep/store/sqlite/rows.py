@@ -8,8 +8,8 @@ from chatkeep.core.model import ids
 from chatkeep.core.model.completion import Project, Row, Stored, Usage
 from chatkeep.core.model.ids import CompletionId, Seq, encode
 from chatkeep.errors import RecordCorrupt
+from chatkeep.store.encoding.recent import Columns, Found
 from chatkeep.store.sqlite.bodies import Bodies
-from chatkeep.store.sqlite.recent import Columns, Found
 
 
 class Identity(Struct, frozen=True, gc=False):

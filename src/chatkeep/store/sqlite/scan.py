@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 
 import apsw
 
-from chatkeep.core import postings
 from chatkeep.core.model.completion import Order, Project, ProjectId, Query
 from chatkeep.core.model.ids import MAX_SEQ, first_of, last_of
+from chatkeep.store.index import postings
 from chatkeep.store.sqlite import kinds, search
 from chatkeep.store.sqlite.postings import places as in_chunks
 

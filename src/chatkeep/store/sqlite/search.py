@@ -19,8 +19,8 @@ import apsw
 
 from chatkeep.core.model.completion import Order, ProjectId
 from chatkeep.core.model.ids import MAX_SEQ, Seq
-from chatkeep.core.tokens import phrases, positions
 from chatkeep.store import sql
+from chatkeep.store.index.tokens import phrases, positions
 
 SQL = sql.blocks("chatkeep.store.sqlite", "search.sql")
 STEPS_BEFORE_SEEK = 16  # a step takes some 5 µs, a new query 100

@@ -11,8 +11,6 @@ from typing import ParamSpec, TypeVar
 
 import apsw
 
-from chatkeep.core.chain import MAX_AGE_S
-from chatkeep.core.cipher import Cipher
 from chatkeep.core.model.completion import (
     Conversation,
     Facts,
@@ -30,9 +28,11 @@ from chatkeep.core.model.completion import (
 from chatkeep.core.model.ids import Name, Seq, first_of
 from chatkeep.core.model.record import Record, Request
 from chatkeep.core.model.usage import Account, StatsQuery, Summed, Sums, count
-from chatkeep.core.packed import Codec
 from chatkeep.core.ports import Claim, ClaimState, Hollowed
 from chatkeep.store import sql
+from chatkeep.store.encoding.body import Codec
+from chatkeep.store.encoding.chain import MAX_AGE_S
+from chatkeep.store.encoding.cipher import Cipher
 from chatkeep.store.sqlite import (
     accounts,
     claims,

@@ -8,20 +8,21 @@ from typing import Any, NamedTuple
 
 import apsw
 
-from chatkeep.core import fold, postings
-from chatkeep.core.balance import Balance, Entry
-from chatkeep.core.chain import INDEXED
-from chatkeep.core.chunks import MOST, Chunk, unpacked
-from chatkeep.core.cipher import PLAIN, Cipher
 from chatkeep.core.model.completion import Project
 from chatkeep.core.model.ids import Seq
-from chatkeep.core.packed import Body, Codec, Ghost, Packed
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
+from chatkeep.store.encoding import deltas
+from chatkeep.store.encoding.body import Body, Codec, Ghost, Packed
+from chatkeep.store.encoding.chain import INDEXED
+from chatkeep.store.encoding.cipher import PLAIN, Cipher
+from chatkeep.store.encoding.recent import Found
+from chatkeep.store.index import postings
+from chatkeep.store.index.balance import Balance, Entry
 from chatkeep.store.sqlite import accounts, encryption, rows
 from chatkeep.store.sqlite.bodies import Bodies, Texts
+from chatkeep.store.sqlite.chunks import MOST, Chunk, unpacked
 from chatkeep.store.sqlite.connection import connect, migrate
-from chatkeep.store.sqlite.recent import Found
 
 SQL = sql.blocks("chatkeep.store.sqlite", "verify.sql") | sql.blocks(
     "chatkeep.store.sqlite", "queries.sql"
@@ -164,13 +165,13 @@ class Verifier:
     def _whole(self, bodies: Bodies, read: "_Read") -> None:
         bodies.request(read.found.seq, read.found.basis, read.found.body)
         if isinstance(read.body, Packed):
-            self._uses.update(fold.shared_of(read.body, bodies.load))
+            self._uses.update(deltas.shared_of(read.body, bodies.load))
 
     def _ghost(self, bodies: Bodies, place: int, body: bytes) -> Iterator[str]:
         try:
             ghost, _ = bodies.opened(Seq(place), body)
             if isinstance(ghost, Ghost):
-                self._uses.update(fold.shared_by(ghost))
+                self._uses.update(deltas.shared_by(ghost))
         except RecordCorrupt as error:
             yield f"the rest of {place}: {error}"
         if bodies.is_built_on(Seq(place)):

@@ -11,7 +11,7 @@ from chatkeep.core.ports import UpstreamAnswer
 from chatkeep.core.proxy.call import read_whole
 from chatkeep.errors import UpstreamUnreachable
 from chatkeep.settings import UpstreamSetting
-from chatkeep.upstream.client import HttpUpstream
+from chatkeep.upstream.http.client import HttpUpstream
 from chatkeep.upstream.local import child as program
 
 NAME = "built-in"

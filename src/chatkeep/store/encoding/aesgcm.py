@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from chatkeep.core.cipher import NO_KEY, SEALED, DataKey, Place, is_sealed
 from chatkeep.errors import RecordCorrupt, StoreEncrypted
+from chatkeep.store.encoding.cipher import NO_KEY, SEALED, DataKey, Place, is_sealed
 
 _NONCE = 12
 _NUMBER = 2

@@ -12,8 +12,8 @@ from starlette.types import ASGIApp
 
 from chatkeep.errors import BadSetting
 from chatkeep.settings import Settings
-from chatkeep.web.listener import Listener
-from chatkeep.web.protocol import Config, Protocol
+from chatkeep.web.server.listener import Listener
+from chatkeep.web.server.protocol import Config, Protocol
 
 _BACKLOG = 2048
 _OPEN_FILES = 1 << 16

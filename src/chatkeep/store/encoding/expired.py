@@ -9,9 +9,9 @@ from msgspec import Raw
 from chatkeep.core.json import spans
 from chatkeep.core.model.completion import Stored
 from chatkeep.core.model.ids import Seq
-from chatkeep.core.packed import Husk
 from chatkeep.core.wire import stored
 from chatkeep.core.wire.stored import Fields
+from chatkeep.store.encoding.body import Husk
 
 _ASKED = ("seed", "top_p", "temperature", "presence_penalty", "frequency_penalty")
 _ANSWERED = ("model", "created", "usage", "service_tier", "system_fingerprint")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import httptools
 
 from chatkeep.core.wire.headers import CONTROLS
-from chatkeep.upstream.patience import Patience
+from chatkeep.upstream.http.timeouts import Patience
 
 _MAX_QUIET = 1 << 16  # bytes on end that are no body: a head, trailers, what is between chunks
 _MAX_UNREAD = 1 << 18  # bytes of body from which on the upstream has to wait for the reader

@@ -23,8 +23,7 @@ from chatkeep.errors import (
     RequestTimeout,
     TooManyConnections,
 )
-from chatkeep.web.cycle import Cycle
-from chatkeep.web.request import REFUSED
+from chatkeep.web.server.cycle import REFUSED, Cycle
 
 MAX_HEAD_BYTES = 1 << 16
 MAX_HEADERS = 200

@@ -11,8 +11,8 @@ from urllib.request import getproxies, proxy_bypass
 import aiohappyeyeballs
 
 from chatkeep.settings import LOOPBACK
-from chatkeep.upstream.connection import Closed, Connection, Exchange
-from chatkeep.upstream.patience import Patience
+from chatkeep.upstream.http.connection import Closed, Connection, Exchange
+from chatkeep.upstream.http.timeouts import Patience
 
 KEPT_S = 15.0  # the longer, the more often one is used that the upstream is just closing
 _NEXT_ADDRESS_S = 0.25  # until another address of a host is tried beside the first

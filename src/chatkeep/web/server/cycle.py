@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from chatkeep.core.wire.headers import Headers
 
+REFUSED = "refused"  # in a scope's state: why the request, or the rest of it, could not be read
 _BODILESS = (204, 304)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _LF, _CR, _NUL = b"\n\r\0"  # asking for an int is several times quicker than for bytes

@@ -11,11 +11,11 @@ from chatkeep.core.ports import UpstreamAnswer
 from chatkeep.core.wire.headers import Headers, get, without
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 from chatkeep.settings import UpstreamSetting
-from chatkeep.upstream.coding import Inflater, Undecodable, decoder
-from chatkeep.upstream.connection import Closed, CutOff, Exchange, NotHttp
-from chatkeep.upstream.connections import Connections, NoConnection, NoProxy, NotAccepted
-from chatkeep.upstream.heads import Heads
-from chatkeep.upstream.patience import Silent
+from chatkeep.upstream.http.coding import Inflater, Undecodable, decoder
+from chatkeep.upstream.http.connection import Closed, CutOff, Exchange, NotHttp
+from chatkeep.upstream.http.connections import Connections, NoConnection, NoProxy, NotAccepted
+from chatkeep.upstream.http.heads import Heads
+from chatkeep.upstream.http.timeouts import Silent
 
 _log = logging.getLogger("chatkeep")
 # Decoded already, so neither the coding nor the length of the coded bytes holds any more.

@@ -4,7 +4,7 @@ import msgspec
 
 from chatkeep.core.ports import Store
 from chatkeep.core.proxy.call import Whole
-from chatkeep.web import openapi
+from chatkeep.web.api import openapi
 from chatkeep.web.metrics import CONTENT_TYPE, Metrics
 from chatkeep.web.request import Request
 from chatkeep.web.routes import OPERATIONS

@@ -10,7 +10,7 @@ import logging
 import socket
 from collections.abc import Callable
 
-from chatkeep.web.protocol import Protocol
+from chatkeep.web.server.protocol import Protocol
 
 _AT_ONCE = 128  # then those that are there already have their turn
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})

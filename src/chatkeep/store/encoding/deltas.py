@@ -5,20 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core import parts
-from chatkeep.core.chain import heads
 from chatkeep.core.model.ids import Seq, compact
 from chatkeep.core.model.record import Record, Request
-from chatkeep.core.packed import (
-    OUTLINE,
-    Codec,
-    Ghost,
-    Outline,
-    Packed,
-    outline_text,
-)
-from chatkeep.core.parts import Load, Shelf, Text, shared_key
 from chatkeep.errors import RecordCorrupt
+from chatkeep.store.encoding import parts
+from chatkeep.store.encoding.body import OUTLINE, Codec, Ghost, Outline, Packed, outline_text
+from chatkeep.store.encoding.chain import heads
+from chatkeep.store.encoding.parts import Load, Shelf, Text, shared_key
 
 _LONG = 1024  # bytes of new messages that get a frame of their own
 _WORTH_SHARING = 128  # bytes of tools, of system prompts, of what stands around the messages

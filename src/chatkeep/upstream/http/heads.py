@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from chatkeep.core.accounts.keys import PREFIX
 from chatkeep.core.wire.headers import CALLERS_KEY, HOP
 from chatkeep.settings import UpstreamSetting
-from chatkeep.upstream.connections import Connections
+from chatkeep.upstream.http.connections import Connections
 
 _AGENT = b"chatkeep"
 _IN_TARGETS = "/%:?#[]@!$&'()*+,;=~"

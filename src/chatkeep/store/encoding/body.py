@@ -16,12 +16,12 @@ from zlib import crc32
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core import zstdframe
-from chatkeep.core.dictionary import DICTIONARY, TABLES
 from chatkeep.core.model.ids import NUMBER_BYTES, is_number
-from chatkeep.core.parts import Text
-from chatkeep.core.zstdframe import Dictionary
 from chatkeep.errors import RecordCorrupt
+from chatkeep.store.encoding import frames
+from chatkeep.store.encoding.dictionary import DICTIONARY, TABLES
+from chatkeep.store.encoding.frames import Dictionary
+from chatkeep.store.encoding.parts import Text
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ LEVEL = 5
 _QUICK_LEVEL = 3
 _USUAL = 0.45  # of its size at the quick level
 _WINDOW = 1 << 17
-_UNREADABLE = (*zstdframe.UNREADABLE, msgspec.MsgspecError)
+_UNREADABLE = (*frames.UNREADABLE, msgspec.MsgspecError)
 
 
 class Outline(Struct, array_like=True, gc=False):
@@ -91,7 +91,7 @@ class Ghost(Struct, array_like=True, gc=False):
 
 
 class Husk(Struct, array_like=True, gc=False):
-    """What stays of a completion that is kept without what was said in it (core/husk.py)."""
+    """What stays of a completion that is kept without what was said in it (expired.py)."""
 
     request: bytes
     answer: bytes
@@ -106,8 +106,8 @@ class _Compressors(threading.local):
     """A thread's own: it makes them when it first uses them."""
 
     def __init__(self, dictionary: Dictionary, level: int) -> None:
-        self.quick = zstdframe.compressor(dictionary, min(_QUICK_LEVEL, level))
-        self.thorough = zstdframe.compressor(dictionary, level)
+        self.quick = frames.compressor(dictionary, min(_QUICK_LEVEL, level))
+        self.thorough = frames.compressor(dictionary, level)
 
 
 class Codec:
@@ -115,7 +115,7 @@ class Codec:
 
     def __init__(self, level: int = LEVEL) -> None:
         self._level = level
-        self._dictionary = zstdframe.dictionary(DICTIONARY, TABLES)
+        self._dictionary = frames.dictionary(DICTIONARY, TABLES)
         self._compressors = _Compressors(self._dictionary, level)
 
     def body(self, packed: Body, second: bytes = b"") -> bytes:
@@ -158,7 +158,7 @@ class Codec:
         text = _ENCODER.encode(messages)
         if not before:
             return self.shared(text)
-        return zstdframe.compressed(text, zstdframe.compressor(_window(before), self._level))
+        return frames.compressed(text, frames.compressor(_window(before), self._level))
 
     def messages(self, second: bytes, before: Sequence[bytes]) -> list[Text]:
         """Raises RecordCorrupt."""
@@ -166,17 +166,17 @@ class Codec:
 
     def shared(self, text: bytes) -> bytes:
         """A text of its own, in a form `text` reads."""
-        return zstdframe.compressed(text, self._compressors.thorough)
+        return frames.compressed(text, self._compressors.thorough)
 
     def text(self, shared: bytes) -> bytes:
         """Raises RecordCorrupt."""
         try:
-            return zstdframe.text_of(shared, self._dictionary)
+            return frames.text_of(shared, self._dictionary)
         except _UNREADABLE as error:
             raise RecordCorrupt(f"a shared text cannot be read: {error}") from error
 
     def _first(self, text: bytes) -> bytes:
-        quick = zstdframe.compressed(text, self._compressors.quick)
+        quick = frames.compressed(text, self._compressors.quick)
         if len(quick) <= _USUAL * len(text):
             return quick
         return min(quick, self.shared(text), key=len)
@@ -196,7 +196,7 @@ def outline_text(outline: Outline) -> bytes:
 
 def _unpacked(decoder: msgspec.msgpack.Decoder[T], frame: bytes, dictionary: Dictionary) -> T:
     try:
-        return decoder.decode(zstdframe.text_of(frame, dictionary))
+        return decoder.decode(frames.text_of(frame, dictionary))
     except _UNREADABLE as error:
         raise RecordCorrupt(f"a record body cannot be read: {error}") from error
 
@@ -211,4 +211,4 @@ def _window(before: Sequence[bytes]) -> Dictionary:
         if size >= _WINDOW:
             break
     tail.append(DICTIONARY)
-    return zstdframe.dictionary(b"".join(reversed(tail))[-_WINDOW:])
+    return frames.dictionary(b"".join(reversed(tail))[-_WINDOW:])

@@ -6,9 +6,9 @@ from typing import Any
 
 from chatkeep import __version__
 from chatkeep.core.wire.query import Filter
+from chatkeep.web.api.schemas import SCHEMAS, STRING, ref
 from chatkeep.web.paths import PARAMETER
 from chatkeep.web.routes import Operation
-from chatkeep.web.schemas import SCHEMAS, STRING, ref
 
 _OF_KEYS = (401, 403, 508)
 _OF_ANY = (400, 408, 431, 500, 503)
