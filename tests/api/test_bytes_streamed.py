@@ -14,9 +14,9 @@ from openai import AsyncOpenAI
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from support import chatkeep_server
 from support.chatkeep_server import Chatkeep
+from support.data import DATA
 from support.faultyvfs import FaultyVfs
 from support.kept import finished, kept_of, row_of, stored_in
-from support.observed import DATA
 from support.patience import PATIENCE_S
 from support.provider import EVENTS, Plain, Provider, Stream
 from support.rawhttp import PATH, Reply, asked, connected, get, post

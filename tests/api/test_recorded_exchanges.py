@@ -15,7 +15,8 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx2
 import pytest
 from support.chatkeep_server import Chatkeep
-from support.observed import DATA, check_response
+from support.data import DATA
+from support.observed import check_response
 from support.provider import Plain, Provider
 from support.rawhttp import PATH
 from support.refusals import REQUEST_ID

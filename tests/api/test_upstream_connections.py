@@ -8,12 +8,12 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from support.calls import named
+from support.data import DATA
 from support.provider import Peer, Plain, Provider, Raw, Refuse, Stream, nobody
 from support.refusals import create
 
@@ -24,7 +24,7 @@ from chatkeep.upstream.http.connections import Connections
 
 pytestmark = pytest.mark.usefixtures("nothing_left_open")
 
-TLS = Path(__file__).parents[1] / "data" / "tls"
+TLS = DATA / "tls"
 FAR = "http://upstream.test/v1"
 FAR_TLS = "https://upstream.test/v1"
 OK = Plain(b'{"id":"x","choices":[]}')

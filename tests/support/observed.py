@@ -4,16 +4,15 @@ import functools
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import yaml
 from jsonschema.protocols import Validator
 from openapi_schema_validator import OAS31Validator
+from support.data import DATA
 from support.rawhttp import asked, get
 
-DATA = Path(__file__).parents[1] / "data"
 OBSERVED = DATA / "openai-chat-completions.observed.openapi.yaml"
 BASE = "/v1"
 

@@ -4,9 +4,9 @@ import json
 import re
 import string
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import pytest
+from support.data import DATA
 
 from chatkeep import errors
 from chatkeep.core.accounts.keys import bearer, masked
@@ -15,7 +15,7 @@ from chatkeep.core.wire.query import did_you_mean
 from chatkeep.core.wire.request import StoreHeaders
 from chatkeep.errors import ChatkeepError, Fault, Refusal
 
-RECORDED = json.loads((Path(__file__).parents[1] / "data" / "errors.json").read_text())
+RECORDED = json.loads((DATA / "errors.json").read_text())
 
 
 def create(**fields: object) -> None:

@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.data import DATA
 from support.jsontexts import ObjectText, arrays, objects, standard, values
 from support.samples import SECOND, place, row
 
 from chatkeep.core.model.completion import Row, Stored
 from chatkeep.core.wire import stored
 
-RECORDINGS = Path(__file__).parents[1] / "data" / "recordings" / "real-exchanges.json"
+RECORDINGS = DATA / "recordings" / "real-exchanges.json"
 ENTRIES = json.loads(RECORDINGS.read_text())["entries"]
 
 KEYS = [

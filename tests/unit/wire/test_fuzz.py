@@ -9,10 +9,10 @@ import json
 import os
 import random
 from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import parse_qsl
 
 import pytest
+from support.data import DATA
 from support.mutation import mutants
 from support.refusals import UNKNOWN, create
 
@@ -26,7 +26,6 @@ from chatkeep.errors import Refusal
 from chatkeep.upstream.http.coding import Undecodable, decoder
 
 ROUNDS = int(os.environ.get("CHATKEEP_FUZZ_ROUNDS", "1000"))
-DATA = Path(__file__).parents[1] / "data"
 ID = CompletionId(UNKNOWN)
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 BODIES = [

@@ -1,18 +1,18 @@
 """The message items of a stored completion: the request's messages, never the answer's."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
+from support.data import DATA
 from support.jsontexts import ObjectText, objects, standard, values
 
 from chatkeep.core.json import spans
 from chatkeep.core.model.ids import CompletionId
 from chatkeep.core.wire import stored
 
-RECORDINGS = Path(__file__).parents[1] / "data" / "recordings" / "real-exchanges.json"
+RECORDINGS = DATA / "recordings" / "real-exchanges.json"
 ID = CompletionId("chatcmpl-x")
 ITEM_KEYS = ["id", "role", "content", "content_parts", "name"]
 PART_KEYS = ["type", "text", "image_url", "input_audio", "file"]

@@ -1,19 +1,19 @@
 """What lists and figures need of an answer: odd content gives less, never an error."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.data import DATA
 from support.jsontexts import objects, values
 
 from chatkeep.core.model.completion import Usage
 from chatkeep.core.wire import answer
 from chatkeep.core.wire.answer import Answer, scrubbed, spent_of
 
-PLAIN = Path(__file__).parents[1] / "data" / "sse" / "plain-answer.json"
+PLAIN = DATA / "sse" / "plain-answer.json"
 DEEP = 100_000
 
 

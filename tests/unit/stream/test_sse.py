@@ -1,15 +1,15 @@
 """Server-sent events: where they end, what their data is, and what may be replaced in it."""
 
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.data import DATA
 
 from chatkeep.core.stream.sse import EventSplitter, EventTooLong, event_data, replace_span
 
-STREAMS = sorted((Path(__file__).parents[1] / "data" / "sse").glob("*.bin"))
+STREAMS = sorted((DATA / "sse").glob("*.bin"))
 
 # Bytes of which most combinations mean something to the parser.
 pieces = st.sampled_from(

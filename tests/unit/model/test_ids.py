@@ -4,11 +4,11 @@ import re
 import string
 from itertools import islice, pairwise
 from operator import lt
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.data import DATA
 
 from chatkeep.core.model import ids
 from chatkeep.core.model.ids import Seq, Sequencer, named
@@ -17,7 +17,7 @@ NOW = 1_790_000_000
 HOUR = 3600
 COUNTERS = 2**21
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-RECORDINGS = Path(__file__).parents[1] / "data" / "recordings" / "real-exchanges.json"
+RECORDINGS = DATA / "recordings" / "real-exchanges.json"
 
 seconds = st.integers(0, 2**32 - 1)
 tags = st.binary(min_size=13, max_size=13)

@@ -1,18 +1,18 @@
 """The metadata map: what is refused, in OpenAI's words, and what passes."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.data import DATA
 
 from chatkeep.core.wire import metadata
 from chatkeep.errors import InvalidCharacter, Refusal
 
-ERRORS = json.loads((Path(__file__).parents[1] / "data" / "errors.json").read_text())
+ERRORS = json.loads((DATA / "errors.json").read_text())
 
 characters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 

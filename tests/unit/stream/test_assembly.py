@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.assembly import HEAD, assembled, choice, chunk, fed, read
+from support.data import DATA
 
-DATA = Path(__file__).parents[1] / "data" / "sse"
+DATA = DATA / "sse"
 STREAMS = sorted(DATA.glob("*.bin"))
 
 

@@ -2,13 +2,13 @@
 
 import json
 from itertools import pairwise, product, starmap
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.assembly import read
+from support.data import DATA
 from support.jsontexts import strings
 
 from chatkeep.core.model.ids import CompletionId
@@ -16,7 +16,7 @@ from chatkeep.core.stream.assembly import Assembly
 from chatkeep.core.stream.relay import Recording
 from chatkeep.core.stream.template import Shape, shape_of
 
-STREAMS = Path(__file__).parents[1] / "data" / "sse"
+STREAMS = DATA / "sse"
 ID = CompletionId("chatcmpl-0abcdefghijklmnopqrstuvwxyzAB")
 TEXT = "@text@"
 

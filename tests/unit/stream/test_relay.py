@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.assembly import read
+from support.data import DATA
 
 from chatkeep.core.model.ids import CompletionId
 from chatkeep.core.stream.relay import Recording
 
-STREAMS = sorted((Path(__file__).parents[1] / "data" / "sse").glob("*.bin"))
+STREAMS = sorted((DATA / "sse").glob("*.bin"))
 ID = CompletionId("chatcmpl-0abcdefghijklmnopqrstuvwxyzAB")
 PLENTY = 1 << 24
 DONE = b"data: [DONE]\n\n"

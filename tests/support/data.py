@@ -1,0 +1,5 @@
+"""Where the files are that tests read."""
+
+from pathlib import Path
+
+DATA = Path(__file__).parents[1] / "data"
