@@ -71,7 +71,7 @@ class History(RuleBasedStateMachine):
         self.backend: Backend = BACKENDS[self.kind](Path(self.folder.name))
         self.rows: dict[str, dict[Seq, Row]] = {"ours": {}, "theirs": {}}
         self.deleted: set[Seq] = set()
-        self.hollow_below = {"ours": 0, "theirs": 0}
+        self.expired_below = {"ours": 0, "theirs": 0}
         self.highest: Seq | None = None
         self.walk: Walk | None = None
         self.store: Store = self.run(self.backend.open())
@@ -88,7 +88,7 @@ class History(RuleBasedStateMachine):
 
     @rule(owner=PROJECTS, seq=PLACES, pairs=PAIRS, model=MODELS)
     def insert(self, owner: str, seq: Seq, pairs: dict[str, str], model: str) -> None:
-        if seq in self.deleted or seq < self.hollow_below[owner]:
+        if seq in self.deleted or seq < self.expired_below[owner]:
             return  # no place is given twice, nor one behind those whose bodies have gone
         new = row(seq, pairs, model=model)
         insert = self.store.insert(self.projects[owner], new, said())
@@ -120,12 +120,12 @@ class History(RuleBasedStateMachine):
             self.touched(seq)
 
     @rule(owner=PROJECTS, below=PLACES)
-    def hollow(self, owner: str, below: Seq) -> None:
-        with_body = [n for n in self.rows[owner] if self.hollow_below[owner] <= n < below]
-        done, more = self.run(self.store.hollow(self.projects[owner], below))
+    def expire(self, owner: str, below: Seq) -> None:
+        with_body = [n for n in self.rows[owner] if self.expired_below[owner] <= n < below]
+        done, more = self.run(self.store.expire(self.projects[owner], below))
         assert done == more == bool(with_body)
         if with_body:
-            self.hollow_below[owner] = min(with_body) + 1
+            self.expired_below[owner] = min(with_body) + 1
 
     def touched(self, seq: Seq) -> None:
         if self.walk:
@@ -135,7 +135,7 @@ class History(RuleBasedStateMachine):
     def get(self, owner: str, seq: Seq) -> None:
         found = self.run(self.store.get(self.projects[owner], _named(seq)))
         assert (found and found.row) == self.rows[owner].get(seq)
-        assert found is None or found.has_body == (seq >= self.hollow_below[owner])
+        assert found is None or found.has_body == (seq >= self.expired_below[owner])
         assert self.run(self.store.get(self.projects[owner], other_tag(_named(seq)))) is None
 
     @rule(owner=PROJECTS, query=QUERIES, after=st.none() | PLACES, limit=st.integers(0, 100))

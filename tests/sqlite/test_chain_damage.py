@@ -151,11 +151,11 @@ async def test_a_damaged_body_is_let_go_of_in_its_turn(
     with direct(backend.path) as connection:
         connection.execute("UPDATE completion SET body = x'01' WHERE seq = ?", (first.row.seq,))
     for one in (first, second):
-        assert await talks.store.hollow(talks.project, Seq(MAX_SEQ)) == (True, True)
+        assert await talks.store.expire(talks.project, Seq(MAX_SEQ)) == (True, True)
         found = await talks.store.get(talks.project, name(one.row))
         assert found is not None
         assert not found.has_body
-    assert await talks.store.hollow(talks.project, Seq(MAX_SEQ)) == (False, False)
+    assert await talks.store.expire(talks.project, Seq(MAX_SEQ)) == (False, False)
     assert await listed(talks.store, talks.project, Query(q="sing")) == []
 
 

@@ -93,7 +93,7 @@ async def test_after_each_body_that_is_let_go_only_metadata_and_what_is_still_sa
     backend, secrets = SqliteBackend(tmp_path, level=PLAIN), Secrets()
     talks = await opened(backend)
     for said in await tell(talks, secrets):
-        await talks.hollow(said)
+        await talks.expire(said)
         await talks.check()
         live = secrets.said_in(list(talks.said.values()))
         assert secrets.found_in(files(backend)) <= live | METADATA
@@ -107,7 +107,7 @@ async def test_bodies_let_go_leave_the_wal_while_the_store_is_open(tmp_path: Pat
     talks = await opened(backend)
     kept = await tell(talks, secrets)
     assert secrets.found_in(whole(tmp_path)) == set(secrets.texts)
-    await talks.hollow(kept[-1])
+    await talks.expire(kept[-1])
     await emptied(tmp_path, secrets, left=METADATA)
     await talks.store.aclose()
 

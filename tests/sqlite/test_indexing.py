@@ -203,7 +203,7 @@ async def test_words_that_waited_when_they_were_to_go_are_in_no_file(
     if gone != "both at once":
         await inserted
     if gone == "let go":
-        await store.hollow(project, place(2))
+        await store.expire(project, place(2))
     elif gone is not None:
         assert await store.delete(project, name(row(place(1))))
     await inserted

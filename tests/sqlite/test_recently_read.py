@@ -152,7 +152,7 @@ async def test_a_body_let_go_of_leaves_nothing_in_memory(store: Store, project: 
     one = row(place(8_004))
     await keep(store, project, one)
     await shown(store, project, one)
-    await store.hollow(project, Seq(one.seq + 1))
+    await store.expire(project, Seq(one.seq + 1))
     assert in_memory(one.seq) == 0
 
 

@@ -95,9 +95,9 @@ class Talks:
         assert await self.store.delete(self.project, name(said.row))
         del self.said[said.row.seq]
 
-    async def hollow(self, said: Said) -> None:
+    async def expire(self, said: Said) -> None:
         """Lets go of its body, and of those before it."""
-        while (await self.store.hollow(self.project, Seq(said.row.seq + 1))).more:
+        while (await self.store.expire(self.project, Seq(said.row.seq + 1))).more:
             pass
         for seq in [seq for seq in self.said if seq <= said.row.seq]:
             del self.said[seq]

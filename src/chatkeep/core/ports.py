@@ -119,7 +119,7 @@ class ClaimState(NamedTuple):
     answered: Name | None = None
 
 
-class Hollowed(NamedTuple):
+class Expiry(NamedTuple):
     """Whether a body was let go of, and whether there may be more."""
 
     done: bool
@@ -261,7 +261,7 @@ class Store(AccountStore, Protocol):
 
     async def delete(self, project: Project, name: Name) -> bool: ...
 
-    async def hollow(self, project: Project, below: Seq) -> Hollowed:
+    async def expire(self, project: Project, below: Seq) -> Expiry:
         """Lets go of the request and the answer of the oldest completion below that has them.
 
         Its row, metadata and figures stay.

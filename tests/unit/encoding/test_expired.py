@@ -11,7 +11,7 @@ from support.samples import SECOND, place, row
 from chatkeep.core.model.completion import Stored
 from chatkeep.core.model.ids import Seq
 from chatkeep.core.wire import stored
-from chatkeep.store.encoding.expired import husk
+from chatkeep.store.encoding.expired import expired_body
 
 ANSWER = {
     "id": "chatcmpl-Ours",
@@ -53,7 +53,7 @@ def item(request: bytes, answer: bytes) -> Stored:
 
 def shown(one: Stored) -> dict[str, Any]:
     """The stored object without the body."""
-    left = husk(one, Seq(0))
+    left = expired_body(one, Seq(0))
     rest = Stored(one.id, one.row, left.request, left.answer, has_body=False)
     found: dict[str, Any] = json.loads(stored.completion(rest))
     return found
@@ -71,7 +71,7 @@ def test_figures_stay_and_nothing_that_was_said() -> None:
 
 
 def test_it_stays_what_it_goes_on_from() -> None:
-    assert husk(item(b"{}", b"{}"), Seq(7)).follows == 7
+    assert expired_body(item(b"{}", b"{}"), Seq(7)).follows == 7
 
 
 @pytest.mark.parametrize(

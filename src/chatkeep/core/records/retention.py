@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from chatkeep.core.model.completion import Project, Query
 from chatkeep.core.model.ids import first_of
-from chatkeep.core.ports import Hollowed, Store
+from chatkeep.core.ports import Expiry, Store
 from chatkeep.core.records import bulk
 from chatkeep.core.records.bulk import BATCH, Late, Outcome
 from chatkeep.errors import RecordCorrupt, Refusal
@@ -35,7 +35,7 @@ async def sweep(
     for project in await store.projects():
         kept: tuple[tuple[Expired, int | None, _Delete], ...] = (
             ("completions", project.retain_days, _delete),
-            ("bodies", project.retain_body_days, _hollow),
+            ("bodies", project.retain_body_days, _expire),
         )
         for what, days, delete in kept:
             if days is None:
@@ -54,19 +54,19 @@ async def _delete(store: Store, project: Project, before_unix: int, late: Late) 
     return await bulk.run(store, project, query, bulk.deleting(store, project), late)
 
 
-async def _hollow(store: Store, project: Project, before_unix: int, late: Late) -> Outcome:
+async def _expire(store: Store, project: Project, before_unix: int, late: Late) -> Outcome:
     """Lets go of bodies, the oldest first."""
     below = first_of(before_unix)
     outcome = Outcome(complete=False)
     while not outcome.complete and outcome.stopped_by is None:
-        batch = (store.hollow(project, below) for _ in range(BATCH))
+        batch = (store.expire(project, below) for _ in range(BATCH))
         found = await asyncio.gather(*batch, return_exceptions=True)
-        hollowed = [one for one in found if isinstance(one, Hollowed)]
+        expired = [one for one in found if isinstance(one, Expiry)]
         for failure in (one for one in found if isinstance(one, BaseException)):
             outcome.stopped_by = _reason(failure)
-        outcome.done += sum(one.done for one in hollowed)
+        outcome.done += sum(one.done for one in expired)
         outcome.matched = outcome.done
-        outcome.complete = not all(one.more for one in hollowed)
+        outcome.complete = not all(one.more for one in expired)
         if late():
             break
     return outcome

@@ -1,7 +1,8 @@
 """The form a record is kept in, and back: what its conversation has already said is left out.
 
     body   = kind | check (4) | head (8) | id (22, if OpenAI's form) | length | first | second frame
-    frames = zstd; the first MessagePack of `Packed`, `Ghost` or `Husk`, the second of long messages
+    frames = zstd; the first is MessagePack of `Packed`, `Ghost` or `ExpiredBody`, the second of long
+             messages
 
 The first frame is enough to show a completion in a list. The second is compressed with what the
 request itself repeats before it as a dictionary, so that a file read again costs little. The check
@@ -90,7 +91,7 @@ class Ghost(Struct, array_like=True, gc=False):
     answer: dict[int, bytes]
 
 
-class Husk(Struct, array_like=True, gc=False):
+class ExpiredBody(Struct, array_like=True, gc=False):
     """What stays of a completion that is kept without what was said in it (expired.py)."""
 
     request: bytes
@@ -98,8 +99,8 @@ class Husk(Struct, array_like=True, gc=False):
     follows: int
 
 
-Body = Packed | Ghost | Husk
-_KINDS: dict[type[Body], int] = {Packed: 1, Ghost: 2, Husk: 3}
+Body = Packed | Ghost | ExpiredBody
+_KINDS: dict[type[Body], int] = {Packed: 1, Ghost: 2, ExpiredBody: 3}
 
 
 class _Compressors(threading.local):

@@ -11,20 +11,22 @@ from chatkeep.core.model.completion import Stored
 from chatkeep.core.model.ids import Seq
 from chatkeep.core.wire import stored
 from chatkeep.core.wire.stored import Fields
-from chatkeep.store.encoding.body import Husk
+from chatkeep.store.encoding.body import ExpiredBody
 
 _ASKED = ("seed", "top_p", "temperature", "presence_penalty", "frequency_penalty")
 _ANSWERED = ("model", "created", "usage", "service_tier", "system_fingerprint")
 _MESSAGE = b'{"role":"assistant","content":null}'
 
 
-def husk(item: Stored, follows: Seq) -> Husk:
+def expired_body(item: Stored, follows: Seq) -> ExpiredBody:
     """`follows` is the completion it goes on from, 0 for none."""
     asked = stored.fields(item.request)
     request = {key: asked[key] for key in _ASKED if key in asked and _is_number(asked[key])}
     shown = stored.fields(stored.completion(item))
     answer = {key: shown[key] for key in _ANSWERED}
-    return Husk(_json(request), _json({**answer, "choices": _choices(shown["choices"])}), follows)
+    return ExpiredBody(
+        _json(request), _json({**answer, "choices": _choices(shown["choices"])}), follows
+    )
 
 
 def _choices(choices: bytes) -> bytes:

@@ -1,7 +1,7 @@
 -- Projects, keys, completions with their bodies, and the postings that filters read.
 -- seq orders completions by arrival. A completion's row never changes.
 
--- Below hollow_below completions are kept without what was said in them; below pruned_below heads
+-- Below expired_below completions are kept without what was said in them; below pruned_below heads
 -- may be gone, because nothing goes on from there any more.
 CREATE TABLE project (
     id INTEGER PRIMARY KEY,
@@ -17,7 +17,7 @@ CREATE TABLE project (
     requests_per_minute INTEGER,
     key_max_concurrent INTEGER,
     key_requests_per_minute INTEGER,
-    hollow_below INTEGER NOT NULL DEFAULT 0,
+    expired_below INTEGER NOT NULL DEFAULT 0,
     pruned_below INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 

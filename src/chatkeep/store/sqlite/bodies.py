@@ -12,7 +12,7 @@ from chatkeep.core.model.record import Record, Request
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.encoding import deltas
-from chatkeep.store.encoding.body import Body, Codec, Ghost, Husk, Outline, Packed
+from chatkeep.store.encoding.body import Body, Codec, ExpiredBody, Ghost, Outline, Packed
 from chatkeep.store.encoding.chain import INDEXED, MAX_AGE_S, builds_on, heads
 from chatkeep.store.encoding.cipher import PLAIN, Cipher, Place
 from chatkeep.store.encoding.deltas import Basis
@@ -122,7 +122,7 @@ class Bodies:
     def outside(self, seq: Seq, body: bytes, id: str) -> deltas.Outside:
         """Raises RecordCorrupt."""
         packed, _ = self.opened(seq, body)
-        if isinstance(packed, Husk):
+        if isinstance(packed, ExpiredBody):
             return deltas.Outside(packed.request, packed.answer, b"{}", None, has_body=False)
         return deltas.outside(_completion(packed), self.load, id)
 
@@ -136,7 +136,7 @@ class Bodies:
         Raises RecordCorrupt.
         """
         opened, second = self.opened(seq, body)
-        if isinstance(opened, Husk):
+        if isinstance(opened, ExpiredBody):
             return None
         packed = _completion(opened)
         before = self._unfolded(list(self._path(basis)))
@@ -150,13 +150,13 @@ class Bodies:
             raise RecordCorrupt("what a record builds on has no beginning")
         return Seq(found[0][0])
 
-    def is_hollow(self, seq: Seq, body: bytes) -> bool:
-        return isinstance(self.opened(seq, body)[0], Husk)
+    def is_expired(self, seq: Seq, body: bytes) -> bool:
+        return isinstance(self.opened(seq, body)[0], ExpiredBody)
 
     def follows(self, seq: Seq, body: bytes, basis: Seq | None) -> Seq:
         """The completion it goes on from, 0 for none."""
         packed, _ = self.opened(seq, body)
-        if isinstance(packed, Husk):
+        if isinstance(packed, ExpiredBody):
             return Seq(packed.follows)
         return deltas.follows(_completion(packed), basis)
 
@@ -180,7 +180,7 @@ class Bodies:
     def remove(self, seq: Seq, basis: Seq | None, body: bytes) -> None:
         """Lets go of the body of a row that has been deleted: what others say again stays."""
         packed, second = self.opened(seq, body)
-        if not isinstance(packed, Husk):
+        if not isinstance(packed, ExpiredBody):
             self._remove(seq, basis, _completion(packed), second)
         elif not self._connection.execute(SQL["select_ghost"], (seq,)).fetchall():
             self._connection.execute(SQL["unlink"], (seq, basis))
@@ -193,11 +193,13 @@ class Bodies:
         self._connection.execute(SQL["unlink"], (seq, None))
         self._settle(basis)
 
-    def hollow(self, seq: Seq, basis: Seq | None, body: bytes | None, husk: Husk) -> None:
+    def expire(
+        self, seq: Seq, basis: Seq | None, body: bytes | None, expired_body: ExpiredBody
+    ) -> None:
         """Lets go of the body of a row that stays, None when it cannot be read."""
         opened = None if body is None else self.opened(seq, body)
-        left = self._sealed(seq, self._codec.body(husk))
-        self._connection.execute(SQL["hollow_completion"], (seq, left))
+        sealed = self._sealed(seq, self._codec.body(left))
+        self._connection.execute(SQL["expire_body"], (seq, sealed))
         if opened is None:
             self.lose(seq, basis)
         else:
@@ -325,7 +327,7 @@ class Bodies:
             raise RecordCorrupt("what a record builds on is not there")
         basis, body = found[0]
         packed, second = self.opened(seq, body)
-        if isinstance(packed, Husk):
+        if isinstance(packed, ExpiredBody):
             raise RecordCorrupt("what a record builds on has no body any more")
         return Link(seq, basis, packed, second)
 
@@ -346,7 +348,7 @@ class Bodies:
         """The places of an answer that others quote; None when nobody builds on it."""
         rows: Any = self._connection.execute(SQL["built_on"], (seq,))
         opened = [self._readable(place, body) for place, body in rows]
-        needing = [one[0] for one in opened if one and not isinstance(one[0], Husk)]
+        needing = [one[0] for one in opened if one and not isinstance(one[0], ExpiredBody)]
         return {place for body in needing for place in deltas.copied_by(body)} if needing else None
 
     def _readable(self, seq: Seq, body: bytes) -> tuple[Body, bytes] | None:

@@ -35,7 +35,7 @@ INSERT OR REPLACE INTO ghost (seq, project, basis, body) VALUES (?1, ?2, ?3, ?4)
 -- What was left of a deleted completion.
 DELETE FROM ghost WHERE seq = ?1
 
--- name: hollow_completion
+-- name: expire_body
 -- The row stays, with this for a body.
 UPDATE completion SET body = ?2 WHERE seq = ?1
 

@@ -19,7 +19,7 @@ from chatkeep.store import sql
 from chatkeep.store.encoding.recent import Columns, Found, Written
 from chatkeep.store.index import postings
 from chatkeep.store.index.text import said
-from chatkeep.store.sqlite import claims, hollowing, rows, search
+from chatkeep.store.sqlite import claims, expiry, rows, search
 from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.scan import places
@@ -88,14 +88,14 @@ def insert_foreign(
             if known:
                 connection.execute(SQL["delete_alias"], (project.id, hash))
             _insert(batch, project, placed, record, texts)
-            hollowing.note_body(connection, project, placed.seq)
+            expiry.note_body(connection, project, placed.seq)
             return placed
     seq = ids.next_import(created_unix, lambda low, high: _highest(connection, low, high))
     tag = ids.tag_of(project.secret, request_id)
     placed = msgspec.structs.replace(row, seq=seq, tag=tag, alias=id)
     connection.execute(SQL["upsert_alias"], (project.id, hash, seq))
     _insert(batch, project, placed, record, texts)
-    hollowing.note_body(connection, project, seq)
+    expiry.note_body(connection, project, seq)
     return placed
 
 

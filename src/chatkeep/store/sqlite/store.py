@@ -28,7 +28,7 @@ from chatkeep.core.model.completion import (
 from chatkeep.core.model.ids import Name, Seq, first_of
 from chatkeep.core.model.record import Record, Request
 from chatkeep.core.model.usage import Account, StatsQuery, Summed, Sums, count
-from chatkeep.core.ports import Claim, ClaimState, Hollowed
+from chatkeep.core.ports import Claim, ClaimState, Expiry
 from chatkeep.store import sql
 from chatkeep.store.encoding.body import Codec
 from chatkeep.store.encoding.chain import MAX_AGE_S
@@ -37,8 +37,8 @@ from chatkeep.store.sqlite import (
     accounts,
     claims,
     completions,
+    expiry,
     facets,
-    hollowing,
     indexing,
     pruning,
     usage,
@@ -159,12 +159,12 @@ class SqliteStore:
         self._texts.recent.forget(name.seq)
         return deleted
 
-    async def hollow(self, project: Project, below: Seq) -> Hollowed:
-        def hollow(batch: Batch) -> Hollowed:
+    async def expire(self, project: Project, below: Seq) -> Expiry:
+        def expire(batch: Batch) -> Expiry:
             self._writer.erased()
-            return hollowing.hollow(batch, project, below, self._texts)
+            return expiry.expire(batch, project, below, self._texts)
 
-        return await self._writer.submit(hollow)
+        return await self._writer.submit(expire)
 
     async def upkeep(self, now_unix: int) -> None:
         below = first_of(now_unix - MAX_AGE_S)

@@ -9,7 +9,7 @@ from support.samples import SECOND, listed, name, place, replacing, row, said, s
 
 from chatkeep.core.model.completion import Conversation, Project, Query, Stored, Usage
 from chatkeep.core.model.ids import MAX_SEQ, Seq
-from chatkeep.core.ports import Hollowed, Store
+from chatkeep.core.ports import Expiry, Store
 from chatkeep.errors import BodyExpired
 
 ALL = Seq(MAX_SEQ)
@@ -20,12 +20,12 @@ def talks(store: Store, project: Project) -> Talks:
     return Talks(store, project)
 
 
-async def hollow(store: Store, project: Project, below: Seq = ALL) -> int:
+async def expire(store: Store, project: Project, below: Seq = ALL) -> int:
     """How many bodies went."""
     gone = 0
     more = True
     while more:
-        done, more = await store.hollow(project, below)
+        done, more = await store.expire(project, below)
         gone += done
     return gone
 
@@ -57,14 +57,14 @@ async def conversation(talks: Talks, said: Said) -> list[tuple[Seq, str | None]]
 async def test_there_is_nothing_to_let_go_of_in_an_empty_store(
     store: Store, project: Project
 ) -> None:
-    assert await store.hollow(project, ALL) == Hollowed(done=False, more=False)
+    assert await store.expire(project, ALL) == Expiry(done=False, more=False)
 
 
 async def test_bodies_go_one_by_one_from_the_oldest_on(store: Store, project: Project) -> None:
     for n in (2, 0, 1):
         await store.insert(project, row(place(n)), said())
     for gone in range(3):
-        assert await store.hollow(project, place(2)) == Hollowed(done=gone < 2, more=gone < 2)
+        assert await store.expire(project, place(2)) == Expiry(done=gone < 2, more=gone < 2)
         has_body = [(await got(store, project, place(n))).has_body for n in range(3)]
         assert has_body == [n > min(gone, 1) for n in range(3)]
 
@@ -73,14 +73,14 @@ async def test_of_another_project_no_body_goes(
     store: Store, project: Project, other: Project
 ) -> None:
     await store.insert(project, row(place(0)), said())
-    assert await hollow(store, other) == 0
+    assert await expire(store, other) == 0
     assert (await got(store, project, place(0))).has_body
 
 
 async def test_the_row_stays_as_it_was(store: Store, project: Project, backend: Backend) -> None:
     kept = row(place(0), {"k": "v"}, usage=Usage(1, 2, 3, 4, 5), cost_micro=6, first_token_ms=7)
     await store.insert(project, kept, said("a secret"))
-    assert await hollow(store, project) == 1
+    assert await expire(store, project) == 1
     found = await got(store, project, place(0))
     assert found.row == kept
     assert b"secret" not in found.request + found.answer
@@ -90,7 +90,7 @@ async def test_the_row_stays_as_it_was(store: Store, project: Project, backend: 
 async def test_there_is_no_request_any_more(store: Store, project: Project) -> None:
     kept = row(place(0))
     await store.insert(project, kept, said())
-    await hollow(store, project)
+    await expire(store, project)
     with pytest.raises(BodyExpired, match=kept.id):
         await store.request(project, name(kept))
 
@@ -98,7 +98,7 @@ async def test_there_is_no_request_any_more(store: Store, project: Project) -> N
 async def test_filters_still_find_it_and_search_does_not(store: Store, project: Project) -> None:
     for n in range(3):
         await store.insert(project, row(place(n), {"k": "v"}, model="m"), spoken("a word"))
-    await hollow(store, project, place(2))
+    await expire(store, project, place(2))
     every = [place(2), place(1), place(0)]
     for query in (Query(), Query(metadata={"k": "v"}), Query(model="m", finish_reason="stop")):
         assert await listed(store, project, query) == every
@@ -108,7 +108,7 @@ async def test_filters_still_find_it_and_search_does_not(store: Store, project: 
 async def test_its_metadata_can_be_changed_and_filtered_by(store: Store, project: Project) -> None:
     kept = row(place(0), {"old": "1"})
     await store.insert(project, kept, said())
-    await hollow(store, project)
+    await expire(store, project)
     changed = await store.change_metadata(project, name(kept), replacing({"new": "2"}))
     assert changed is not None
     assert changed.row.metadata == b'{"new":"2"}'
@@ -123,14 +123,14 @@ async def test_metadata_that_was_changed_before_stays_changed(
     kept = row(place(0), {"old": "1"})
     await store.insert(project, kept, said())
     await store.change_metadata(project, name(kept), replacing({"new": "2"}))
-    await hollow(store, project)
+    await expire(store, project)
     assert (await got(store, project, place(0))).row.metadata == b'{"new":"2"}'
 
 
 async def test_it_can_be_deleted(store: Store, project: Project, backend: Backend) -> None:
     kept = row(place(0), {"k": "v"})
     await store.insert(project, kept, spoken("a word"))
-    await hollow(store, project)
+    await expire(store, project)
     assert await store.delete(project, name(kept))
     assert await listed(store, project) == []
     assert backend.size() == 0
@@ -142,15 +142,15 @@ async def test_an_import_behind_those_without_bodies_has_its_own_until_its_turn_
 ) -> None:
     for n in range(300):
         await store.insert(project, row(place(n)), said())
-    assert await hollow(store, project) == 300
+    assert await expire(store, project) == 300
     late = await store.insert_foreign(project, "late", SECOND - 1, row(), said())
     assert late is not None
     assert await store.get(project, name(late))
-    assert await hollow(store, project) == 1
+    assert await expire(store, project) == 1
     found = await store.get(project, name(late))
     assert found is not None
     assert (found.row, found.has_body) == (late, False)
-    assert await hollow(store, project) == 0
+    assert await expire(store, project) == 0
     assert backend.faults() == []
 
 
@@ -158,7 +158,7 @@ async def test_an_import_behind_those_without_bodies_has_its_own_until_its_turn_
 async def test_what_later_turns_say_again_stays_theirs(talks: Talks, backend: Backend) -> None:
     kept = await chain(talks, 40)
     for one in kept:
-        await talks.hollow(one)
+        await talks.expire(one)
         assert backend.faults() == []
         await talks.check()
 
@@ -167,7 +167,7 @@ async def test_what_goes_on_from_a_turn_without_body_builds_on_what_it_repeats(
     talks: Talks, backend: Backend
 ) -> None:
     first, second = await chain(talks, 2)
-    await talks.hollow(first)
+    await talks.expire(first)
     history = [message("user", "question 0"), message("assistant", "answer 0")]
     branch = await talks.keep(call([*history, message("user", "another")]), *history[1:])
     await talks.check(second, branch)
@@ -180,8 +180,8 @@ async def test_a_conversation_shows_its_turns_without_bodies_in_their_places(
     kept = await chain(talks, 35)
     wanted = await conversation(talks, kept[0])
     assert [follows for _, follows in wanted] == [None, *(one.row.id for one in kept[:-1])]
-    for hollowed in (10, 34):
-        await talks.hollow(kept[hollowed])
+    for expired in (10, 34):
+        await talks.expire(kept[expired])
         for one in (kept[0], kept[20], kept[34]):
             assert await conversation(talks, one) == wanted
     assert backend.faults() == []
@@ -198,7 +198,7 @@ async def test_a_conversation_holds_together_whatever_goes(
     bodies = iter(left.copy())
     while left:
         if luck.random() < 0.5:
-            await talks.hollow(next(bodies, left[-1]))
+            await talks.expire(next(bodies, left[-1]))
         else:
             one = left.pop(luck.randrange(len(left)))
             assert await talks.store.delete(talks.project, name(one.row))

@@ -7,10 +7,10 @@ import apsw
 
 from chatkeep.core.model.completion import Project
 from chatkeep.core.model.ids import Seq
-from chatkeep.core.ports import Hollowed
+from chatkeep.core.ports import Expiry
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
-from chatkeep.store.encoding.expired import husk
+from chatkeep.store.encoding.expired import expired_body
 from chatkeep.store.encoding.recent import Found
 from chatkeep.store.index.postings import EVERY
 from chatkeep.store.index.text import said
@@ -19,58 +19,58 @@ from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.postings import places
 
-SQL = sql.blocks("chatkeep.store.sqlite", "hollowing.sql") | sql.blocks(
+SQL = sql.blocks("chatkeep.store.sqlite", "expiry.sql") | sql.blocks(
     "chatkeep.store.sqlite", "queries.sql"
 )
 _LOOKED_AT = 256  # completions at the most, for one that has its body
 
 
-def hollow(batch: Batch, project: Project, below: Seq, texts: Texts) -> Hollowed:
+def expire(batch: Batch, project: Project, below: Seq, texts: Texts) -> Expiry:
     """Lets go of the oldest body there is below a place."""
     batch.postings.write()  # by which completions of the same batch are found, too
     connection = batch.connection
     bodies = Bodies(connection, project, texts)
-    known: Any = connection.execute(SQL["hollow_below"], (project.id,)).fetchall()
+    known: Any = connection.execute(SQL["expired_below"], (project.id,)).fetchall()
     low = known[0][0]
     every = places(connection, project.id, EVERY, low, below - 1, "asc")
     looked_at = [Seq(place) for place in islice(every, _LOOKED_AT)]
     for seq in looked_at:
-        connection.execute(SQL["note_hollow"], (project.id, seq + 1))
+        connection.execute(SQL["note_expired"], (project.id, seq + 1))
         if _has_body(connection, bodies, seq):
             batch.search.catch_up_with(seq, texts)
-            _hollow(connection, project, bodies, seq)
-            return Hollowed(done=True, more=True)
-    return Hollowed(done=False, more=len(looked_at) == _LOOKED_AT)
+            _expire(connection, project, bodies, seq)
+            return Expiry(done=True, more=True)
+    return Expiry(done=False, more=len(looked_at) == _LOOKED_AT)
 
 
 def note_body(connection: apsw.Connection, project: Project, seq: Seq) -> None:
     """Says of a completion that has come late that it has a body."""
-    connection.execute(SQL["note_not_hollow"], (project.id, seq))
+    connection.execute(SQL["note_not_expired"], (project.id, seq))
 
 
 def _has_body(connection: apsw.Connection, bodies: Bodies, seq: Seq) -> bool:
     """What is damaged counts as one."""
     found: Any = connection.execute(SQL["select_body_of"], (seq,)).fetchall()
     try:
-        return not bodies.is_hollow(seq, found[0][0])
+        return not bodies.is_expired(seq, found[0][0])
     except RecordCorrupt:
         return True
 
 
-def _hollow(connection: apsw.Connection, project: Project, bodies: Bodies, seq: Seq) -> None:
+def _expire(connection: apsw.Connection, project: Project, bodies: Bodies, seq: Seq) -> None:
     result: Any = connection.execute(SQL["select_stored"], (seq, project.id)).fetchall()
     found = Found._make(result[0])
     body: bytes | None = found.body
     try:
         item = rows.stored(found, project, bodies)
-        left = husk(item, bodies.follows(seq, found.body, found.basis))
+        left = expired_body(item, bodies.follows(seq, found.body, found.basis))
         spoken = said(bodies.new(seq), item.answer)
         search.delete(connection, seq, search.told(project.id, spoken))
     except RecordCorrupt:
         body = None
         item = rows.stored_or_damaged(found, project, bodies)
-        left = husk(item, Seq(0))
+        left = expired_body(item, Seq(0))
         search.lose(connection, seq)
     connection.execute(SQL["change_metadata"], (seq, item.row.metadata.decode()))
-    bodies.hollow(seq, found.basis, body, left)
+    bodies.expire(seq, found.basis, body, left)
     bodies.recent.forget(seq)
