@@ -139,7 +139,7 @@ async def test_a_parent_of_what_is_damaged_can_be_deleted(
     for one in (first, second):
         assert await talks.store.delete(talks.project, name(one.row))
     with direct(backend.path) as connection:
-        assert connection.execute("SELECT count(*) FROM ghost").fetchall() == [(0,)]
+        assert connection.execute("SELECT count(*) FROM remnant").fetchall() == [(0,)]
 
 
 async def test_a_damaged_body_is_let_go_of_in_its_turn(

@@ -78,7 +78,7 @@ SCANS = {
     "keys_version": "the table has one row",
     "conversation_asc": "what has been found of one conversation",
     "conversation_desc": "what has been found of one conversation",
-    "ghosts_of_project": "verify reads everything",
+    "remnants_of_project": "verify reads everything",
     "beginning": "what has been found of one conversation",
     "newest_number": "takes the last row",
     "number_up_to": "one row a step of the halving",
@@ -146,7 +146,7 @@ def _in_search(step: str) -> bool:
 
 def _by_key(step: str) -> bool:
     """What is left of deleted completions is looked up by its place."""
-    looked_up = ("SCALAR SUBQUERY", "ghost USING INTEGER PRIMARY KEY (rowid=?)")
+    looked_up = ("SCALAR SUBQUERY", "remnant USING INTEGER PRIMARY KEY (rowid=?)")
     return any(known in step for known in looked_up) or step.endswith("VALUES CLAUSE")
 
 

@@ -64,7 +64,7 @@ class SqliteBackend:
         with direct(self.path, self.vfs) as connection:
             found: Any = connection.execute(
                 "SELECT (SELECT total(length(body)) FROM completion)"
-                " + (SELECT total(length(body)) FROM ghost)"
+                " + (SELECT total(length(body)) FROM remnant)"
                 " + (SELECT total(length(data)) FROM shared)"
             ).fetchall()
         return int(found[0][0])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chatkeep.core.model.ids import LENGTH, compact, expanded
 from chatkeep.errors import RecordCorrupt
-from chatkeep.store.encoding.body import Codec, Ghost, Outline, Packed
+from chatkeep.store.encoding.body import Codec, Outline, Packed, Remnant
 from chatkeep.store.encoding.parts import BASE64, COPY, SHARED, Text
 
 CODEC = Codec()
@@ -27,7 +27,7 @@ def packed(
     return Packed(3, 9, outline, messages, b'{"id":""' + answer, 7, upstream_id, head)
 
 
-BODIES: dict[str, tuple[Packed | Ghost, bytes]] = {
+BODIES: dict[str, tuple[Packed | Remnant, bytes]] = {
     "small": (packed(), b""),
     "of OpenAI": (packed(upstream_id=compact(OPENAI_ID)), b""),
     "of others": (packed(NOISE, compact("é" * 40)), b""),
@@ -49,8 +49,8 @@ BODIES: dict[str, tuple[Packed | Ghost, bytes]] = {
         ),
         CODEC.second(LONG, MESSAGES_BEFORE),
     ),
-    "a ghost": (Ghost(3, 9, [b"x", [b"", [SHARED, 5], b""]], [], [(1, 2)], {5: NOISE}), b""),
-    "a ghost in two": (Ghost(3, 9, None, [7], [], {}), CODEC.second(LONG, [])),
+    "a remnant": (Remnant(3, 9, [b"x", [b"", [SHARED, 5], b""]], [], [(1, 2)], {5: NOISE}), b""),
+    "a remnant in two": (Remnant(3, 9, None, [7], [], {}), CODEC.second(LONG, [])),
 }
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.errors import RecordCorrupt
-from chatkeep.store.encoding.body import Codec, Ghost
+from chatkeep.store.encoding.body import Codec, Remnant
 from chatkeep.store.encoding.cipher import PLAIN, SEALED, is_sealed
 
 HERE = ("body", 1, 2)
@@ -30,4 +30,4 @@ def test_no_shared_text_looks_sealed(size: int, byte: bytes) -> None:
 
 
 def test_no_body_looks_sealed() -> None:
-    assert not is_sealed(CODEC.body(Ghost(1, 2, [b"x"], [], [], {})))
+    assert not is_sealed(CODEC.body(Remnant(1, 2, [b"x"], [], [], {})))

@@ -12,7 +12,7 @@ from chatkeep.core.model.ids import Seq, expanded
 from chatkeep.core.model.record import Record, Request
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store.encoding import deltas
-from chatkeep.store.encoding.body import Codec, Ghost, Packed
+from chatkeep.store.encoding.body import Codec, Packed, Remnant
 from chatkeep.store.encoding.chain import heads
 from chatkeep.store.encoding.deltas import Basis, Folded, Outside, Unfolded
 
@@ -153,7 +153,7 @@ def test_a_shared_text_that_is_gone_or_no_outline_is_refused() -> None:
         kept.unfold(folded.body)
 
 
-def test_a_ghost_gives_what_was_quoted_and_no_more() -> None:
+def test_a_remnant_gives_what_was_quoted_and_no_more() -> None:
     kept = Kept()
     one = [b'{"role":"user","content":"What?"}']
     kept.there_and_back(record(one))
@@ -164,11 +164,11 @@ def test_a_ghost_gives_what_was_quoted_and_no_more() -> None:
     assert isinstance(child, Packed)
     answer = deltas.quoted(kept.packed, kept.load, deltas.copied_by(child))
     assert list(answer.values()) == [b'"A long answer"']
-    ghost, _ = CODEC.open(CODEC.body(deltas.ghost_of(kept.packed, answer)))
-    assert isinstance(ghost, Ghost)
-    before = deltas.unfold(CODEC, ghost, b"", kept.load, deltas.NOTHING)
+    remnant, _ = CODEC.open(CODEC.body(deltas.remnant_of(kept.packed, answer)))
+    assert isinstance(remnant, Remnant)
+    before = deltas.unfold(CODEC, remnant, b"", kept.load, deltas.NOTHING)
     assert list(deltas.unfold(CODEC, child, second, kept.load, before).messages) == quoting
-    assert deltas.quoted(ghost, kept.load, deltas.copied_by(child)) == answer
+    assert deltas.quoted(remnant, kept.load, deltas.copied_by(child)) == answer
     with pytest.raises(LookupError):
         before.copy(0, 5)
 

@@ -1,7 +1,7 @@
 """The form a record is kept in, and back: what its conversation has already said is left out.
 
     body   = kind | check (4) | head (8) | id (22, if OpenAI's form) | length | first | second frame
-    frames = zstd; the first is MessagePack of `Packed`, `Ghost` or `ExpiredBody`, the second of long
+    frames = zstd; the first is MessagePack of `Packed`, `Remnant` or `ExpiredBody`, the second of long
              messages
 
 The first frame is enough to show a completion in a list. The second is compressed with what the
@@ -77,7 +77,7 @@ class Packed(Struct, array_like=True, gc=False):
     follows: int | None = None
 
 
-class Ghost(Struct, array_like=True, gc=False):
+class Remnant(Struct, array_like=True, gc=False):
     """What stays of a deleted completion as long as others build on it: what they sent again.
 
     `answer` is the stretches of its answer they have, by where they begin.
@@ -99,8 +99,8 @@ class ExpiredBody(Struct, array_like=True, gc=False):
     follows: int
 
 
-Body = Packed | Ghost | ExpiredBody
-_KINDS: dict[type[Body], int] = {Packed: 1, Ghost: 2, ExpiredBody: 3}
+Body = Packed | Remnant | ExpiredBody
+_KINDS: dict[type[Body], int] = {Packed: 1, Remnant: 2, ExpiredBody: 3}
 
 
 class _Compressors(threading.local):

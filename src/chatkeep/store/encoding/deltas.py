@@ -9,7 +9,7 @@ from chatkeep.core.model.ids import Seq, compact
 from chatkeep.core.model.record import Record, Request
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store.encoding import parts
-from chatkeep.store.encoding.body import OUTLINE, Codec, Ghost, Outline, Packed, outline_text
+from chatkeep.store.encoding.body import OUTLINE, Codec, Outline, Packed, Remnant, outline_text
 from chatkeep.store.encoding.chain import heads
 from chatkeep.store.encoding.parts import Load, Shelf, Text, shared_key
 
@@ -105,7 +105,7 @@ def fold(
 
 
 def unfold(
-    codec: Codec, packed: Packed | Ghost, second: bytes, load: Load, before: Unfolded
+    codec: Codec, packed: Packed | Remnant, second: bytes, load: Load, before: Unfolded
 ) -> Unfolded:
     """One record further. Raises RecordCorrupt."""
     messages = messages_of(codec, packed, second, load, before)
@@ -117,7 +117,7 @@ def unfold(
 
 
 def messages_of(
-    codec: Codec, packed: Packed | Ghost, second: bytes, load: Load, before: Unfolded
+    codec: Codec, packed: Packed | Remnant, second: bytes, load: Load, before: Unfolded
 ) -> list[bytes]:
     """Its new messages behind those of the record it builds on. Raises RecordCorrupt."""
     try:
@@ -130,7 +130,7 @@ def messages_of(
     return messages
 
 
-def forms_of(codec: Codec, packed: Packed | Ghost, second: bytes, before: Unfolded) -> list[Text]:
+def forms_of(codec: Codec, packed: Packed | Remnant, second: bytes, before: Unfolded) -> list[Text]:
     """The new messages as they lie."""
     if packed.messages is not None:
         return packed.messages
@@ -190,7 +190,7 @@ def shared_of(packed: Packed, load: Load) -> set[int]:
     return keys | parts.shared_in(outline_of(packed, load).request)
 
 
-def shared_by(packed: Packed | Ghost) -> set[int]:
+def shared_by(packed: Packed | Remnant) -> set[int]:
     """The keys of those that its new messages refer to."""
     keys = set(packed.shares)
     for one in packed.messages or ():
@@ -202,19 +202,19 @@ def copies_in(messages: Sequence[Text]) -> set[tuple[int, int]]:
     return {place for one in messages for place in parts.copied_in(one)}
 
 
-def copied_by(packed: Packed | Ghost) -> set[tuple[int, int]]:
+def copied_by(packed: Packed | Remnant) -> set[tuple[int, int]]:
     """The places its new messages copy from the answer they go on from."""
     return {*packed.copied, *copies_in(packed.messages or ())}
 
 
-def follows(packed: Packed | Ghost, basis: Seq | None) -> Seq:
+def follows(packed: Packed | Remnant, basis: Seq | None) -> Seq:
     """The completion it goes on from, 0 for none."""
     said = packed.follows if isinstance(packed, Packed) else None
     return Seq(basis or 0) if said is None else Seq(said)
 
 
 def quoted(
-    packed: Packed | Ghost, load: Load, places: Iterable[tuple[int, int]]
+    packed: Packed | Remnant, load: Load, places: Iterable[tuple[int, int]]
 ) -> dict[int, bytes]:
     """What stands at these places of the answer."""
     answer = quotable(packed, load) if isinstance(packed, Packed) else packed.answer
@@ -222,8 +222,8 @@ def quoted(
     return {start: from_here.copy(start, end) for start, end in places}
 
 
-def ghost_of(packed: Packed | Ghost, answer: dict[int, bytes]) -> Ghost:
-    return Ghost(packed.turn, packed.count, packed.messages, packed.shares, packed.copied, answer)
+def remnant_of(packed: Packed | Remnant, answer: dict[int, bytes]) -> Remnant:
+    return Remnant(packed.turn, packed.count, packed.messages, packed.shares, packed.copied, answer)
 
 
 def _fresh(messages: Sequence[bytes], basis: Basis | None, shelf: Shelf) -> list[Text]:

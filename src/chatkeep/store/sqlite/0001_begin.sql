@@ -62,7 +62,7 @@ ON kind (project, model, status, finish_reason, upstream, api_key);
 
 -- alias is the id of an import that is not of our form, as core.model.ids keeps it. What follows
 -- from something else is not kept: a tag from the request id, half of a request id from the other
--- half, and that of an import from its id (core.model.ids). basis is the row or ghost whose body this one's
+-- half, and that of an import from its id (core.model.ids). basis is the row or remnant whose body this one's
 -- builds on. The body stands last, so that what comes before is read without it.
 CREATE TABLE completion (
     seq INTEGER PRIMARY KEY,
@@ -86,14 +86,14 @@ CREATE TABLE completion (
 CREATE INDEX completion_by_basis ON completion (basis) WHERE basis IS NOT NULL;
 
 -- What stays of deleted completions because others still say it.
-CREATE TABLE ghost (
+CREATE TABLE remnant (
     seq INTEGER PRIMARY KEY,
     project INTEGER NOT NULL,
     basis INTEGER,
     body BLOB NOT NULL
 ) STRICT;
 
-CREATE INDEX ghost_by_basis ON ghost (basis) WHERE basis IS NOT NULL;
+CREATE INDEX remnant_by_basis ON remnant (basis) WHERE basis IS NOT NULL;
 
 -- Metadata that was set after the completion was created, or whose body has been let go. What it
 -- was created with is in the body.

@@ -12,7 +12,7 @@ from chatkeep.core.model.record import Record, Request
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.encoding import deltas
-from chatkeep.store.encoding.body import Body, Codec, ExpiredBody, Ghost, Outline, Packed
+from chatkeep.store.encoding.body import Body, Codec, ExpiredBody, Outline, Packed, Remnant
 from chatkeep.store.encoding.chain import INDEXED, MAX_AGE_S, builds_on, heads
 from chatkeep.store.encoding.cipher import PLAIN, Cipher, Place
 from chatkeep.store.encoding.deltas import Basis
@@ -55,7 +55,7 @@ class Link(NamedTuple):
 
     seq: Seq
     basis: Seq | None
-    packed: Packed | Ghost
+    packed: Packed | Remnant
     second: bytes
 
 
@@ -182,7 +182,7 @@ class Bodies:
         packed, second = self.opened(seq, body)
         if not isinstance(packed, ExpiredBody):
             self._remove(seq, basis, _completion(packed), second)
-        elif not self._connection.execute(SQL["select_ghost"], (seq,)).fetchall():
+        elif not self._connection.execute(SQL["select_remnant"], (seq,)).fetchall():
             self._connection.execute(SQL["unlink"], (seq, basis))
 
     def lose(self, seq: Seq, basis: Seq | None) -> None:
@@ -218,7 +218,7 @@ class Bodies:
             return
         kept = deltas.quoted(packed, self.load, quotes)
         self._release(deltas.shared_of(packed, self.load) - deltas.shared_by(packed))
-        self._put_ghost(seq, basis, deltas.ghost_of(packed, kept), second)
+        self._put_remnant(seq, basis, deltas.remnant_of(packed, kept), second)
 
     def opened(self, seq: Seq, body: bytes) -> tuple[Body, bytes]:
         """The record at a place, and its second frame. Raises RecordCorrupt."""
@@ -364,7 +364,7 @@ class Bodies:
     def _settle(self, seq: Seq | None) -> None:
         """Lets go of what nobody says again any more, after something that built on it has gone."""
         while seq is not None:
-            found: Any = self._connection.execute(SQL["select_ghost"], (seq,)).fetchall()
+            found: Any = self._connection.execute(SQL["select_remnant"], (seq,)).fetchall()
             if not found:
                 return  # it has not been deleted itself
             basis, body = found[0]
@@ -372,19 +372,19 @@ class Bodies:
             quotes = self._quotes(seq)
             if quotes is not None:
                 if opened is not None:
-                    ghost = _ghost(opened[0])
-                    kept = deltas.quoted(ghost, self.load, quotes)
-                    self._put_ghost(seq, basis, deltas.ghost_of(ghost, kept), opened[1])
+                    remnant = _remnant(opened[0])
+                    kept = deltas.quoted(remnant, self.load, quotes)
+                    self._put_remnant(seq, basis, deltas.remnant_of(remnant, kept), opened[1])
                 return
-            self._connection.execute(SQL["delete_ghost"], (seq,))
+            self._connection.execute(SQL["delete_remnant"], (seq,))
             self._connection.execute(SQL["unlink"], (seq, basis))
             if opened is not None:
-                self._release(deltas.shared_by(_ghost(opened[0])))
+                self._release(deltas.shared_by(_remnant(opened[0])))
             seq = basis
 
-    def _put_ghost(self, seq: Seq, basis: Seq | None, ghost: Ghost, second: bytes) -> None:
-        body = self._sealed(seq, self._codec.body(ghost, second))
-        self._connection.execute(SQL["put_ghost"], (seq, self._project.id, basis, body))
+    def _put_remnant(self, seq: Seq, basis: Seq | None, remnant: Remnant, second: bytes) -> None:
+        body = self._sealed(seq, self._codec.body(remnant, second))
+        self._connection.execute(SQL["put_remnant"], (seq, self._project.id, basis, body))
 
 
 def body_place(project: ProjectId, seq: Seq) -> Place:
@@ -401,8 +401,8 @@ def _completion(packed: Body) -> Packed:
     return packed
 
 
-def _ghost(packed: Body) -> Ghost:
-    if not isinstance(packed, Ghost):
+def _remnant(packed: Body) -> Remnant:
+    if not isinstance(packed, Remnant):
         raise RecordCorrupt("what is left of a deleted completion has another form")
     return packed
 

@@ -13,27 +13,27 @@ DELETE FROM head WHERE project = ?1 AND head = ?2 AND seq = ?3
 
 -- name: select_body
 -- What is left of a completion that has no body any more, else its body, with what it builds on.
-SELECT basis, body FROM ghost WHERE seq = ?1
+SELECT basis, body FROM remnant WHERE seq = ?1
 UNION ALL
 SELECT basis, body FROM completion WHERE seq = ?1
 
--- name: select_ghost
+-- name: select_remnant
 -- What is left of a deleted completion.
-SELECT basis, body FROM ghost WHERE seq = ?1
+SELECT basis, body FROM remnant WHERE seq = ?1
 
 -- name: built_on
 -- The bodies that build on one.
 SELECT seq, body FROM completion WHERE basis = ?1
 UNION ALL
-SELECT seq, body FROM ghost WHERE basis = ?1
+SELECT seq, body FROM remnant WHERE basis = ?1
 
--- name: put_ghost
+-- name: put_remnant
 -- What is left of a deleted completion.
-INSERT OR REPLACE INTO ghost (seq, project, basis, body) VALUES (?1, ?2, ?3, ?4)
+INSERT OR REPLACE INTO remnant (seq, project, basis, body) VALUES (?1, ?2, ?3, ?4)
 
--- name: delete_ghost
+-- name: delete_remnant
 -- What was left of a deleted completion.
-DELETE FROM ghost WHERE seq = ?1
+DELETE FROM remnant WHERE seq = ?1
 
 -- name: expire_body
 -- The row stays, with this for a body.
@@ -51,7 +51,7 @@ WITH RECURSIVE path (seq, basis) AS (
     UNION
     SELECT completion.seq, completion.basis FROM path JOIN completion ON completion.seq = path.basis
     UNION
-    SELECT ghost.seq, ghost.basis FROM path JOIN ghost ON ghost.seq = path.basis
+    SELECT remnant.seq, remnant.basis FROM path JOIN remnant ON remnant.seq = path.basis
 )
 SELECT seq FROM path WHERE basis IS NULL
 

@@ -5,7 +5,7 @@ WITH RECURSIVE said (seq) AS (
     UNION
     SELECT completion.seq FROM said JOIN completion ON basis = said.seq
     UNION
-    SELECT ghost.seq FROM said JOIN ghost ON basis = said.seq
+    SELECT remnant.seq FROM said JOIN remnant ON basis = said.seq
 )
 SELECT seq FROM said JOIN completion USING (seq)
 WHERE project = ?2 AND seq > ?3
@@ -18,7 +18,7 @@ WITH RECURSIVE said (seq) AS (
     UNION
     SELECT completion.seq FROM said JOIN completion ON basis = said.seq
     UNION
-    SELECT ghost.seq FROM said JOIN ghost ON basis = said.seq
+    SELECT remnant.seq FROM said JOIN remnant ON basis = said.seq
 )
 SELECT seq FROM said JOIN completion USING (seq)
 WHERE project = ?2 AND seq < ?3

@@ -38,7 +38,7 @@ from chatkeep.store.sqlite.connection import connect, migrate
 from chatkeep.store.sqlite.failures import mapped
 
 SQL = sql.blocks("chatkeep.store.sqlite", "encryption.sql")
-_TABLES = ("completion", "ghost", "shared")
+_TABLES = ("completion", "remnant", "shared")
 _ATTEMPTS = 20
 _PAUSE_S = 0.1
 _BATCH_BYTES = 1 << 20  # of contents rewritten in one transaction

@@ -35,7 +35,7 @@ DELETE FROM searched
 SELECT
     (SELECT count(*) FROM completion
         WHERE iif(substr(body, 1, 1) = x'0F', substr(body, 14, 2), x'') <> ?1)
-    + (SELECT count(*) FROM ghost
+    + (SELECT count(*) FROM remnant
         WHERE iif(substr(body, 1, 1) = x'0F', substr(body, 14, 2), x'') <> ?1)
     + (SELECT count(*) FROM shared
         WHERE iif(substr(data, 1, 1) = x'0F', substr(data, 14, 2), x'') <> ?1)
@@ -54,19 +54,19 @@ SELECT project, body FROM completion WHERE seq = ?1
 -- The same body in another form.
 UPDATE completion SET body = ?2 WHERE seq = ?1
 
--- name: some_of_ghost
+-- name: some_of_remnant
 -- The next places of what is left of deleted completions.
-SELECT seq FROM ghost
+SELECT seq FROM remnant
 WHERE seq > ?2 AND iif(substr(body, 1, 1) = x'0F', substr(body, 14, 2), x'') <> ?1
 ORDER BY seq LIMIT 64
 
--- name: one_of_ghost
+-- name: one_of_remnant
 -- What is left of a deleted completion, and its project.
-SELECT project, body FROM ghost WHERE seq = ?1
+SELECT project, body FROM remnant WHERE seq = ?1
 
--- name: reseal_ghost
+-- name: reseal_remnant
 -- The same in another form.
-UPDATE ghost SET body = ?2 WHERE seq = ?1
+UPDATE remnant SET body = ?2 WHERE seq = ?1
 
 -- name: some_of_shared
 -- The next keys of shared texts.

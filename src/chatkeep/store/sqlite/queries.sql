@@ -4,7 +4,7 @@ INSERT INTO completion (
     seq, project, kind, tag, request_id, alias, prompt_tokens, completion_tokens, total_tokens,
     duration_ms, first_token_ms, cached_tokens, reasoning_tokens, cost_micro, basis, body
 ) VALUES (
-    ?1, iif(EXISTS (SELECT 1 FROM ghost WHERE seq = ?1), NULL, ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
+    ?1, iif(EXISTS (SELECT 1 FROM remnant WHERE seq = ?1), NULL, ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
     ?11, ?12, ?13, ?14, ?15, ?16
 )
 
@@ -58,7 +58,7 @@ SELECT max(seq) FROM (
 -- Who has a place, or had it and is still built on.
 SELECT 1 FROM completion WHERE seq = ?1
 UNION ALL
-SELECT 1 FROM ghost WHERE seq = ?1
+SELECT 1 FROM remnant WHERE seq = ?1
 
 -- name: upsert_alias
 -- Where an imported completion stands; one that was deleted gets a new place.

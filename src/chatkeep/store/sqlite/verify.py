@@ -13,7 +13,7 @@ from chatkeep.core.model.ids import Seq
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.encoding import deltas
-from chatkeep.store.encoding.body import Body, Codec, Ghost, Packed
+from chatkeep.store.encoding.body import Body, Codec, Packed, Remnant
 from chatkeep.store.encoding.chain import INDEXED
 from chatkeep.store.encoding.cipher import PLAIN, Cipher
 from chatkeep.store.encoding.recent import Found
@@ -100,8 +100,8 @@ class Verifier:
         if not (held.postings.even and held.heads.even):
             yield from self._differences(project, bodies, held)
         yield from self._needless(project, bodies, held)
-        for place, body in self._each("ghosts_of_project", project.id):
-            yield from self._ghost(bodies, place, body)
+        for place, body in self._each("remnants_of_project", project.id):
+            yield from self._remnant(bodies, place, body)
 
     def _differences(self, project: Project, bodies: Bodies, held: "_Held") -> Iterator[str]:
         """The second reading: what stands where the sums say that something is wrong."""
@@ -167,11 +167,11 @@ class Verifier:
         if isinstance(read.body, Packed):
             self._uses.update(deltas.shared_of(read.body, bodies.load))
 
-    def _ghost(self, bodies: Bodies, place: int, body: bytes) -> Iterator[str]:
+    def _remnant(self, bodies: Bodies, place: int, body: bytes) -> Iterator[str]:
         try:
-            ghost, _ = bodies.opened(Seq(place), body)
-            if isinstance(ghost, Ghost):
-                self._uses.update(deltas.shared_by(ghost))
+            remnant, _ = bodies.opened(Seq(place), body)
+            if isinstance(remnant, Remnant):
+                self._uses.update(deltas.shared_by(remnant))
         except RecordCorrupt as error:
             yield f"the rest of {place}: {error}"
         if bodies.is_built_on(Seq(place)):

@@ -22,9 +22,9 @@ SELECT head, seq FROM head WHERE project = ?1
 -- From which place on all heads of a project are to be there.
 SELECT pruned_below FROM project WHERE id = ?1
 
--- name: ghosts_of_project
+-- name: remnants_of_project
 -- What is left of a project's deleted completions.
-SELECT seq, body FROM ghost WHERE project = ?1
+SELECT seq, body FROM remnant WHERE project = ?1
 
 -- name: all_uses
 -- How often texts are said to be referred to, and whether they are there.
