@@ -49,11 +49,11 @@ def path(turn: int) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("turn", "basis"),
+    ("turn", "base"),
     [(1, 0), (2, 1), (15, 14), (16, 0), (17, 16), (32, 16), (255, 254), (256, 0), (272, 256)],
 )
-def test_what_a_turn_builds_on(turn: int, basis: int) -> None:
-    assert builds_on(turn) == basis
+def test_what_a_turn_builds_on(turn: int, base: int) -> None:
+    assert builds_on(turn) == base
 
 
 @given(st.integers(1, STRIDE**6))

@@ -14,7 +14,7 @@ from chatkeep.errors import RecordCorrupt
 from chatkeep.store.encoding import deltas
 from chatkeep.store.encoding.body import Codec, Packed, Remnant
 from chatkeep.store.encoding.chain import heads
-from chatkeep.store.encoding.deltas import Basis, Folded, Outside, Unfolded
+from chatkeep.store.encoding.deltas import Base, Folded, Outside, Unfolded
 
 CODEC = Codec()
 SECRET = b"s" * 32
@@ -43,12 +43,12 @@ class Kept:
         self.packed: Packed | None = None
 
     def fold(self, record: Record, metadata: bytes = METADATA) -> Folded:
-        basis = None
+        base = None
         if self.packed is not None:
             answer = deltas.quotable(self.packed, self.load)
-            basis = Basis(self.packed.count, answer, self.packed.outline)
+            base = Base(self.packed.count, answer, self.packed.outline)
         head = heads(SECRET, record.request.messages)[0][1] if record.request.messages else 0
-        folded = deltas.fold(CODEC, SECRET, record, metadata, head, basis, 1, Seq(5))
+        folded = deltas.fold(CODEC, SECRET, record, metadata, head, base, 1, Seq(5))
         self.texts |= folded.shared
         return folded
 

@@ -19,7 +19,7 @@ _SYSTEM = (b'"system"', b'"developer"')
 _BROKEN = (LookupError, ValueError, TypeError, msgspec.MsgspecError)
 
 
-class Basis(Struct, frozen=True):
+class Base(Struct, frozen=True):
     """What a record builds on: its first `count` messages, the answer they may quote.
 
     `outline` is the one of the record it builds on.
@@ -71,15 +71,15 @@ def fold(
     record: Record,
     metadata: bytes,
     head: int,
-    basis: Basis | None = None,
+    base: Base | None = None,
     turn: int = 0,
     follows: Seq | None = None,
 ) -> Folded:
     shelf = Shelf(secret)
     request = record.request
-    count = basis.count if basis else 0
+    count = base.count if base else 0
     given = request.messages[count:]
-    messages = _fresh(given, basis, shelf)
+    messages = _fresh(given, base, shelf)
     shares: list[int] = []
     copied: list[tuple[int, int]] = []
     second = b""
@@ -91,7 +91,7 @@ def fold(
         turn=turn,
         count=len(request.messages),
         head=head,
-        outline=_outline(request, metadata, shelf, basis.outline if basis else None),
+        outline=_outline(request, metadata, shelf, base.outline if base else None),
         messages=None if second else messages,
         answer=shelf.decoded(answer),
         id_at=id_at,
@@ -207,10 +207,10 @@ def copied_by(packed: Packed | Remnant) -> set[tuple[int, int]]:
     return {*packed.copied, *copies_in(packed.messages or ())}
 
 
-def follows(packed: Packed | Remnant, basis: Seq | None) -> Seq:
+def follows(packed: Packed | Remnant, base: Seq | None) -> Seq:
     """The completion it goes on from, 0 for none."""
     said = packed.follows if isinstance(packed, Packed) else None
-    return Seq(basis or 0) if said is None else Seq(said)
+    return Seq(base or 0) if said is None else Seq(said)
 
 
 def quoted(
@@ -226,11 +226,11 @@ def remnant_of(packed: Packed | Remnant, answer: dict[int, bytes]) -> Remnant:
     return Remnant(packed.turn, packed.count, packed.messages, packed.shares, packed.copied, answer)
 
 
-def _fresh(messages: Sequence[bytes], basis: Basis | None, shelf: Shelf) -> list[Text]:
-    if basis is None:
+def _fresh(messages: Sequence[bytes], base: Base | None, shelf: Shelf) -> list[Text]:
+    if base is None:
         return [_opening(messages[0], shelf), *map(shelf.cut, messages[1:])] if messages else []
-    places = parts.strings(basis.answer)
-    return [_continuing(one, basis.answer, places, shelf) for one in messages]
+    places = parts.strings(base.answer)
+    return [_continuing(one, base.answer, places, shelf) for one in messages]
 
 
 def _opening(message: bytes, shelf: Shelf) -> Text:

@@ -44,7 +44,7 @@ class Found(NamedTuple):
     reasoning_tokens: int | None
     cost_micro: int | None
     metadata: str | None
-    basis: Seq | None
+    base: Seq | None
     body: bytes
 
 

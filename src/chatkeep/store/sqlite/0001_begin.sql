@@ -62,7 +62,7 @@ ON kind (project, model, status, finish_reason, upstream, api_key);
 
 -- alias is the id of an import that is not of our form, as core.model.ids keeps it. What follows
 -- from something else is not kept: a tag from the request id, half of a request id from the other
--- half, and that of an import from its id (core.model.ids). basis is the row or remnant whose body this one's
+-- half, and that of an import from its id (core.model.ids). base is the row or remnant whose body this one's
 -- builds on. The body stands last, so that what comes before is read without it.
 CREATE TABLE completion (
     seq INTEGER PRIMARY KEY,
@@ -79,21 +79,21 @@ CREATE TABLE completion (
     cached_tokens INTEGER,
     reasoning_tokens INTEGER,
     cost_micro INTEGER,
-    basis INTEGER,
+    base INTEGER,
     body BLOB NOT NULL
 ) STRICT;
 
-CREATE INDEX completion_by_basis ON completion (basis) WHERE basis IS NOT NULL;
+CREATE INDEX completion_by_base ON completion (base) WHERE base IS NOT NULL;
 
 -- What stays of deleted completions because others still say it.
 CREATE TABLE remnant (
     seq INTEGER PRIMARY KEY,
     project INTEGER NOT NULL,
-    basis INTEGER,
+    base INTEGER,
     body BLOB NOT NULL
 ) STRICT;
 
-CREATE INDEX remnant_by_basis ON remnant (basis) WHERE basis IS NOT NULL;
+CREATE INDEX remnant_by_base ON remnant (base) WHERE base IS NOT NULL;
 
 -- Metadata that was set after the completion was created, or whose body has been let go. What it
 -- was created with is in the body.
@@ -107,7 +107,7 @@ CREATE VIEW stored AS
 SELECT
     completion.seq, completion.project, kind.id AS kind, tag, request_id, alias, model, status,
     finish_reason, upstream, api_key, prompt_tokens, completion_tokens, total_tokens, duration_ms,
-    first_token_ms, cached_tokens, reasoning_tokens, cost_micro, changed_metadata.metadata, basis,
+    first_token_ms, cached_tokens, reasoning_tokens, cost_micro, changed_metadata.metadata, base,
     body
 FROM completion JOIN kind ON kind.id = completion.kind
 LEFT JOIN changed_metadata ON changed_metadata.seq = completion.seq;

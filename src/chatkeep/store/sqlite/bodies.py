@@ -15,7 +15,7 @@ from chatkeep.store.encoding import deltas
 from chatkeep.store.encoding.body import Body, Codec, ExpiredBody, Outline, Packed, Remnant
 from chatkeep.store.encoding.chain import INDEXED, MAX_AGE_S, builds_on, heads
 from chatkeep.store.encoding.cipher import PLAIN, Cipher, Place
-from chatkeep.store.encoding.deltas import Basis
+from chatkeep.store.encoding.deltas import Base
 from chatkeep.store.encoding.parts import copying, shared_key, strings
 from chatkeep.store.encoding.recent import Recent
 
@@ -54,7 +54,7 @@ class Link(NamedTuple):
     """A body at its place, opened, with the place of the one it builds on."""
 
     seq: Seq
-    basis: Seq | None
+    base: Seq | None
     packed: Packed | Remnant
     second: bytes
 
@@ -62,7 +62,7 @@ class Link(NamedTuple):
 class Added(NamedTuple):
     """A body to keep, what it builds on, and the messages its conversation did not have before."""
 
-    basis: Seq | None
+    base: Seq | None
     body: bytes
     new: Sequence[bytes]
 
@@ -70,7 +70,7 @@ class Added(NamedTuple):
 class _Place(Struct, frozen=True):
     """Where a new record goes in its conversation."""
 
-    basis: Link | None = None
+    base: Link | None = None
     quotes: Link | None = None
     turn: int = 0
     follows: Seq | None = None
@@ -94,17 +94,17 @@ class Bodies:
         known = heads(self._project.secret, messages)
         try:
             place = self._place(seq, known, messages)
-            basis = self._basis(place)
+            base = self._base(place)
         except RecordCorrupt:
             # What is damaged is not built on, and keeps nothing from being kept.
-            place, basis = _Place(), None
+            place, base = _Place(), None
         folded = deltas.fold(
             self._codec,
             self._project.secret,
             record,
             metadata,
             known[0][1] if known else 0,
-            basis,
+            base,
             place.turn,
             place.follows,
         )
@@ -114,7 +114,7 @@ class Bodies:
             self._connection.execute(
                 SQL["insert_head"], (self._project.id, known[0][1] & INDEXED, seq)
             )
-        link = place.basis
+        link = place.base
         repeats = link is not None and link.packed.count == len(messages)
         new = self.new(link.seq) if link and repeats else folded.new
         return Added(link and link.seq, self._sealed(seq, folded.body), new)
@@ -130,7 +130,7 @@ class Bodies:
         """What the completion was created with. Raises RecordCorrupt."""
         return deltas.outline_of(_completion(self.opened(seq, body)[0]), self.load).metadata
 
-    def request(self, seq: Seq, basis: Seq | None, body: bytes) -> Request | None:
+    def request(self, seq: Seq, base: Seq | None, body: bytes) -> Request | None:
         """Put together from all it builds on; None when the body has been let go of.
 
         Raises RecordCorrupt.
@@ -139,7 +139,7 @@ class Bodies:
         if isinstance(opened, ExpiredBody):
             return None
         packed = _completion(opened)
-        before = self._unfolded(list(self._path(basis)))
+        before = self._unfolded(list(self._path(base)))
         messages = deltas.messages_of(self._codec, packed, second, self.load, before)
         return deltas.request_of(packed, self._project.secret, self.load, messages)
 
@@ -153,12 +153,12 @@ class Bodies:
     def is_expired(self, seq: Seq, body: bytes) -> bool:
         return isinstance(self.opened(seq, body)[0], ExpiredBody)
 
-    def follows(self, seq: Seq, body: bytes, basis: Seq | None) -> Seq:
+    def follows(self, seq: Seq, body: bytes, base: Seq | None) -> Seq:
         """The completion it goes on from, 0 for none."""
         packed, _ = self.opened(seq, body)
         if isinstance(packed, ExpiredBody):
             return Seq(packed.follows)
-        return deltas.follows(_completion(packed), basis)
+        return deltas.follows(_completion(packed), base)
 
     def new(self, seq: Seq) -> Sequence[bytes]:
         """The messages that were new when it was added; none when that cannot be told any more.
@@ -177,35 +177,35 @@ class Bodies:
         forms = deltas.forms_of(self._codec, packed, second, before)
         return deltas.new(forms, messages[len(before.messages) :])
 
-    def remove(self, seq: Seq, basis: Seq | None, body: bytes) -> None:
+    def remove(self, seq: Seq, base: Seq | None, body: bytes) -> None:
         """Lets go of the body of a row that has been deleted: what others say again stays."""
         packed, second = self.opened(seq, body)
         if not isinstance(packed, ExpiredBody):
-            self._remove(seq, basis, _completion(packed), second)
+            self._remove(seq, base, _completion(packed), second)
         elif not self._connection.execute(SQL["select_remnant"], (seq,)).fetchall():
-            self._connection.execute(SQL["unlink"], (seq, basis))
+            self._connection.execute(SQL["unlink"], (seq, base))
 
-    def lose(self, seq: Seq, basis: Seq | None) -> None:
+    def lose(self, seq: Seq, base: Seq | None) -> None:
         """Lets go of a body that could not be read: what it shared with others stays.
 
         If its row has gone, what went on from it begins its conversation.
         """
         self._connection.execute(SQL["unlink"], (seq, None))
-        self._settle(basis)
+        self._settle(base)
 
     def expire(
-        self, seq: Seq, basis: Seq | None, body: bytes | None, expired_body: ExpiredBody
+        self, seq: Seq, base: Seq | None, body: bytes | None, expired_body: ExpiredBody
     ) -> None:
         """Lets go of the body of a row that stays, None when it cannot be read."""
         opened = None if body is None else self.opened(seq, body)
         sealed = self._sealed(seq, self._codec.body(left))
         self._connection.execute(SQL["expire_body"], (seq, sealed))
         if opened is None:
-            self.lose(seq, basis)
+            self.lose(seq, base)
         else:
-            self._remove(seq, basis, _completion(opened[0]), opened[1])
+            self._remove(seq, base, _completion(opened[0]), opened[1])
 
-    def _remove(self, seq: Seq, basis: Seq | None, packed: Packed, second: bytes) -> None:
+    def _remove(self, seq: Seq, base: Seq | None, packed: Packed, second: bytes) -> None:
         if packed.head:
             self._connection.execute(
                 SQL["delete_head"], (self._project.id, packed.head & INDEXED, seq)
@@ -213,12 +213,12 @@ class Bodies:
         quotes = self._quotes(seq)
         if quotes is None:
             self._release(deltas.shared_of(packed, self.load))
-            self._connection.execute(SQL["unlink"], (seq, basis))
-            self._settle(basis)
+            self._connection.execute(SQL["unlink"], (seq, base))
+            self._settle(base)
             return
         kept = deltas.quoted(packed, self.load, quotes)
         self._release(deltas.shared_of(packed, self.load) - deltas.shared_by(packed))
-        self._put_remnant(seq, basis, deltas.remnant_of(packed, kept), second)
+        self._put_remnant(seq, base, deltas.remnant_of(packed, kept), second)
 
     def opened(self, seq: Seq, body: bytes) -> tuple[Body, bytes]:
         """The record at a place, and its second frame. Raises RecordCorrupt."""
@@ -255,23 +255,23 @@ class Bodies:
         if before.packed.count == len(messages):
             return self._repeating(before)
         turn = before.packed.turn + 1
-        basis = next(link for link in self._path(before.seq) if link.packed.turn <= builds_on(turn))
-        if basis.seq == before.seq:
-            return _Place(basis, before, turn)
-        return _Place(basis, None, turn, before.seq)
+        base = next(link for link in self._path(before.seq) if link.packed.turn <= builds_on(turn))
+        if base.seq == before.seq:
+            return _Place(base, before, turn)
+        return _Place(base, None, turn, before.seq)
 
-    def _basis(self, place: _Place) -> Basis | None:
-        link = place.basis
+    def _base(self, place: _Place) -> Base | None:
+        link = place.base
         if link is None:
             return None
-        return Basis(link.packed.count, self._quotable(place.quotes), self._outline(link))
+        return Base(link.packed.count, self._quotable(place.quotes), self._outline(link))
 
     def _repeating(self, before: Link) -> _Place:
         """The same request once more: it has no new messages, and nobody builds on a repetition."""
-        follows = deltas.follows(before.packed, before.basis)
+        follows = deltas.follows(before.packed, before.base)
         same = before
-        if before.basis is not None and before.packed.messages == []:
-            same = self._link(before.basis)
+        if before.base is not None and before.packed.messages == []:
+            same = self._link(before.base)
         return _Place(same, None, before.packed.turn, follows)
 
     def _predecessor(
@@ -318,18 +318,18 @@ class Bodies:
                 return
             link = self._link(seq)
             yield link
-            seq = link.basis
+            seq = link.base
         raise RecordCorrupt("what a record builds on has no beginning")
 
     def _link(self, seq: Seq) -> Link:
         found: Any = self._connection.execute(SQL["select_body"], (seq,)).fetchall()
         if not found:
             raise RecordCorrupt("what a record builds on is not there")
-        basis, body = found[0]
+        base, body = found[0]
         packed, second = self.opened(seq, body)
         if isinstance(packed, ExpiredBody):
             raise RecordCorrupt("what a record builds on has no body any more")
-        return Link(seq, basis, packed, second)
+        return Link(seq, base, packed, second)
 
     def _use(self, key: int, text: bytes) -> None:
         if not self._connection.execute(SQL["use_shared"], (key,)).fetchall():
@@ -367,24 +367,24 @@ class Bodies:
             found: Any = self._connection.execute(SQL["select_remnant"], (seq,)).fetchall()
             if not found:
                 return  # it has not been deleted itself
-            basis, body = found[0]
+            base, body = found[0]
             opened = self._readable(seq, body)
             quotes = self._quotes(seq)
             if quotes is not None:
                 if opened is not None:
                     remnant = _remnant(opened[0])
                     kept = deltas.quoted(remnant, self.load, quotes)
-                    self._put_remnant(seq, basis, deltas.remnant_of(remnant, kept), opened[1])
+                    self._put_remnant(seq, base, deltas.remnant_of(remnant, kept), opened[1])
                 return
             self._connection.execute(SQL["delete_remnant"], (seq,))
-            self._connection.execute(SQL["unlink"], (seq, basis))
+            self._connection.execute(SQL["unlink"], (seq, base))
             if opened is not None:
                 self._release(deltas.shared_by(_remnant(opened[0])))
-            seq = basis
+            seq = base
 
-    def _put_remnant(self, seq: Seq, basis: Seq | None, remnant: Remnant, second: bytes) -> None:
+    def _put_remnant(self, seq: Seq, base: Seq | None, remnant: Remnant, second: bytes) -> None:
         body = self._sealed(seq, self._codec.body(remnant, second))
-        self._connection.execute(SQL["put_remnant"], (seq, self._project.id, basis, body))
+        self._connection.execute(SQL["put_remnant"], (seq, self._project.id, base, body))
 
 
 def body_place(project: ProjectId, seq: Seq) -> Place:

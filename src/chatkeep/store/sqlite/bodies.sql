@@ -13,23 +13,23 @@ DELETE FROM head WHERE project = ?1 AND head = ?2 AND seq = ?3
 
 -- name: select_body
 -- What is left of a completion that has no body any more, else its body, with what it builds on.
-SELECT basis, body FROM remnant WHERE seq = ?1
+SELECT base, body FROM remnant WHERE seq = ?1
 UNION ALL
-SELECT basis, body FROM completion WHERE seq = ?1
+SELECT base, body FROM completion WHERE seq = ?1
 
 -- name: select_remnant
 -- What is left of a deleted completion.
-SELECT basis, body FROM remnant WHERE seq = ?1
+SELECT base, body FROM remnant WHERE seq = ?1
 
 -- name: built_on
 -- The bodies that build on one.
-SELECT seq, body FROM completion WHERE basis = ?1
+SELECT seq, body FROM completion WHERE base = ?1
 UNION ALL
-SELECT seq, body FROM remnant WHERE basis = ?1
+SELECT seq, body FROM remnant WHERE base = ?1
 
 -- name: put_remnant
 -- What is left of a deleted completion.
-INSERT OR REPLACE INTO remnant (seq, project, basis, body) VALUES (?1, ?2, ?3, ?4)
+INSERT OR REPLACE INTO remnant (seq, project, base, body) VALUES (?1, ?2, ?3, ?4)
 
 -- name: delete_remnant
 -- What was left of a deleted completion.
@@ -41,19 +41,19 @@ UPDATE completion SET body = ?2 WHERE seq = ?1
 
 -- name: unlink
 -- What went on from a place that holds nothing any more goes on from where that did.
-UPDATE completion SET basis = ?2
-WHERE basis = ?1 AND NOT EXISTS (SELECT 1 FROM completion WHERE seq = ?1)
+UPDATE completion SET base = ?2
+WHERE base = ?1 AND NOT EXISTS (SELECT 1 FROM completion WHERE seq = ?1)
 
 -- name: beginning
 -- Where the conversation begins that a place is part of.
-WITH RECURSIVE path (seq, basis) AS (
-    SELECT seq, basis FROM completion WHERE seq = ?1
+WITH RECURSIVE path (seq, base) AS (
+    SELECT seq, base FROM completion WHERE seq = ?1
     UNION
-    SELECT completion.seq, completion.basis FROM path JOIN completion ON completion.seq = path.basis
+    SELECT completion.seq, completion.base FROM path JOIN completion ON completion.seq = path.base
     UNION
-    SELECT remnant.seq, remnant.basis FROM path JOIN remnant ON remnant.seq = path.basis
+    SELECT remnant.seq, remnant.base FROM path JOIN remnant ON remnant.seq = path.base
 )
-SELECT seq FROM path WHERE basis IS NULL
+SELECT seq FROM path WHERE base IS NULL
 
 -- name: select_shared
 -- A text that several bodies refer to.

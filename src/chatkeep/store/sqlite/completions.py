@@ -53,7 +53,7 @@ def insert(
 def _insert(batch: Batch, project: Project, row: Row, record: Record, texts: Texts) -> Columns:
     added = Bodies(batch.cursor, project, texts).add(row.seq, record, row.metadata)
     kind = batch.kind(project, row)
-    bindings = rows.bindings(project, row, kind, added.basis, added.body)
+    bindings = rows.bindings(project, row, kind, added.base, added.body)
     batch.cursor.execute(SQL["insert_completion"], bindings)
     count_row(batch.totals, project.id, row)
     batch.postings.add(project.id, postings.of_row(project.secret, kind, row.metadata), row.seq)
@@ -163,7 +163,7 @@ def get(cursor: Cursor, project: Project, name: Name, texts: Texts) -> Stored | 
 
 def is_short(found: Found) -> bool:
     """Whether its request is put together from itself, and in no time."""
-    return found.basis is None and len(found.body) <= _SHORT
+    return found.base is None and len(found.body) <= _SHORT
 
 
 def request(cursor: Cursor, project: Project, name: Name, texts: Texts) -> Request | None:
@@ -172,7 +172,7 @@ def request(cursor: Cursor, project: Project, name: Name, texts: Texts) -> Reque
 
 
 def request_of(cursor: Cursor, project: Project, found: Found, texts: Texts) -> Request:
-    request = Bodies(cursor, project, texts).request(found.seq, found.basis, found.body)
+    request = Bodies(cursor, project, texts).request(found.seq, found.base, found.body)
     if request is None:
         named = rows.of_found(found, project)
         raise BodyExpired("completion_id", id=rows.id_of(found.seq, named))
@@ -211,13 +211,13 @@ def delete(batch: Batch, project: Project, name: Name, texts: Texts) -> bool:
         metadata = (found.metadata or "{}").encode()
         search.lose(connection, seq)
         _delete_row(connection, seq)
-        bodies.lose(seq, found.basis)
+        bodies.lose(seq, found.base)
     else:
         metadata = item.row.metadata
         spoken = said(bodies.new(seq), item.answer)
         search.delete(connection, seq, search.told(project.id, spoken))
         _delete_row(connection, seq)
-        bodies.remove(seq, found.basis, found.body)
+        bodies.remove(seq, found.base, found.body)
     kids = postings.of_row(project.secret, found.kind, metadata)
     batch.postings.remove(project.id, kids, seq)
     return True

@@ -3,9 +3,9 @@
 WITH RECURSIVE said (seq) AS (
     VALUES (?1)
     UNION
-    SELECT completion.seq FROM said JOIN completion ON basis = said.seq
+    SELECT completion.seq FROM said JOIN completion ON base = said.seq
     UNION
-    SELECT remnant.seq FROM said JOIN remnant ON basis = said.seq
+    SELECT remnant.seq FROM said JOIN remnant ON base = said.seq
 )
 SELECT seq FROM said JOIN completion USING (seq)
 WHERE project = ?2 AND seq > ?3
@@ -16,9 +16,9 @@ ORDER BY seq LIMIT ?4
 WITH RECURSIVE said (seq) AS (
     VALUES (?1)
     UNION
-    SELECT completion.seq FROM said JOIN completion ON basis = said.seq
+    SELECT completion.seq FROM said JOIN completion ON base = said.seq
     UNION
-    SELECT remnant.seq FROM said JOIN remnant ON basis = said.seq
+    SELECT remnant.seq FROM said JOIN remnant ON base = said.seq
 )
 SELECT seq FROM said JOIN completion USING (seq)
 WHERE project = ?2 AND seq < ?3

@@ -63,7 +63,7 @@ def _expire(connection: apsw.Connection, project: Project, bodies: Bodies, seq: 
     body: bytes | None = found.body
     try:
         item = rows.stored(found, project, bodies)
-        left = expired_body(item, bodies.follows(seq, found.body, found.basis))
+        left = expired_body(item, bodies.follows(seq, found.body, found.base))
         spoken = said(bodies.new(seq), item.answer)
         search.delete(connection, seq, search.told(project.id, spoken))
     except RecordCorrupt:
@@ -72,5 +72,5 @@ def _expire(connection: apsw.Connection, project: Project, bodies: Bodies, seq: 
         left = expired_body(item, Seq(0))
         search.lose(connection, seq)
     connection.execute(SQL["change_metadata"], (seq, item.row.metadata.decode()))
-    bodies.expire(seq, found.basis, body, left)
+    bodies.expire(seq, found.base, body, left)
     bodies.recent.forget(seq)

@@ -99,7 +99,7 @@ def _row(found: Found, named: Identity, created_with: bytes) -> Row:
 
 
 def bindings(
-    project: Project, row: Row, kind: int, basis: Seq | None, body: bytes
+    project: Project, row: Row, kind: int, base: Seq | None, body: bytes
 ) -> tuple[Any, ...]:
     """What `insert_completion` takes."""
     usage = row.usage
@@ -122,7 +122,7 @@ def bindings(
         usage.cached_tokens,
         usage.reasoning_tokens,
         row.cost_micro,
-        basis,
+        base,
         body,
     )
 

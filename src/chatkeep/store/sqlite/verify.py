@@ -163,7 +163,7 @@ class Verifier:
         return _Read(found, [(kid, seq) for kid in kids], heads, body)
 
     def _whole(self, bodies: Bodies, read: "_Read") -> None:
-        bodies.request(read.found.seq, read.found.basis, read.found.body)
+        bodies.request(read.found.seq, read.found.base, read.found.body)
         if isinstance(read.body, Packed):
             self._uses.update(deltas.shared_of(read.body, bodies.load))
 
