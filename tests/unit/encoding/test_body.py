@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from chatkeep.core.model.ids import LENGTH, compact, expanded
 from chatkeep.errors import RecordCorrupt
-from chatkeep.store.encoding.body import Codec, Outline, Packed, Remnant
+from chatkeep.store.encoding.body import Codec, Delta, Outline, Remnant
 from chatkeep.store.encoding.parts import BASE64, COPY, SHARED, Text
 
 CODEC = Codec()
@@ -19,21 +19,21 @@ MESSAGES_BEFORE = [b'{"role":"user","content":"the quick brown fox"}', NOISE]
 LONG: list[Text] = [b"the quick brown fox " * 80, [b"x", [COPY, 3, 9], b"y"], NOISE]
 
 
-def packed(
+def delta(
     answer: bytes = b'{"choices":[]}', upstream_id: bytes | None = None, head: int = 77
-) -> Packed:
+) -> Delta:
     outline = Outline(b'{"messages":[]}', 13, b",", b'{"env":"prod"}')
     messages: list[Text] = [b'{"role":"user"}', [b"a", [SHARED, 5], [BASE64, 1 << 62], b""]]
-    return Packed(3, 9, outline, messages, b'{"id":""' + answer, 7, upstream_id, head)
+    return Delta(3, 9, outline, messages, b'{"id":""' + answer, 7, upstream_id, head)
 
 
-BODIES: dict[str, tuple[Packed | Remnant, bytes]] = {
-    "small": (packed(), b""),
-    "of OpenAI": (packed(upstream_id=compact(OPENAI_ID)), b""),
-    "of others": (packed(NOISE, compact("é" * 40)), b""),
-    "compressible": (packed(bytes(40_000)), b""),
+BODIES: dict[str, tuple[Delta | Remnant, bytes]] = {
+    "small": (delta(), b""),
+    "of OpenAI": (delta(upstream_id=compact(OPENAI_ID)), b""),
+    "of others": (delta(NOISE, compact("é" * 40)), b""),
+    "compressible": (delta(bytes(40_000)), b""),
     "in two frames": (
-        Packed(
+        Delta(
             1,
             2,
             1 << 60,
@@ -74,9 +74,9 @@ def test_what_was_written_once_can_still_be_read() -> None:
 
 def test_what_is_unlike_most_completions_is_compressed_with_more_care() -> None:
     luck = Random(9)
-    numbers = packed(b" ".join(b"%.17f" % luck.random() for _ in range(60)))
+    numbers = delta(b" ".join(b"%.17f" % luck.random() for _ in range(60)))
     assert len(CODEC.body(numbers)) < 0.9 * len(Codec(level=3).body(numbers))
-    usual = packed(b"The answer to your question is that there are no more of them. " * 3)
+    usual = delta(b"The answer to your question is that there are no more of them. " * 3)
     assert CODEC.body(usual) == Codec(level=3).body(usual)
 
 
@@ -174,8 +174,8 @@ other_ids = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 @given(st.none() | openai_ids | other_ids | digits.map("chatcmpl-".__add__))
 def test_any_id_of_the_upstream_comes_back(id: str | None) -> None:
     kept = None if id is None else compact(id)
-    found, _ = CODEC.open(CODEC.body(packed(upstream_id=kept)))
-    assert isinstance(found, Packed)
+    found, _ = CODEC.open(CODEC.body(delta(upstream_id=kept)))
+    assert isinstance(found, Delta)
     assert (found.upstream_id is None) == (id is None)
     assert found.upstream_id is None or expanded(found.upstream_id) == id
 
@@ -195,29 +195,29 @@ def test_any_id_of_the_upstream_comes_back(id: str | None) -> None:
     ],
 )
 def test_ids_that_are_nearly_of_openais_form_come_back(id: str) -> None:
-    found, _ = CODEC.open(CODEC.body(packed(upstream_id=compact(id))))
-    assert isinstance(found, Packed)
+    found, _ = CODEC.open(CODEC.body(delta(upstream_id=compact(id))))
+    assert isinstance(found, Delta)
     assert found.upstream_id is not None
     assert expanded(found.upstream_id) == id
 
 
 def test_an_id_of_openais_form_costs_22_bytes() -> None:
-    with_id, without = CODEC.body(packed(upstream_id=compact(OPENAI_ID))), CODEC.body(packed())
+    with_id, without = CODEC.body(delta(upstream_id=compact(OPENAI_ID))), CODEC.body(delta())
     assert len(with_id) - len(without) == 22
 
 
 @given(st.integers(0, (1 << 63) - 1))
 def test_any_head_comes_back(head: int) -> None:
-    found, _ = CODEC.open(CODEC.body(packed(head=head)))
-    assert isinstance(found, Packed)
+    found, _ = CODEC.open(CODEC.body(delta(head=head)))
+    assert isinstance(found, Delta)
     assert found.head == head
 
 
 def test_one_codec_writes_and_reads_many_bodies() -> None:
-    many = [packed(bytes([n]) * n * 50, compact(str(n)), n) for n in range(50)]
+    many = [delta(bytes([n]) * n * 50, compact(str(n)), n) for n in range(50)]
     bodies = [CODEC.body(one) for one in many]
     assert [CODEC.open(body)[0] for body in bodies] == many
 
 
 def test_a_body_is_smaller_than_what_it_holds() -> None:
-    assert len(CODEC.body(packed(b"the quick brown fox " * 200))) < 400
+    assert len(CODEC.body(delta(b"the quick brown fox " * 200))) < 400

@@ -12,9 +12,9 @@ from chatkeep.core.model.ids import Seq, expanded
 from chatkeep.core.model.record import Record, Request
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store.encoding import deltas
-from chatkeep.store.encoding.body import Codec, Packed, Remnant
+from chatkeep.store.encoding.body import Codec, Delta, Remnant
 from chatkeep.store.encoding.chain import heads
-from chatkeep.store.encoding.deltas import Base, Folded, Outside, Unfolded
+from chatkeep.store.encoding.deltas import Base, Decoded, Encoded, Outside
 
 CODEC = Codec()
 SECRET = b"s" * 32
@@ -40,42 +40,42 @@ class Kept:
     def __init__(self) -> None:
         self.texts: dict[int, bytes] = {}
         self.before = deltas.NOTHING
-        self.packed: Packed | None = None
+        self.delta: Delta | None = None
 
-    def fold(self, record: Record, metadata: bytes = METADATA) -> Folded:
+    def encode(self, record: Record, metadata: bytes = METADATA) -> Encoded:
         base = None
-        if self.packed is not None:
-            answer = deltas.quotable(self.packed, self.load)
-            base = Base(self.packed.count, answer, self.packed.outline)
+        if self.delta is not None:
+            answer = deltas.quotable(self.delta, self.load)
+            base = Base(self.delta.count, answer, self.delta.outline)
         head = heads(SECRET, record.request.messages)[0][1] if record.request.messages else 0
-        folded = deltas.fold(CODEC, SECRET, record, metadata, head, base, 1, Seq(5))
-        self.texts |= folded.shared
-        return folded
+        encoded = deltas.encode(CODEC, SECRET, record, metadata, head, base, 1, Seq(5))
+        self.texts |= encoded.shared
+        return encoded
 
     def load(self, key: int) -> bytes:
         return self.texts[key]
 
-    def unfold(self, body: bytes, id: str = ID) -> tuple[Outside, Request]:
+    def decode(self, body: bytes, id: str = ID) -> tuple[Outside, Request]:
         found, second = CODEC.open(body)
-        assert isinstance(found, Packed)
-        unfolded = deltas.unfold(CODEC, found, second, self.load, self.before)
-        request = deltas.request_of(found, SECRET, self.load, unfolded.messages)
+        assert isinstance(found, Delta)
+        decoded = deltas.decode(CODEC, found, second, self.load, self.before)
+        request = deltas.request_of(found, SECRET, self.load, decoded.messages)
         said = deltas.outside(found, self.load, id)
-        self.packed, self.before = found, unfolded
+        self.delta, self.before = found, decoded
         return said, request
 
-    def there_and_back(self, record: Record, metadata: bytes = METADATA) -> Folded:
-        folded = self.fold(record, metadata)
-        said, request = self.unfold(folded.body)
+    def there_and_back(self, record: Record, metadata: bytes = METADATA) -> Encoded:
+        encoded = self.encode(record, metadata)
+        said, request = self.decode(encoded.body)
         assert request.whole() == record.request.whole()
         assert list(request.messages) == list(record.request.messages)
         assert (said.answer, said.metadata) == (record.answer, metadata)
         assert said.request == record.request.before + record.request.after
         assert (said.upstream_id and expanded(said.upstream_id)) == record.upstream_id
-        shared = set(folded.shared)
-        assert self.packed is not None
-        assert deltas.shared_of(self.packed, self.load) == shared
-        return folded
+        shared = set(encoded.shared)
+        assert self.delta is not None
+        assert deltas.shared_of(self.delta, self.load) == shared
+        return encoded
 
 
 def test_a_first_request_comes_back() -> None:
@@ -92,10 +92,10 @@ def test_of_the_next_turn_only_what_is_new_is_kept() -> None:
     one = [SYSTEM, b'{"role":"user","content":"%b"}' % Random(2).randbytes(400).hex().encode()]
     kept.there_and_back(record(one))
     quoted = b'{"role":"assistant","content":"A long answer"}'
-    folded = kept.there_and_back(record([*one, quoted, b'{"role":"user","content":"Go on"}']))
-    assert len(folded.body) < 200
-    found, _ = CODEC.open(folded.body)
-    assert isinstance(found, Packed)
+    encoded = kept.there_and_back(record([*one, quoted, b'{"role":"user","content":"Go on"}']))
+    assert len(encoded.body) < 200
+    found, _ = CODEC.open(encoded.body)
+    assert isinstance(found, Delta)
     assert deltas.copied_by(found) != set()
 
 
@@ -104,8 +104,8 @@ def test_tools_are_put_aside_wherever_they_stand(where: str) -> None:
     around = {"before": b'{"messages":[', "after": b"]}"}
     around[where] += b' "tools":%b ' % TOOLS
     kept = Kept()
-    folded = kept.there_and_back(record([b"{}"], tools=TOOLS, **around))
-    assert TOOLS in folded.shared.values()
+    encoded = kept.there_and_back(record([b"{}"], tools=TOOLS, **around))
+    assert TOOLS in encoded.shared.values()
 
 
 def test_an_outline_is_put_aside_from_the_second_time_on() -> None:
@@ -121,53 +121,53 @@ def test_an_outline_is_put_aside_from_the_second_time_on() -> None:
 def test_images_in_messages_and_answers_are_put_aside_once() -> None:
     kept = Kept()
     message = b'{"url":"data:image/png;base64,%b"}' % IMAGE
-    folded = kept.there_and_back(
+    encoded = kept.there_and_back(
         record([message, b"{}"], answer=b'{"id":"chatcmpl-Ours","data":"%b"}' % IMAGE)
     )
-    assert len(folded.shared) == 1
-    assert len(folded.body) < 300
+    assert len(encoded.shared) == 1
+    assert len(encoded.body) < 300
 
 
 def test_our_id_is_not_kept_but_put_in() -> None:
     kept = Kept()
-    folded = kept.fold(record([b"{}"]))
-    said, _ = kept.unfold(folded.body, "chatcmpl-Another")
+    encoded = kept.encode(record([b"{}"]))
+    said, _ = kept.decode(encoded.body, "chatcmpl-Another")
     assert said.answer == ANSWERED.replace(b"Ours", b"Another")
 
 
 def test_messages_that_are_not_the_ones_that_were_sent_are_refused() -> None:
     kept = Kept()
     kept.there_and_back(record([b'{"n":1}']))
-    folded = kept.fold(record([b'{"n":1}', b'{"n":2}']))
+    encoded = kept.encode(record([b'{"n":1}', b'{"n":2}']))
     for others in ((b'{"n":3}',), (), (b'{"n":1}', b"{}")):
-        kept.before = Unfolded(others, b"")
+        kept.before = Decoded(others, b"")
         with pytest.raises(RecordCorrupt):
-            kept.unfold(folded.body)
+            kept.decode(encoded.body)
 
 
 def test_a_shared_text_that_is_gone_or_no_outline_is_refused() -> None:
     kept = Kept()
-    folded = kept.fold(record([SYSTEM, b"{}"]))
+    encoded = kept.encode(record([SYSTEM, b"{}"]))
     kept.texts.clear()
     with pytest.raises(RecordCorrupt):
-        kept.unfold(folded.body)
+        kept.decode(encoded.body)
 
 
 def test_a_remnant_gives_what_was_quoted_and_no_more() -> None:
     kept = Kept()
     one = [b'{"role":"user","content":"What?"}']
     kept.there_and_back(record(one))
-    assert kept.packed is not None
+    assert kept.delta is not None
     quoting = [*one, b'{"role":"assistant","content":"A long answer"}']
-    folded = kept.fold(record(quoting))
-    child, second = CODEC.open(folded.body)
-    assert isinstance(child, Packed)
-    answer = deltas.quoted(kept.packed, kept.load, deltas.copied_by(child))
+    encoded = kept.encode(record(quoting))
+    child, second = CODEC.open(encoded.body)
+    assert isinstance(child, Delta)
+    answer = deltas.quoted(kept.delta, kept.load, deltas.copied_by(child))
     assert list(answer.values()) == [b'"A long answer"']
-    remnant, _ = CODEC.open(CODEC.body(deltas.remnant_of(kept.packed, answer)))
+    remnant, _ = CODEC.open(CODEC.body(deltas.remnant_of(kept.delta, answer)))
     assert isinstance(remnant, Remnant)
-    before = deltas.unfold(CODEC, remnant, b"", kept.load, deltas.NOTHING)
-    assert list(deltas.unfold(CODEC, child, second, kept.load, before).messages) == quoting
+    before = deltas.decode(CODEC, remnant, b"", kept.load, deltas.NOTHING)
+    assert list(deltas.decode(CODEC, child, second, kept.load, before).messages) == quoting
     assert deltas.quoted(remnant, kept.load, deltas.copied_by(child)) == answer
     with pytest.raises(LookupError):
         before.copy(0, 5)

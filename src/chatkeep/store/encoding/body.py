@@ -1,8 +1,8 @@
 """The form a record is kept in, and back: what its conversation has already said is left out.
 
     body   = kind | check (4) | head (8) | id (22, if OpenAI's form) | length | first | second frame
-    frames = zstd; the first is MessagePack of `Packed`, `Remnant` or `ExpiredBody`, the second of long
-             messages
+    frames = zstd; the first is MessagePack of `Delta`, `Remnant` or `ExpiredBody`, the second of
+             long messages
 
 The first frame is enough to show a completion in a list. The second is compressed with what the
 request itself repeats before it as a dictionary, so that a file read again costs little. The check
@@ -49,7 +49,7 @@ class Outline(Struct, array_like=True, gc=False):
     metadata: bytes
 
 
-class Packed(Struct, array_like=True, gc=False):
+class Delta(Struct, array_like=True, gc=False):
     """A completion. `turn` counts the turns of its conversation before it, `count` its messages.
 
     `id_at` is where our id goes in the answer, None when it has none.
@@ -99,8 +99,8 @@ class ExpiredBody(Struct, array_like=True, gc=False):
     follows: int
 
 
-Body = Packed | Remnant | ExpiredBody
-_KINDS: dict[type[Body], int] = {Packed: 1, Remnant: 2, ExpiredBody: 3}
+Body = Delta | Remnant | ExpiredBody
+_KINDS: dict[type[Body], int] = {Delta: 1, Remnant: 2, ExpiredBody: 3}
 
 
 class _Compressors(threading.local):
@@ -119,14 +119,14 @@ class Codec:
         self._dictionary = frames.dictionary(DICTIONARY, TABLES)
         self._compressors = _Compressors(self._dictionary, level)
 
-    def body(self, packed: Body, second: bytes = b"") -> bytes:
-        kind, head, id = _KINDS[type(packed)], 0, b""
-        if isinstance(packed, Packed):
-            head, left = packed.head, packed.upstream_id
+    def body(self, delta: Body, second: bytes = b"") -> bytes:
+        kind, head, id = _KINDS[type(delta)], 0, b""
+        if isinstance(delta, Delta):
+            head, left = delta.head, delta.upstream_id
             if left is not None and is_number(left):
                 id, left = left, None
-            packed = msgspec.structs.replace(packed, head=0, upstream_id=left)
-        first = self._first(_ENCODER.encode(packed))
+            delta = msgspec.structs.replace(delta, head=0, upstream_id=left)
+        first = self._first(_ENCODER.encode(delta))
         kind |= (_WITH_ID if id else 0) | (_WITH_SECOND if second else 0)
         length = len(first).to_bytes(4) if second else b""
         rest = b"".join((head.to_bytes(8), id, length, first, second))
@@ -147,12 +147,12 @@ class Codec:
         if kind & _WITH_SECOND:
             end = at + 4 + int.from_bytes(body[at : at + 4])
             at += 4
-        packed = _unpacked(decoder, body[at:end], self._dictionary)
-        if isinstance(packed, Packed):
-            packed.head = int.from_bytes(body[_CHECKED : _CHECKED + 8])
+        delta = _decoded(decoder, body[at:end], self._dictionary)
+        if isinstance(delta, Delta):
+            delta.head = int.from_bytes(body[_CHECKED : _CHECKED + 8])
             if id:
-                packed.upstream_id = id
-        return packed, body[end:]
+                delta.upstream_id = id
+        return delta, body[end:]
 
     def second(self, messages: list[Text], before: Sequence[bytes]) -> bytes:
         """The frame of long messages, which stand behind others in their request."""
@@ -163,7 +163,7 @@ class Codec:
 
     def messages(self, second: bytes, before: Sequence[bytes]) -> list[Text]:
         """Raises RecordCorrupt."""
-        return _unpacked(_MESSAGES, second, _window(before) if before else self._dictionary)
+        return _decoded(_MESSAGES, second, _window(before) if before else self._dictionary)
 
     def shared(self, text: bytes) -> bytes:
         """A text of its own, in a form `text` reads."""
@@ -195,7 +195,7 @@ def outline_text(outline: Outline) -> bytes:
     return _ENCODER.encode(outline)
 
 
-def _unpacked(decoder: msgspec.msgpack.Decoder[T], frame: bytes, dictionary: Dictionary) -> T:
+def _decoded(decoder: msgspec.msgpack.Decoder[T], frame: bytes, dictionary: Dictionary) -> T:
     try:
         return decoder.decode(frames.text_of(frame, dictionary))
     except _UNREADABLE as error:

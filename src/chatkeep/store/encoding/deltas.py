@@ -1,4 +1,4 @@
-"""Folds a record into what is new in it, and unfolds it on what was said before."""
+"""Encodes a record into what is new in it, and decodes it on what was said before."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -9,7 +9,7 @@ from chatkeep.core.model.ids import Seq, compact
 from chatkeep.core.model.record import Record, Request
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store.encoding import parts
-from chatkeep.store.encoding.body import OUTLINE, Codec, Outline, Packed, Remnant, outline_text
+from chatkeep.store.encoding.body import OUTLINE, Codec, Delta, Outline, Remnant, outline_text
 from chatkeep.store.encoding.chain import heads
 from chatkeep.store.encoding.parts import Load, Shelf, Text, shared_key
 
@@ -30,7 +30,7 @@ class Base(Struct, frozen=True):
     outline: int | Outline | None
 
 
-class Folded(Struct, frozen=True):
+class Encoded(Struct, frozen=True):
     """A body, the shared texts it refers to by their keys, and the messages that are new in it."""
 
     body: bytes
@@ -38,7 +38,7 @@ class Folded(Struct, frozen=True):
     new: Sequence[bytes]
 
 
-class Unfolded(Struct, frozen=True):
+class Decoded(Struct, frozen=True):
     """The messages of a request, and what of its answer the next ones may quote."""
 
     messages: Sequence[bytes]
@@ -62,10 +62,10 @@ class Outside(Struct, frozen=True, gc=False):
     has_body: bool = True
 
 
-NOTHING = Unfolded((), b"")
+NOTHING = Decoded((), b"")
 
 
-def fold(
+def encode(
     codec: Codec,
     secret: bytes,
     record: Record,
@@ -74,7 +74,7 @@ def fold(
     base: Base | None = None,
     turn: int = 0,
     follows: Seq | None = None,
-) -> Folded:
+) -> Encoded:
     shelf = Shelf(secret)
     request = record.request
     count = base.count if base else 0
@@ -87,7 +87,7 @@ def fold(
         shares, copied = sorted(shelf.texts), sorted(copies_in(messages))
         second = codec.second(messages, request.messages[:count])
     answer, id_at = _answer(record)
-    packed = Packed(
+    delta = Delta(
         turn=turn,
         count=len(request.messages),
         head=head,
@@ -101,39 +101,39 @@ def fold(
         separators=None if isinstance(request.separators, bytes) else list(request.separators),
         follows=follows,
     )
-    return Folded(codec.body(packed, second), shelf.texts, new(messages, given))
+    return Encoded(codec.body(delta, second), shelf.texts, new(messages, given))
 
 
-def unfold(
-    codec: Codec, packed: Packed | Remnant, second: bytes, load: Load, before: Unfolded
-) -> Unfolded:
+def decode(
+    codec: Codec, delta: Delta | Remnant, second: bytes, load: Load, before: Decoded
+) -> Decoded:
     """One record further. Raises RecordCorrupt."""
-    messages = messages_of(codec, packed, second, load, before)
+    messages = messages_of(codec, delta, second, load, before)
     try:
-        answer = quotable(packed, load) if isinstance(packed, Packed) else packed.answer
+        answer = quotable(delta, load) if isinstance(delta, Delta) else delta.answer
     except _BROKEN as error:
         raise _apart(error) from error
-    return Unfolded(messages, answer)
+    return Decoded(messages, answer)
 
 
 def messages_of(
-    codec: Codec, packed: Packed | Remnant, second: bytes, load: Load, before: Unfolded
+    codec: Codec, delta: Delta | Remnant, second: bytes, load: Load, before: Decoded
 ) -> list[bytes]:
     """Its new messages behind those of the record it builds on. Raises RecordCorrupt."""
     try:
-        forms = forms_of(codec, packed, second, before)
+        forms = forms_of(codec, delta, second, before)
         messages = [*before.messages, *[parts.joined(one, load, before.copy) for one in forms]]
     except _BROKEN as error:
         raise _apart(error) from error
-    if len(messages) != packed.count:
-        raise RecordCorrupt(f"{len(messages)} messages came together, not {packed.count}")
+    if len(messages) != delta.count:
+        raise RecordCorrupt(f"{len(messages)} messages came together, not {delta.count}")
     return messages
 
 
-def forms_of(codec: Codec, packed: Packed | Remnant, second: bytes, before: Unfolded) -> list[Text]:
+def forms_of(codec: Codec, delta: Delta | Remnant, second: bytes, before: Decoded) -> list[Text]:
     """The new messages as they lie."""
-    if packed.messages is not None:
-        return packed.messages
+    if delta.messages is not None:
+        return delta.messages
     return codec.messages(second, before.messages)
 
 
@@ -143,57 +143,57 @@ def new(forms: Sequence[Text], messages: Sequence[bytes]) -> list[bytes]:
     return [message for form, message in pairs if isinstance(form, bytes) or not copies_in([form])]
 
 
-def outside(packed: Packed, load: Load, id: str) -> Outside:
+def outside(delta: Delta, load: Load, id: str) -> Outside:
     """Raises RecordCorrupt."""
     try:
-        outline = outline_of(packed, load)
+        outline = outline_of(delta, load)
         request = parts.joined(outline.request, load)
-        answer = quotable(packed, load)
+        answer = quotable(delta, load)
     except _BROKEN as error:
         raise _apart(error) from error
-    at = packed.id_at
+    at = delta.id_at
     if at is not None:
         answer = b"".join((answer[:at], id.encode(), answer[at:]))
-    return Outside(request, answer, outline.metadata, packed.upstream_id)
+    return Outside(request, answer, outline.metadata, delta.upstream_id)
 
 
-def request_of(packed: Packed, secret: bytes, load: Load, messages: Sequence[bytes]) -> Request:
+def request_of(delta: Delta, secret: bytes, load: Load, messages: Sequence[bytes]) -> Request:
     """The request with these messages. Raises RecordCorrupt when they are not the ones."""
     try:
-        outline = outline_of(packed, load)
+        outline = outline_of(delta, load)
         around = parts.joined(outline.request, load)
     except _BROKEN as error:
         raise _apart(error) from error
     at = outline.messages_at
-    separators = outline.separator if packed.separators is None else packed.separators
-    if messages and heads(secret, messages, 1) != [(packed.count, packed.head)]:
+    separators = outline.separator if delta.separators is None else delta.separators
+    if messages and heads(secret, messages, 1) != [(delta.count, delta.head)]:
         raise RecordCorrupt("the messages of a request are not the ones that were sent")
     return Request(around[:at], messages, separators, around[at:])
 
 
-def quotable(packed: Packed, load: Load) -> bytes:
+def quotable(delta: Delta, load: Load) -> bytes:
     """The answer as copies count its bytes: without our id."""
-    return parts.joined(packed.answer, load)
+    return parts.joined(delta.answer, load)
 
 
-def outline_of(packed: Packed, load: Load) -> Outline:
-    if isinstance(packed.outline, Outline):
-        return packed.outline
-    return OUTLINE.decode(load(packed.outline))
+def outline_of(delta: Delta, load: Load) -> Outline:
+    if isinstance(delta.outline, Outline):
+        return delta.outline
+    return OUTLINE.decode(load(delta.outline))
 
 
-def shared_of(packed: Packed, load: Load) -> set[int]:
+def shared_of(delta: Delta, load: Load) -> set[int]:
     """The keys of all shared texts a record refers to."""
-    keys = shared_by(packed) | parts.shared_in(packed.answer)
-    if isinstance(packed.outline, int):
-        keys.add(packed.outline)
-    return keys | parts.shared_in(outline_of(packed, load).request)
+    keys = shared_by(delta) | parts.shared_in(delta.answer)
+    if isinstance(delta.outline, int):
+        keys.add(delta.outline)
+    return keys | parts.shared_in(outline_of(delta, load).request)
 
 
-def shared_by(packed: Packed | Remnant) -> set[int]:
+def shared_by(delta: Delta | Remnant) -> set[int]:
     """The keys of those that its new messages refer to."""
-    keys = set(packed.shares)
-    for one in packed.messages or ():
+    keys = set(delta.shares)
+    for one in delta.messages or ():
         keys |= parts.shared_in(one)
     return keys
 
@@ -202,28 +202,28 @@ def copies_in(messages: Sequence[Text]) -> set[tuple[int, int]]:
     return {place for one in messages for place in parts.copied_in(one)}
 
 
-def copied_by(packed: Packed | Remnant) -> set[tuple[int, int]]:
+def copied_by(delta: Delta | Remnant) -> set[tuple[int, int]]:
     """The places its new messages copy from the answer they go on from."""
-    return {*packed.copied, *copies_in(packed.messages or ())}
+    return {*delta.copied, *copies_in(delta.messages or ())}
 
 
-def follows(packed: Packed | Remnant, base: Seq | None) -> Seq:
+def follows(delta: Delta | Remnant, base: Seq | None) -> Seq:
     """The completion it goes on from, 0 for none."""
-    said = packed.follows if isinstance(packed, Packed) else None
+    said = delta.follows if isinstance(delta, Delta) else None
     return Seq(base or 0) if said is None else Seq(said)
 
 
 def quoted(
-    packed: Packed | Remnant, load: Load, places: Iterable[tuple[int, int]]
+    delta: Delta | Remnant, load: Load, places: Iterable[tuple[int, int]]
 ) -> dict[int, bytes]:
     """What stands at these places of the answer."""
-    answer = quotable(packed, load) if isinstance(packed, Packed) else packed.answer
-    from_here = Unfolded((), answer)
+    answer = quotable(delta, load) if isinstance(delta, Delta) else delta.answer
+    from_here = Decoded((), answer)
     return {start: from_here.copy(start, end) for start, end in places}
 
 
-def remnant_of(packed: Packed | Remnant, answer: dict[int, bytes]) -> Remnant:
-    return Remnant(packed.turn, packed.count, packed.messages, packed.shares, packed.copied, answer)
+def remnant_of(delta: Delta | Remnant, answer: dict[int, bytes]) -> Remnant:
+    return Remnant(delta.turn, delta.count, delta.messages, delta.shares, delta.copied, answer)
 
 
 def _fresh(messages: Sequence[bytes], base: Base | None, shelf: Shelf) -> list[Text]:

@@ -12,7 +12,7 @@ from chatkeep.core.model.record import Record, Request
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.encoding import deltas
-from chatkeep.store.encoding.body import Body, Codec, ExpiredBody, Outline, Packed, Remnant
+from chatkeep.store.encoding.body import Body, Codec, Delta, ExpiredBody, Outline, Remnant
 from chatkeep.store.encoding.chain import INDEXED, MAX_AGE_S, builds_on, heads
 from chatkeep.store.encoding.cipher import PLAIN, Cipher, Place
 from chatkeep.store.encoding.deltas import Base
@@ -55,7 +55,7 @@ class Link(NamedTuple):
 
     seq: Seq
     base: Seq | None
-    packed: Packed | Remnant
+    delta: Delta | Remnant
     second: bytes
 
 
@@ -89,7 +89,7 @@ class Bodies:
         self._codec, self._cipher = texts.codec, texts.cipher
 
     def add(self, seq: Seq, record: Record, metadata: bytes) -> Added:
-        """Folds a record; all that its body refers to is written."""
+        """Encodes a record; all that its body refers to is written."""
         messages = record.request.messages
         known = heads(self._project.secret, messages)
         try:
@@ -98,7 +98,7 @@ class Bodies:
         except RecordCorrupt:
             # What is damaged is not built on, and keeps nothing from being kept.
             place, base = _Place(), None
-        folded = deltas.fold(
+        encoded = deltas.encode(
             self._codec,
             self._project.secret,
             record,
@@ -108,23 +108,23 @@ class Bodies:
             place.turn,
             place.follows,
         )
-        for key, text in folded.shared.items():
+        for key, text in encoded.shared.items():
             self._use(key, text)
         if known:
             self._connection.execute(
                 SQL["insert_head"], (self._project.id, known[0][1] & INDEXED, seq)
             )
         link = place.base
-        repeats = link is not None and link.packed.count == len(messages)
-        new = self.new(link.seq) if link and repeats else folded.new
-        return Added(link and link.seq, self._sealed(seq, folded.body), new)
+        repeats = link is not None and link.delta.count == len(messages)
+        new = self.new(link.seq) if link and repeats else encoded.new
+        return Added(link and link.seq, self._sealed(seq, encoded.body), new)
 
     def outside(self, seq: Seq, body: bytes, id: str) -> deltas.Outside:
         """Raises RecordCorrupt."""
-        packed, _ = self.opened(seq, body)
-        if isinstance(packed, ExpiredBody):
-            return deltas.Outside(packed.request, packed.answer, b"{}", None, has_body=False)
-        return deltas.outside(_completion(packed), self.load, id)
+        delta, _ = self.opened(seq, body)
+        if isinstance(delta, ExpiredBody):
+            return deltas.Outside(delta.request, delta.answer, b"{}", None, has_body=False)
+        return deltas.outside(_completion(delta), self.load, id)
 
     def metadata(self, seq: Seq, body: bytes) -> bytes:
         """What the completion was created with. Raises RecordCorrupt."""
@@ -138,10 +138,10 @@ class Bodies:
         opened, second = self.opened(seq, body)
         if isinstance(opened, ExpiredBody):
             return None
-        packed = _completion(opened)
-        before = self._unfolded(list(self._path(base)))
-        messages = deltas.messages_of(self._codec, packed, second, self.load, before)
-        return deltas.request_of(packed, self._project.secret, self.load, messages)
+        delta = _completion(opened)
+        before = self._decoded(list(self._path(base)))
+        messages = deltas.messages_of(self._codec, delta, second, self.load, before)
+        return deltas.request_of(delta, self._project.secret, self.load, messages)
 
     def first(self, seq: Seq) -> Seq:
         """Where the conversation begins that the body at a place is part of."""
@@ -155,10 +155,10 @@ class Bodies:
 
     def follows(self, seq: Seq, body: bytes, base: Seq | None) -> Seq:
         """The completion it goes on from, 0 for none."""
-        packed, _ = self.opened(seq, body)
-        if isinstance(packed, ExpiredBody):
-            return Seq(packed.follows)
-        return deltas.follows(_completion(packed), base)
+        delta, _ = self.opened(seq, body)
+        if isinstance(delta, ExpiredBody):
+            return Seq(delta.follows)
+        return deltas.follows(_completion(delta), base)
 
     def new(self, seq: Seq) -> Sequence[bytes]:
         """The messages that were new when it was added; none when that cannot be told any more.
@@ -167,21 +167,21 @@ class Bodies:
         """
         try:
             path = list(self._path(seq))
-            if path[0].packed.messages == [] and len(path) > 1:
+            if path[0].delta.messages == [] and len(path) > 1:
                 path = path[1:]
-            before = self._unfolded(path[1:])
-            packed, second = path[0].packed, path[0].second
-            messages = deltas.messages_of(self._codec, packed, second, self.load, before)
+            before = self._decoded(path[1:])
+            delta, second = path[0].delta, path[0].second
+            messages = deltas.messages_of(self._codec, delta, second, self.load, before)
         except RecordCorrupt:
             return ()
-        forms = deltas.forms_of(self._codec, packed, second, before)
+        forms = deltas.forms_of(self._codec, delta, second, before)
         return deltas.new(forms, messages[len(before.messages) :])
 
     def remove(self, seq: Seq, base: Seq | None, body: bytes) -> None:
         """Lets go of the body of a row that has been deleted: what others say again stays."""
-        packed, second = self.opened(seq, body)
-        if not isinstance(packed, ExpiredBody):
-            self._remove(seq, base, _completion(packed), second)
+        delta, second = self.opened(seq, body)
+        if not isinstance(delta, ExpiredBody):
+            self._remove(seq, base, _completion(delta), second)
         elif not self._connection.execute(SQL["select_remnant"], (seq,)).fetchall():
             self._connection.execute(SQL["unlink"], (seq, base))
 
@@ -193,9 +193,7 @@ class Bodies:
         self._connection.execute(SQL["unlink"], (seq, None))
         self._settle(base)
 
-    def expire(
-        self, seq: Seq, base: Seq | None, body: bytes | None, expired_body: ExpiredBody
-    ) -> None:
+    def expire(self, seq: Seq, base: Seq | None, body: bytes | None, left: ExpiredBody) -> None:
         """Lets go of the body of a row that stays, None when it cannot be read."""
         opened = None if body is None else self.opened(seq, body)
         sealed = self._sealed(seq, self._codec.body(left))
@@ -205,20 +203,20 @@ class Bodies:
         else:
             self._remove(seq, base, _completion(opened[0]), opened[1])
 
-    def _remove(self, seq: Seq, base: Seq | None, packed: Packed, second: bytes) -> None:
-        if packed.head:
+    def _remove(self, seq: Seq, base: Seq | None, delta: Delta, second: bytes) -> None:
+        if delta.head:
             self._connection.execute(
-                SQL["delete_head"], (self._project.id, packed.head & INDEXED, seq)
+                SQL["delete_head"], (self._project.id, delta.head & INDEXED, seq)
             )
         quotes = self._quotes(seq)
         if quotes is None:
-            self._release(deltas.shared_of(packed, self.load))
+            self._release(deltas.shared_of(delta, self.load))
             self._connection.execute(SQL["unlink"], (seq, base))
             self._settle(base)
             return
-        kept = deltas.quoted(packed, self.load, quotes)
-        self._release(deltas.shared_of(packed, self.load) - deltas.shared_by(packed))
-        self._put_remnant(seq, base, deltas.remnant_of(packed, kept), second)
+        kept = deltas.quoted(delta, self.load, quotes)
+        self._release(deltas.shared_of(delta, self.load) - deltas.shared_by(delta))
+        self._put_remnant(seq, base, deltas.remnant_of(delta, kept), second)
 
     def opened(self, seq: Seq, body: bytes) -> tuple[Body, bytes]:
         """The record at a place, and its second frame. Raises RecordCorrupt."""
@@ -240,11 +238,11 @@ class Bodies:
             self._texts.remember(key, text)
         return text
 
-    def _unfolded(self, path: Sequence[Link]) -> deltas.Unfolded:
-        unfolded = deltas.NOTHING
+    def _decoded(self, path: Sequence[Link]) -> deltas.Decoded:
+        decoded = deltas.NOTHING
         for link in reversed(path):
-            unfolded = deltas.unfold(self._codec, link.packed, link.second, self.load, unfolded)
-        return unfolded
+            decoded = deltas.decode(self._codec, link.delta, link.second, self.load, decoded)
+        return decoded
 
     def _place(
         self, seq: Seq, known: Sequence[tuple[int, int]], messages: Sequence[bytes]
@@ -252,10 +250,10 @@ class Bodies:
         before = self._predecessor(seq, known, messages)
         if before is None:
             return _Place()
-        if before.packed.count == len(messages):
+        if before.delta.count == len(messages):
             return self._repeating(before)
-        turn = before.packed.turn + 1
-        base = next(link for link in self._path(before.seq) if link.packed.turn <= builds_on(turn))
+        turn = before.delta.turn + 1
+        base = next(link for link in self._path(before.seq) if link.delta.turn <= builds_on(turn))
         if base.seq == before.seq:
             return _Place(base, before, turn)
         return _Place(base, None, turn, before.seq)
@@ -264,15 +262,15 @@ class Bodies:
         link = place.base
         if link is None:
             return None
-        return Base(link.packed.count, self._quotable(place.quotes), self._outline(link))
+        return Base(link.delta.count, self._quotable(place.quotes), self._outline(link))
 
     def _repeating(self, before: Link) -> _Place:
         """The same request once more: it has no new messages, and nobody builds on a repetition."""
-        follows = deltas.follows(before.packed, before.base)
+        follows = deltas.follows(before.delta, before.base)
         same = before
-        if before.base is not None and before.packed.messages == []:
+        if before.base is not None and before.delta.messages == []:
             same = self._link(before.base)
-        return _Place(same, None, before.packed.turn, follows)
+        return _Place(same, None, before.delta.turn, follows)
 
     def _predecessor(
         self, seq: Seq, known: Sequence[tuple[int, int]], messages: Sequence[bytes]
@@ -304,12 +302,12 @@ class Bodies:
         return not isinstance(copying(message, answer, strings(answer)), bytes)
 
     def _quotable(self, link: Link | None) -> bytes:
-        if link is None or not isinstance(link.packed, Packed):
+        if link is None or not isinstance(link.delta, Delta):
             return b""
-        return deltas.quotable(link.packed, self.load)
+        return deltas.quotable(link.delta, self.load)
 
     def _outline(self, link: Link) -> int | Outline | None:
-        return link.packed.outline if isinstance(link.packed, Packed) else None
+        return link.delta.outline if isinstance(link.delta, Delta) else None
 
     def _path(self, seq: Seq | None) -> Iterator[Link]:
         """The body at a place, the one it builds on, and so on to the first of its conversation."""
@@ -326,10 +324,10 @@ class Bodies:
         if not found:
             raise RecordCorrupt("what a record builds on is not there")
         base, body = found[0]
-        packed, second = self.opened(seq, body)
-        if isinstance(packed, ExpiredBody):
+        delta, second = self.opened(seq, body)
+        if isinstance(delta, ExpiredBody):
             raise RecordCorrupt("what a record builds on has no body any more")
-        return Link(seq, base, packed, second)
+        return Link(seq, base, delta, second)
 
     def _use(self, key: int, text: bytes) -> None:
         if not self._connection.execute(SQL["use_shared"], (key,)).fetchall():
@@ -395,18 +393,18 @@ def shared_place(key: int) -> Place:
     return ("shared", 0, key)  # the key is keyed by its project's secret
 
 
-def _completion(packed: Body) -> Packed:
-    if not isinstance(packed, Packed):
+def _completion(delta: Body) -> Delta:
+    if not isinstance(delta, Delta):
         raise RecordCorrupt("a completion has the body of a deleted one")
-    return packed
+    return delta
 
 
-def _remnant(packed: Body) -> Remnant:
-    if not isinstance(packed, Remnant):
+def _remnant(delta: Body) -> Remnant:
+    if not isinstance(delta, Remnant):
         raise RecordCorrupt("what is left of a deleted completion has another form")
-    return packed
+    return delta
 
 
 def _ends_in(link: Link, count: int, head: int) -> bool:
-    packed = link.packed
-    return isinstance(packed, Packed) and (packed.count, packed.head) == (count, head)
+    delta = link.delta
+    return isinstance(delta, Delta) and (delta.count, delta.head) == (count, head)

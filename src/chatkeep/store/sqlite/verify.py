@@ -13,7 +13,7 @@ from chatkeep.core.model.ids import Seq
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.encoding import deltas
-from chatkeep.store.encoding.body import Body, Codec, Packed, Remnant
+from chatkeep.store.encoding.body import Body, Codec, Delta, Remnant
 from chatkeep.store.encoding.chain import INDEXED
 from chatkeep.store.encoding.cipher import PLAIN, Cipher
 from chatkeep.store.encoding.recent import Found
@@ -158,13 +158,13 @@ class Verifier:
         found = Found._make(results[0])
         row = rows.stored(found, project, bodies).row
         body, _ = bodies.opened(seq, found.body)
-        heads = [(body.head & INDEXED, seq)] if isinstance(body, Packed) and body.count else []
+        heads = [(body.head & INDEXED, seq)] if isinstance(body, Delta) and body.count else []
         kids = postings.of_row(project.secret, found.kind, row.metadata)
         return _Read(found, [(kid, seq) for kid in kids], heads, body)
 
     def _whole(self, bodies: Bodies, read: "_Read") -> None:
         bodies.request(read.found.seq, read.found.base, read.found.body)
-        if isinstance(read.body, Packed):
+        if isinstance(read.body, Delta):
             self._uses.update(deltas.shared_of(read.body, bodies.load))
 
     def _remnant(self, bodies: Bodies, place: int, body: bytes) -> Iterator[str]:
