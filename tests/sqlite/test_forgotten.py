@@ -141,7 +141,7 @@ async def test_the_wal_is_emptied_when_the_last_reader_that_needed_it_has_gone(
         before = backend.path.read_bytes()
         for said in kept:
             await talks.delete(said)
-        # What the reader leaves free is folded in: so it was tried.
+        # What the reader leaves free is checkpointed: so it was tried.
         while await asyncio.to_thread(backend.path.read_bytes) == before:
             pass
         assert secrets.found_in(whole(tmp_path))

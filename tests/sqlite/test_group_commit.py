@@ -251,7 +251,7 @@ async def test_writes_that_arrive_together_share_a_sync(slow: Store, vfs: Faulty
 
 
 @pytest.fixture
-async def folding(slow_backend: SqliteBackend) -> AsyncIterator[Store]:
+async def checkpointing(slow_backend: SqliteBackend) -> AsyncIterator[Store]:
     """A store that folds its WAL into the file after every commit, and has had none yet."""
     before = await slow_backend.open()
     await owner(before)
@@ -270,10 +270,10 @@ async def folding(slow_backend: SqliteBackend) -> AsyncIterator[Store]:
     assert slow_backend.faults() == []
 
 
-async def test_nobody_who_was_committed_waits_for_the_wal_to_be_folded_in(
-    folding: Store, vfs: FaultyVfs
+async def test_nobody_who_was_committed_waits_for_a_checkpoint(
+    checkpointing: Store, vfs: FaultyVfs
 ) -> None:
-    project = (await folding.keys())[0].project
+    project = (await checkpointing.keys())[0].project
     reached, may_sync = threading.Event(), threading.Event()
 
     def wait() -> None:
@@ -282,27 +282,27 @@ async def test_nobody_who_was_committed_waits_for_the_wal_to_be_folded_in(
 
     with vfs.acting("db", "sync", wait):
         try:
-            await keep(folding, project, row(place(1)))
+            await keep(checkpointing, project, row(place(1)))
             assert await asyncio.to_thread(reached.wait, PATIENCE_S)
-            assert await listed(folding, project) == [place(1)]
+            assert await listed(checkpointing, project) == [place(1)]
         finally:
             may_sync.set()
-        await keep(folding, project, row(place(2)))
-    assert await listed(folding, project) == [place(2), place(1)]
+        await keep(checkpointing, project, row(place(2)))
+    assert await listed(checkpointing, project) == [place(2), place(1)]
 
 
-async def test_the_wal_begins_anew_when_it_has_been_folded_in(
-    folding: Store, slow_backend: SqliteBackend, vfs: FaultyVfs
+async def test_the_wal_begins_anew_after_a_checkpoint(
+    checkpointing: Store, slow_backend: SqliteBackend, vfs: FaultyVfs
 ) -> None:
-    project = (await folding.keys())[0].project
-    await keep(folding, project, row(place(0)))
+    project = (await checkpointing.keys())[0].project
+    await keep(checkpointing, project, row(place(0)))
     wal = slow_backend.path.with_name(f"{slow_backend.path.name}-wal")
     before = wal.stat().st_size
-    await keep(folding, project, *(row(place(number)) for number in range(1, 60)))
+    await keep(checkpointing, project, *(row(place(number)) for number in range(1, 60)))
     assert wal.stat().st_size < before + 100_000
     with vfs.failing("db", "write", apsw.FullError):
-        await keep(folding, project, row(place(60)))  # it is in the WAL
-        await keep(folding, project, row(place(61)))
+        await keep(checkpointing, project, row(place(60)))  # it is in the WAL
+        await keep(checkpointing, project, row(place(61)))
 
 
 async def test_too_many_waiting_writes_are_refused_at_once_and_the_others_are_kept(

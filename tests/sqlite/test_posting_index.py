@@ -10,7 +10,7 @@ import pytest
 
 from chatkeep.core.model.completion import Order, ProjectId
 from chatkeep.core.model.ids import MAX_SEQ, Seq
-from chatkeep.store.sqlite.chunks import MOST, Chunk, unpacked
+from chatkeep.store.sqlite.chunks import MOST, Chunk, seqs_in
 from chatkeep.store.sqlite.connection import connect, migrate
 from chatkeep.store.sqlite.postings import Changes, places
 
@@ -39,7 +39,7 @@ def written(
 
 def chunks(connection: apsw.Connection) -> list[list[int]]:
     found: Any = connection.execute("SELECT seq, more FROM posting ORDER BY project, kid, seq")
-    return [unpacked(Chunk(*row)) for row in found]
+    return [seqs_in(Chunk(*row)) for row in found]
 
 
 def listed(

@@ -298,7 +298,7 @@ async def test_closing_on_a_full_disk_lets_go_of_the_store(
     store = await disk.open(serving=True)
     project = (await store.add_key("ours", b"digest", "sk-o", READ, 0)).project
     await keep(store, project, row(place(1)))
-    errors = [apsw.FullError("while the WAL is folded into the file")]
+    errors = [apsw.FullError("while the WAL is checkpointed")]
 
     def fail_once() -> None:
         if errors:

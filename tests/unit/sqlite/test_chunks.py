@@ -6,38 +6,38 @@ from hypothesis import strategies as st
 
 from chatkeep.core.model.ids import MAX_SEQ
 from chatkeep.errors import RecordCorrupt
-from chatkeep.store.sqlite.chunks import MOST, Chunk, appended, changed, packed, unpacked
+from chatkeep.store.sqlite.chunks import MOST, Chunk, appended, changed, chunk_of, seqs_in
 
 places = st.integers(0, MAX_SEQ) | st.integers(0, 300) | st.integers(1 << 40, (1 << 40) + 300)
 
 
 @given(st.sets(places, min_size=1))
 def test_what_is_packed_comes_out_again(some: set[int]) -> None:
-    chunk = packed(sorted(some))
+    chunk = chunk_of(sorted(some))
     assert chunk.first == min(some)
-    assert unpacked(chunk) == sorted(some)
+    assert seqs_in(chunk) == sorted(some)
 
 
 @given(st.sets(places), st.sets(places), st.sets(places), st.booleans())
 def test_a_change_leaves_what_was_added_and_not_removed(
     before: set[int], added: set[int], removed: set[int], newest: bool
 ) -> None:
-    chunk = packed(sorted(before)) if before else None
+    chunk = chunk_of(sorted(before)) if before else None
     after = changed(chunk, added - removed, removed, newest=newest)
-    runs = [unpacked(one) for one in after]
+    runs = [seqs_in(one) for one in after]
     assert [place for run in runs for place in run] == sorted((before | added) - removed)
     assert all(1 <= len(run) <= MOST for run in runs)
 
 
 @given(st.sets(places), st.sets(places, min_size=1))
 def test_places_behind_a_chunk_are_appended_and_no_others(before: set[int], more: set[int]) -> None:
-    chunk = packed(sorted(before)) if before else None
+    chunk = chunk_of(sorted(before)) if before else None
     new = appended(chunk, sorted(more))
     if before and min(more) <= max(before):
         assert new is None
     elif new is not None:
         kept = [chunk] if chunk and new[0].first != chunk.first else []
-        assert [place for one in kept + new for place in unpacked(one)] == sorted(before | more)
+        assert [place for one in kept + new for place in seqs_in(one)] == sorted(before | more)
 
 
 @pytest.mark.parametrize("many", [1, 3, MOST - 1, MOST, MOST + 1, 150])
@@ -51,28 +51,28 @@ def test_a_list_that_grows_at_its_end_has_full_chunks(step: int, many: int) -> N
         some = every[start : start + many]
         new = appended(newest, some) or changed(newest, some, (), newest=True)
         chunks |= {chunk.first: chunk for chunk in new}
-    assert [place for chunk in chunks.values() for place in unpacked(chunk)] == list(every)
-    assert [len(unpacked(chunk)) for chunk in chunks.values()][:-1] == [MOST] * (len(chunks) - 1)
+    assert [place for chunk in chunks.values() for place in seqs_in(chunk)] == list(every)
+    assert [len(seqs_in(chunk)) for chunk in chunks.values()][:-1] == [MOST] * (len(chunks) - 1)
 
 
 def test_a_full_chunk_in_the_middle_parts_into_halves_that_have_room() -> None:
-    chunk = packed(range(0, 2 * MOST, 2))
-    halves = [len(unpacked(half)) for half in changed(chunk, [1], (), newest=False)]
+    chunk = chunk_of(range(0, 2 * MOST, 2))
+    halves = [len(seqs_in(half)) for half in changed(chunk, [1], (), newest=False)]
     assert halves == [MOST // 2 + 1, MOST // 2]
 
 
 @pytest.mark.parametrize("places", [[0], [7], [7, 9]])
 def test_a_place_that_is_there_already_changes_nothing(places: list[int]) -> None:
-    assert appended(packed(places), places[:1]) is None
-    assert changed(packed(places), places[:1], (), newest=True) == [packed(places)]
+    assert appended(chunk_of(places), places[:1]) is None
+    assert changed(chunk_of(places), places[:1], (), newest=True) == [chunk_of(places)]
 
 
 def test_places_near_each_other_take_few_bytes() -> None:
-    assert len(packed(range(1 << 60, (1 << 60) + MOST)).more) == MOST
-    assert packed([1 << 62]).more == b""
+    assert len(chunk_of(range(1 << 60, (1 << 60) + MOST)).more) == MOST
+    assert chunk_of([1 << 62]).more == b""
 
 
 @pytest.mark.parametrize("more", [b"\0", b"\0\1", b"\2\1", b"\2\1\1\1"])
 def test_a_damaged_chunk_is_refused(more: bytes) -> None:
     with pytest.raises(RecordCorrupt):
-        unpacked(Chunk(1, more))
+        seqs_in(Chunk(1, more))

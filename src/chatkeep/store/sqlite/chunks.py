@@ -16,7 +16,7 @@ class Chunk(NamedTuple):
     more: bytes
 
 
-def packed(places: Sequence[int]) -> Chunk:
+def chunk_of(places: Sequence[int]) -> Chunk:
     """A chunk of rising places."""
     first = places[0]
     if len(places) == 1:
@@ -26,7 +26,7 @@ def packed(places: Sequence[int]) -> Chunk:
     return Chunk(first, b"".join((bytes((size,)), *behind)))
 
 
-def unpacked(chunk: Chunk) -> list[int]:
+def seqs_in(chunk: Chunk) -> list[int]:
     """Raises RecordCorrupt."""
     first, more = chunk
     size = more[0] if more else 1
@@ -61,7 +61,7 @@ def changed(
     chunk: Chunk | None, added: Collection[int], removed: Collection[int], *, newest: bool
 ) -> list[Chunk]:
     """What becomes of a chunk, or of none. The newest of its list is going to grow at its end."""
-    before = unpacked(chunk) if chunk else ()
+    before = seqs_in(chunk) if chunk else ()
     places = sorted({*before, *added} - set(removed))
     return _full(places) if newest else _halved(places)
 
@@ -69,15 +69,15 @@ def changed(
 def _full(places: Sequence[int]) -> list[Chunk]:
     """As many full ones as there can be."""
     if len(places) <= MOST:
-        return [packed(places)] if places else []
-    return [packed(places[start : start + MOST]) for start in range(0, len(places), MOST)]
+        return [chunk_of(places)] if places else []
+    return [chunk_of(places[start : start + MOST]) for start in range(0, len(places), MOST)]
 
 
 def _halved(places: Sequence[int]) -> list[Chunk]:
     """As few as there can be, each with room for what comes between."""
     count = -(-len(places) // MOST)
     size = -(-len(places) // count) if count else 1
-    return [packed(places[start : start + size]) for start in range(0, len(places), size)]
+    return [chunk_of(places[start : start + size]) for start in range(0, len(places), size)]
 
 
 def _size(distance: int) -> int:

@@ -38,7 +38,7 @@ async def open_sqlite(
         migrate(writing, path)
         cipher = _cipher(writing, path, key)
         if serving:
-            _fold_in(writing)
+            _checkpoint(writing)
         reading, *readers = (connect(path, vfs) for _ in range(1 + READERS))
     except BaseException:
         if lock is not None:
@@ -55,7 +55,7 @@ def _cipher(writing: apsw.Connection, path: Path, key: bytes | None) -> Cipher:
         raise StoreUnreadable(f"the data keys of {path} cannot be read: {error}") from error
 
 
-def _fold_in(writing: apsw.Connection) -> None:
+def _checkpoint(writing: apsw.Connection) -> None:
     """Empties the WAL that a crash left: what was deleted before it would stand there still."""
     with contextlib.suppress(apsw.Error):
         writing.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)

@@ -10,7 +10,7 @@ import msgspec
 from chatkeep.core.model.completion import Order, ProjectId
 from chatkeep.core.model.ids import Seq
 from chatkeep.store import sql
-from chatkeep.store.sqlite.chunks import Chunk, appended, changed, unpacked
+from chatkeep.store.sqlite.chunks import Chunk, appended, changed, seqs_in
 
 SQL = sql.blocks("chatkeep.store.sqlite", "postings.sql")
 _List = tuple[ProjectId, int]  # the places of a kid
@@ -111,7 +111,7 @@ def places(
     begin = low if order == "asc" else high
     rows: Any = connection.execute(SQL[f"chunks_{order}"], (project, kid, begin))
     if order == "asc":
-        every = (place for row in rows for place in unpacked(Chunk(*row)) if place >= low)
+        every = (place for row in rows for place in seqs_in(Chunk(*row)) if place >= low)
         return takewhile(high.__ge__, every)
-    every = (place for row in rows for place in reversed(unpacked(Chunk(*row))) if place <= high)
+    every = (place for row in rows for place in reversed(seqs_in(Chunk(*row))) if place <= high)
     return takewhile(low.__le__, every)

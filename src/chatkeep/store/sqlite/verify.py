@@ -21,7 +21,7 @@ from chatkeep.store.index import postings
 from chatkeep.store.index.balance import Balance, Entry
 from chatkeep.store.sqlite import accounts, encryption, rows
 from chatkeep.store.sqlite.bodies import Bodies, Texts
-from chatkeep.store.sqlite.chunks import MOST, Chunk, unpacked
+from chatkeep.store.sqlite.chunks import MOST, Chunk, seqs_in
 from chatkeep.store.sqlite.connection import connect, migrate
 
 SQL = sql.blocks("chatkeep.store.sqlite", "verify.sql") | sql.blocks(
@@ -134,7 +134,7 @@ class Verifier:
         before: Entry | None = None
         for kid, *chunk in self._each("postings_of_project", project.id):
             try:
-                entries = [(kid, place) for place in unpacked(Chunk(*chunk))]
+                entries = [(kid, place) for place in seqs_in(Chunk(*chunk))]
             except RecordCorrupt as error:
                 yield f"posting {(kid, chunk[0])}: {error}"
                 continue
@@ -146,7 +146,7 @@ class Verifier:
     def _postings(self, project: Project) -> Iterator[Entry]:
         for kid, *chunk in self._each("postings_of_project", project.id):
             with suppress(RecordCorrupt):  # `_chunks` says so
-                yield from ((kid, place) for place in unpacked(Chunk(*chunk)))
+                yield from ((kid, place) for place in seqs_in(Chunk(*chunk)))
 
     def _heads(self, project: Project) -> Iterator[Entry]:
         return self._each("heads_of_project", project.id)

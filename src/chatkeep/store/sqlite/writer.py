@@ -10,7 +10,7 @@ What many of a batch change, as the sums of the hour, is gathered and written on
 what is known of the file from the batch before is not looked up again (known.py).
 A write that fails takes nobody with it: its batch is rolled back and run again one by one.
 
-The WAL is folded into the file when it is long enough: between two batches, when the one before has
+The WAL is checkpointed when it is long enough: between two batches, when the one before has
 been answered. What a write deletes is overwritten in the file, but stands in the WAL until that is
 emptied: soon after the delete, between two batches as well, and tried again every second while a
 reader needs the WAL.
@@ -94,7 +94,7 @@ class Writer:
             self._emptying.cancel()
             self._connection.set_busy_timeout(BUSY_MS)  # nobody else may empty it for long
         self._thread.end()
-        # What cannot be folded in now (a reader, a full disk) stays in the WAL, as safe as before.
+        # What cannot be checkpointed now (a reader, a full disk) stays in the WAL, as safe as before.
         with contextlib.suppress(apsw.Error):
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         with contextlib.suppress(apsw.Error):
@@ -115,7 +115,7 @@ class Writer:
                 if batch:
                     await self._commit(batch)
                 if self._wal_pages >= self._longest_wal:
-                    await self._fold()
+                    await self._checkpoint()
         finally:
             self._running = None
 
@@ -123,7 +123,7 @@ class Writer:
         self._wal_pages = pages
         return apsw.SQLITE_OK
 
-    async def _fold(self) -> None:
+    async def _checkpoint(self) -> None:
         """The next write begins the WAL anew; or goes on, if a reader needs it still."""
         self._wal_pages = 0
         with contextlib.suppress(apsw.Error):
