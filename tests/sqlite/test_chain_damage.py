@@ -94,7 +94,7 @@ DAMAGES = [
 @pytest.mark.parametrize("statement", DAMAGES)
 @pytest.mark.parametrize("turn", range(3))
 async def test_a_damaged_completion_can_be_deleted(
-    talks: Talks, backend: SqliteBackend, statement: str, turn: int
+    talks: Talks, backend: SqliteBackend, statement: str, depth: int
 ) -> None:
     """Whether it begins its conversation, stands in it or ends it; the others stay as they are."""
     asked = [message("user", f"Sing {'la ' * 2000}")]
@@ -103,11 +103,11 @@ async def test_a_damaged_completion_can_be_deleted(
         kept.append(await talks.keep(call(asked), SOUND, metadata={"set": "before"}))
         asked = [*asked, SOUND, message("user", "Again")]
     with direct(backend.path) as connection:
-        connection.execute(statement, (kept[turn].row.seq,))
-    assert await talks.store.delete(talks.project, name(kept[turn].row))
-    assert await talks.store.get(talks.project, name(kept[turn].row)) is None
+        connection.execute(statement, (kept[depth].row.seq,))
+    assert await talks.store.delete(talks.project, name(kept[depth].row))
+    assert await talks.store.get(talks.project, name(kept[depth].row)) is None
     for one in kept:
-        assert await talks.store.delete(talks.project, name(one.row)) is (one is not kept[turn])
+        assert await talks.store.delete(talks.project, name(one.row)) is (one is not kept[depth])
     assert await listed(talks.store, talks.project) == []
     assert await listed(talks.store, talks.project, Query(q="sing")) == []
     assert await listed(talks.store, talks.project, Query(metadata={"set": "before"})) == []

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.store.encoding.chain import REACH, STRIDE, builds_on, heads
+from chatkeep.store.encoding.chain import REACH, STRIDE, base_depth, heads
 
 SECRET, OTHER = b"s" * 32, b"t" * 32
 messages = st.lists(st.binary(max_size=6), max_size=REACH + 8)
@@ -41,10 +41,10 @@ def test_a_head_is_a_number_that_a_database_takes() -> None:
     assert max(found) >= 1 << 62
 
 
-def path(turn: int) -> list[int]:
-    turns = [turn]
+def path(depth: int) -> list[int]:
+    turns = [depth]
     while turns[-1]:
-        turns.append(builds_on(turns[-1]))
+        turns.append(base_depth(turns[-1]))
     return turns
 
 
@@ -52,18 +52,18 @@ def path(turn: int) -> list[int]:
     ("turn", "base"),
     [(1, 0), (2, 1), (15, 14), (16, 0), (17, 16), (32, 16), (255, 254), (256, 0), (272, 256)],
 )
-def test_what_a_turn_builds_on(turn: int, base: int) -> None:
-    assert builds_on(turn) == base
+def test_the_depth_of_a_turns_base(depth: int, base: int) -> None:
+    assert base_depth(depth) == base
 
 
 @given(st.integers(1, STRIDE**6))
-def test_every_turn_reaches_the_first_in_few_steps(turn: int) -> None:
+def test_every_turn_reaches_the_first_in_few_steps(depth: int) -> None:
     digits = 1
-    while STRIDE**digits <= turn:
+    while STRIDE**digits <= depth:
         digits += 1
-    steps = len(path(turn)) - 1
+    steps = len(path(depth)) - 1
     assert steps <= (STRIDE - 1) * digits
-    assert path(turn) == sorted(set(path(turn)), reverse=True)
+    assert path(depth) == sorted(set(path(depth)), reverse=True)
 
 
 def test_turn_1000_is_put_together_from_26_records() -> None:
@@ -71,5 +71,5 @@ def test_turn_1000_is_put_together_from_26_records() -> None:
 
 
 @given(st.integers(1, STRIDE**4))
-def test_what_a_turn_builds_on_is_on_the_path_of_the_turn_before(turn: int) -> None:
-    assert builds_on(turn) in path(turn - 1)
+def test_what_a_turn_builds_on_is_on_the_path_of_the_turn_before(depth: int) -> None:
+    assert base_depth(depth) in path(depth - 1)

@@ -112,8 +112,8 @@ def test_an_outline_is_put_aside_from_the_second_time_on() -> None:
     kept = Kept()
     around = {"before": b'{"model":"%b","messages":[' % Random(3).randbytes(200)}
     sizes = [
-        len(kept.there_and_back(record([b'{"n":%d}' % n for n in range(turn)], **around)).shared)
-        for turn in range(1, 5)
+        len(kept.there_and_back(record([b'{"n":%d}' % n for n in range(depth)], **around)).shared)
+        for depth in range(1, 5)
     ]
     assert sizes == [0, 1, 1, 1]
 

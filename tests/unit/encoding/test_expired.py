@@ -71,7 +71,7 @@ def test_figures_stay_and_nothing_that_was_said() -> None:
 
 
 def test_it_stays_what_it_goes_on_from() -> None:
-    assert expired_body(item(b"{}", b"{}"), Seq(7)).follows == 7
+    assert expired_body(item(b"{}", b"{}"), Seq(7)).parent == 7
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class Outline(Struct, array_like=True, gc=False):
 
 
 class Delta(Struct, array_like=True, gc=False):
-    """A completion. `turn` counts the turns of its conversation before it, `count` its messages.
+    """A completion. `depth` counts the turns of its conversation before it, `count` its messages.
 
     `id_at` is where our id goes in the answer, None when it has none.
 
@@ -59,11 +59,11 @@ class Delta(Struct, array_like=True, gc=False):
     random costs less outside of zstd.
     `outline` is the key of a shared text when several requests have the same. `messages` are the
     new ones, None when they are in the second frame; then `shares` are the keys of the shared texts
-    there and `copied` the places copied. `separators` are given when they differ. `follows` is the
+    there and `copied` the places copied. `separators` are given when they differ. `parent` is the
     completion it goes on from when its record builds on another, 0 for none.
     """
 
-    turn: int
+    depth: int
     count: int
     outline: int | Outline
     messages: list[Text] | None
@@ -74,7 +74,7 @@ class Delta(Struct, array_like=True, gc=False):
     shares: list[int] = []
     copied: list[tuple[int, int]] = []
     separators: list[bytes] | None = None
-    follows: int | None = None
+    parent: int | None = None
 
 
 class Remnant(Struct, array_like=True, gc=False):
@@ -83,7 +83,7 @@ class Remnant(Struct, array_like=True, gc=False):
     `answer` is the stretches of its answer they have, by where they begin.
     """
 
-    turn: int
+    depth: int
     count: int
     messages: list[Text] | None
     shares: list[int]
@@ -96,7 +96,7 @@ class ExpiredBody(Struct, array_like=True, gc=False):
 
     request: bytes
     answer: bytes
-    follows: int
+    parent: int
 
 
 Body = Delta | Remnant | ExpiredBody

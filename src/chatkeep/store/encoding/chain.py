@@ -36,9 +36,9 @@ def heads(secret: bytes, messages: Sequence[bytes], reach: int = REACH) -> list[
     return last
 
 
-def builds_on(turn: int) -> int:
+def base_depth(depth: int) -> int:
     """The turn that a turn's record builds on."""
     step = 1
-    while turn % (step * STRIDE) == 0:
+    while depth % (step * STRIDE) == 0:
         step *= STRIDE
-    return turn - step
+    return depth - step

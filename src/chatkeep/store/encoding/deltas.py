@@ -72,8 +72,8 @@ def encode(
     metadata: bytes,
     head: int,
     base: Base | None = None,
-    turn: int = 0,
-    follows: Seq | None = None,
+    depth: int = 0,
+    parent: Seq | None = None,
 ) -> Encoded:
     shelf = Shelf(secret)
     request = record.request
@@ -88,7 +88,7 @@ def encode(
         second = codec.second(messages, request.messages[:count])
     answer, id_at = _answer(record)
     delta = Delta(
-        turn=turn,
+        depth=depth,
         count=len(request.messages),
         head=head,
         outline=_outline(request, metadata, shelf, base.outline if base else None),
@@ -99,7 +99,7 @@ def encode(
         shares=shares,
         copied=copied,
         separators=None if isinstance(request.separators, bytes) else list(request.separators),
-        follows=follows,
+        parent=parent,
     )
     return Encoded(codec.body(delta, second), shelf.texts, new(messages, given))
 
@@ -207,9 +207,9 @@ def copied_by(delta: Delta | Remnant) -> set[tuple[int, int]]:
     return {*delta.copied, *copies_in(delta.messages or ())}
 
 
-def follows(delta: Delta | Remnant, base: Seq | None) -> Seq:
+def parent(delta: Delta | Remnant, base: Seq | None) -> Seq:
     """The completion it goes on from, 0 for none."""
-    said = delta.follows if isinstance(delta, Delta) else None
+    said = delta.parent if isinstance(delta, Delta) else None
     return Seq(base or 0) if said is None else Seq(said)
 
 
@@ -223,7 +223,7 @@ def quoted(
 
 
 def remnant_of(delta: Delta | Remnant, answer: dict[int, bytes]) -> Remnant:
-    return Remnant(delta.turn, delta.count, delta.messages, delta.shares, delta.copied, answer)
+    return Remnant(delta.depth, delta.count, delta.messages, delta.shares, delta.copied, answer)
 
 
 def _fresh(messages: Sequence[bytes], base: Base | None, shelf: Shelf) -> list[Text]:

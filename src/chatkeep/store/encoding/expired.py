@@ -18,14 +18,14 @@ _ANSWERED = ("model", "created", "usage", "service_tier", "system_fingerprint")
 _MESSAGE = b'{"role":"assistant","content":null}'
 
 
-def expired_body(item: Stored, follows: Seq) -> ExpiredBody:
-    """`follows` is the completion it goes on from, 0 for none."""
+def expired_body(item: Stored, parent: Seq) -> ExpiredBody:
+    """`parent` is the completion it goes on from, 0 for none."""
     asked = stored.fields(item.request)
     request = {key: asked[key] for key in _ASKED if key in asked and _is_number(asked[key])}
     shown = stored.fields(stored.completion(item))
     answer = {key: shown[key] for key in _ANSWERED}
     return ExpiredBody(
-        _json(request), _json({**answer, "choices": _choices(shown["choices"])}), follows
+        _json(request), _json({**answer, "choices": _choices(shown["choices"])}), parent
     )
 
 

@@ -13,7 +13,7 @@ from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.encoding import deltas
 from chatkeep.store.encoding.body import Body, Codec, Delta, ExpiredBody, Outline, Remnant
-from chatkeep.store.encoding.chain import INDEXED, MAX_AGE_S, builds_on, heads
+from chatkeep.store.encoding.chain import INDEXED, MAX_AGE_S, base_depth, heads
 from chatkeep.store.encoding.cipher import PLAIN, Cipher, Place
 from chatkeep.store.encoding.deltas import Base
 from chatkeep.store.encoding.parts import copying, shared_key, strings
@@ -72,8 +72,8 @@ class _Place(Struct, frozen=True):
 
     base: Link | None = None
     quotes: Link | None = None
-    turn: int = 0
-    follows: Seq | None = None
+    depth: int = 0
+    parent: Seq | None = None
 
 
 class Bodies:
@@ -105,8 +105,8 @@ class Bodies:
             metadata,
             known[0][1] if known else 0,
             base,
-            place.turn,
-            place.follows,
+            place.depth,
+            place.parent,
         )
         for key, text in encoded.shared.items():
             self._use(key, text)
@@ -153,12 +153,12 @@ class Bodies:
     def is_expired(self, seq: Seq, body: bytes) -> bool:
         return isinstance(self.opened(seq, body)[0], ExpiredBody)
 
-    def follows(self, seq: Seq, body: bytes, base: Seq | None) -> Seq:
+    def parent(self, seq: Seq, body: bytes, base: Seq | None) -> Seq:
         """The completion it goes on from, 0 for none."""
         delta, _ = self.opened(seq, body)
         if isinstance(delta, ExpiredBody):
-            return Seq(delta.follows)
-        return deltas.follows(_completion(delta), base)
+            return Seq(delta.parent)
+        return deltas.parent(_completion(delta), base)
 
     def new(self, seq: Seq) -> Sequence[bytes]:
         """The messages that were new when it was added; none when that cannot be told any more.
@@ -252,11 +252,13 @@ class Bodies:
             return _Place()
         if before.delta.count == len(messages):
             return self._repeating(before)
-        turn = before.delta.turn + 1
-        base = next(link for link in self._path(before.seq) if link.delta.turn <= builds_on(turn))
+        depth = before.delta.depth + 1
+        base = next(
+            link for link in self._path(before.seq) if link.delta.depth <= base_depth(depth)
+        )
         if base.seq == before.seq:
-            return _Place(base, before, turn)
-        return _Place(base, None, turn, before.seq)
+            return _Place(base, before, depth)
+        return _Place(base, None, depth, before.seq)
 
     def _base(self, place: _Place) -> Base | None:
         link = place.base
@@ -266,11 +268,11 @@ class Bodies:
 
     def _repeating(self, before: Link) -> _Place:
         """The same request once more: it has no new messages, and nobody builds on a repetition."""
-        follows = deltas.follows(before.delta, before.base)
+        parent = deltas.parent(before.delta, before.base)
         same = before
         if before.base is not None and before.delta.messages == []:
             same = self._link(before.base)
-        return _Place(same, None, before.delta.turn, follows)
+        return _Place(same, None, before.delta.depth, parent)
 
     def _predecessor(
         self, seq: Seq, known: Sequence[tuple[int, int]], messages: Sequence[bytes]

@@ -44,7 +44,7 @@ def _turns(
         for result in connection.execute(SQL["select_stored"], (seq, project.id)):
             found = Found._make(result)
             item = rows.stored(found, project, bodies)
-            before = bodies.follows(seq, found.body, found.base)
+            before = bodies.parent(seq, found.body, found.base)
             yield Turn(item, _id(connection, project, before))
 
 

@@ -63,7 +63,7 @@ def _expire(connection: apsw.Connection, project: Project, bodies: Bodies, seq: 
     body: bytes | None = found.body
     try:
         item = rows.stored(found, project, bodies)
-        left = expired_body(item, bodies.follows(seq, found.body, found.base))
+        left = expired_body(item, bodies.parent(seq, found.body, found.base))
         spoken = said(bodies.new(seq), item.answer)
         search.delete(connection, seq, search.told(project.id, spoken))
     except RecordCorrupt:

@@ -94,7 +94,8 @@ class Writer:
             self._emptying.cancel()
             self._connection.set_busy_timeout(BUSY_MS)  # nobody else may empty it for long
         self._thread.end()
-        # What cannot be checkpointed now (a reader, a full disk) stays in the WAL, as safe as before.
+        # What cannot be checkpointed now (a reader, a full disk) stays in the WAL, as safe as
+        # before.
         with contextlib.suppress(apsw.Error):
             self._connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         with contextlib.suppress(apsw.Error):
@@ -115,7 +116,7 @@ class Writer:
                 if batch:
                     await self._commit(batch)
                 if self._wal_pages >= self._longest_wal:
-                    await self._checkpoint()
+                    await self._checkpoint_if_long()
         finally:
             self._running = None
 
@@ -123,7 +124,7 @@ class Writer:
         self._wal_pages = pages
         return apsw.SQLITE_OK
 
-    async def _checkpoint(self) -> None:
+    async def _checkpoint_if_long(self) -> None:
         """The next write begins the WAL anew; or goes on, if a reader needs it still."""
         self._wal_pages = 0
         with contextlib.suppress(apsw.Error):
