@@ -43,7 +43,9 @@ HOT: dict[str, list[str]] = {
     "stored_at": ["SCAN place VIRTUAL TABLE INDEX 1:", COMPLETION, *STORED],
     "change_metadata": [],
     "delete_completion": [COMPLETION],
-    "candidates": ["SEARCH head USING PRIMARY KEY (project=? AND head=? AND seq>? AND seq<?)"],
+    "candidates": [
+        "SEARCH prefix_hash USING PRIMARY KEY (project=? AND hash=? AND seq>? AND seq<?)"
+    ],
     "newest_chunks": [
         "SCAN wanted VIRTUAL TABLE INDEX 1:",
         "SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq=?)",

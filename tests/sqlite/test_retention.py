@@ -184,9 +184,9 @@ async def test_nobody_goes_on_any_more_from_what_is_a_day_old(
     old = [await talks.keep(call([told], seed=n), SAID, at=place(n)) for n in range(600)]
     new = await talks.keep(call([told, told]), SAID, at=place(1, SECOND + MAX_AGE_S))
     await store.upkeep(SECOND + MAX_AGE_S)
-    assert heads_in(backend) == 601
+    assert prefix_hashes_in(backend) == 601
     await store.upkeep(SECOND + MAX_AGE_S + 1)
-    assert heads_in(backend) == 1
+    assert prefix_hashes_in(backend) == 1
     assert backend.faults() == []
     await talks.check(old[0], old[-1], new)
     for one in (old[0], new):
@@ -194,7 +194,7 @@ async def test_nobody_goes_on_any_more_from_what_is_a_day_old(
     assert backend.faults() == []
 
 
-async def test_a_head_that_is_missing_and_was_not_pruned_is_a_fault(
+async def test_a_prefix_hash_that_is_missing_and_was_not_pruned_is_a_fault(
     store: Store, project: Project, backend: SqliteBackend
 ) -> None:
     talks = Talks(store, project)
@@ -202,11 +202,11 @@ async def test_a_head_that_is_missing_and_was_not_pruned_is_a_fault(
         await talks.keep(call([message("user", str(n))]), SAID, at=place(n, second))
     await store.upkeep(SECOND + MAX_AGE_S + 1)
     with direct(backend.path) as connection:
-        connection.execute("DELETE FROM head")
+        connection.execute("DELETE FROM prefix_hash")
     assert len(backend.faults()) == 1
 
 
-async def test_a_head_that_is_wrong_is_a_fault_also_where_heads_may_be_gone(
+async def test_a_prefix_hash_that_is_wrong_is_a_fault_also_where_some_may_be_gone(
     store: Store, project: Project, backend: SqliteBackend
 ) -> None:
     talks = Talks(store, project)
@@ -215,11 +215,11 @@ async def test_a_head_that_is_wrong_is_a_fault_also_where_heads_may_be_gone(
     late = await talks.keep(call([message("user", "late")]), SAID, at=place(2))
     assert backend.faults() == []
     with direct(backend.path) as connection:
-        connection.execute("INSERT INTO head VALUES (?, 7, ?)", (project.id, late.row.seq))
-    assert backend.faults() == [f"head (7, {late.row.seq}) should not be there"]
+        connection.execute("INSERT INTO prefix_hash VALUES (?, 7, ?)", (project.id, late.row.seq))
+    assert backend.faults() == [f"prefix hash (7, {late.row.seq}) should not be there"]
 
 
-def heads_in(backend: SqliteBackend) -> int:
+def prefix_hashes_in(backend: SqliteBackend) -> int:
     with direct(backend.path) as connection:
-        found: Any = connection.execute("SELECT count(*) FROM head").fetchall()
+        found: Any = connection.execute("SELECT count(*) FROM prefix_hash").fetchall()
     return int(found[0][0])

@@ -14,7 +14,7 @@ from chatkeep.core.model.ids import Seq
 from chatkeep.core.model.record import Record, cut
 from chatkeep.core.ports import Store
 from chatkeep.core.wire.request import StoreHeaders, parsed
-from chatkeep.store.encoding.chain import heads
+from chatkeep.store.encoding.chain import prefix_hashes
 
 SYSTEM = b'{"role":"system","content":"%b"}' % (b"You look things up before you answer. " * 8)
 _LETTERS = Random(8)
@@ -122,7 +122,7 @@ def record_of(said: Said) -> Record:
 
 def head_of(project: Project, said: Said) -> int:
     """The number by which what goes on from it finds it."""
-    return heads(project.secret, record_of(said).request.messages)[0][1]
+    return prefix_hashes(project.secret, record_of(said).request.messages)[0][1]
 
 
 def tools(luck: Random, count: int = 5) -> list[Any]:

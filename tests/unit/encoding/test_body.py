@@ -20,11 +20,11 @@ LONG: list[Text] = [b"the quick brown fox " * 80, [b"x", [COPY, 3, 9], b"y"], NO
 
 
 def delta(
-    answer: bytes = b'{"choices":[]}', upstream_id: bytes | None = None, head: int = 77
+    answer: bytes = b'{"choices":[]}', upstream_id: bytes | None = None, prefix_hash: int = 77
 ) -> Delta:
     outline = Outline(b'{"messages":[]}', 13, b",", b'{"env":"prod"}')
     messages: list[Text] = [b'{"role":"user"}', [b"a", [SHARED, 5], [BASE64, 1 << 62], b""]]
-    return Delta(3, 9, outline, messages, b'{"id":""' + answer, 7, upstream_id, head)
+    return Delta(3, 9, outline, messages, b'{"id":""' + answer, 7, upstream_id, prefix_hash)
 
 
 BODIES: dict[str, tuple[Delta | Remnant, bytes]] = {
@@ -207,10 +207,10 @@ def test_an_id_of_openais_form_costs_22_bytes() -> None:
 
 
 @given(st.integers(0, (1 << 63) - 1))
-def test_any_head_comes_back(head: int) -> None:
-    found, _ = CODEC.open(CODEC.body(delta(head=head)))
+def test_any_head_comes_back(prefix_hash: int) -> None:
+    found, _ = CODEC.open(CODEC.body(delta(prefix_hash=prefix_hash)))
     assert isinstance(found, Delta)
-    assert found.head == head
+    assert found.prefix_hash == prefix_hash
 
 
 def test_one_codec_writes_and_reads_many_bodies() -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.store.encoding.chain import REACH, STRIDE, base_depth, heads
+from chatkeep.store.encoding.chain import REACH, STRIDE, base_depth, prefix_hashes
 
 SECRET, OTHER = b"s" * 32, b"t" * 32
 messages = st.lists(st.binary(max_size=6), max_size=REACH + 8)
@@ -14,30 +14,32 @@ messages = st.lists(st.binary(max_size=6), max_size=REACH + 8)
 def test_the_last_head_of_a_beginning_is_among_the_heads_of_what_goes_on_from_it(
     said: list[bytes], more: list[bytes]
 ) -> None:
-    known = heads(SECRET, said)
+    known = prefix_hashes(SECRET, said)
     assert [count for count, _ in known] == list(range(len(said), 0, -1))[:REACH]
     if said:
-        assert (known[0] in heads(SECRET, said + more)) == (len(more) < REACH)
+        assert (known[0] in prefix_hashes(SECRET, said + more)) == (len(more) < REACH)
 
 
 @given(messages, messages)
 def test_other_messages_have_another_head(one: list[bytes], other: list[bytes]) -> None:
-    assert (heads(SECRET, one) == heads(SECRET, other)) == (one == other)
+    assert (prefix_hashes(SECRET, one) == prefix_hashes(SECRET, other)) == (one == other)
 
 
 @pytest.mark.parametrize("other", [[b"ab", b"c"], [b"abc"], [b"a", b"bc", b""], [b"", b"a", b"bc"]])
 def test_a_head_says_where_its_messages_end(other: list[bytes]) -> None:
-    assert heads(SECRET, [b"a", b"bc"])[0] != heads(SECRET, other)[0]
+    assert prefix_hashes(SECRET, [b"a", b"bc"])[0] != prefix_hashes(SECRET, other)[0]
 
 
 def test_equal_messages_of_two_projects_have_nothing_in_common() -> None:
     said = [b"%d" % n for n in range(40)]
-    assert not {*heads(SECRET, said)} & {*heads(OTHER, said)}
+    assert not {*prefix_hashes(SECRET, said)} & {*prefix_hashes(OTHER, said)}
 
 
 def test_a_head_is_a_number_that_a_database_takes() -> None:
-    found = [head for n in range(50) for _, head in heads(SECRET, [b"%d" % n])]
-    assert all(0 <= head < 1 << 63 for head in found)
+    found = [
+        prefix_hash for n in range(50) for _, prefix_hash in prefix_hashes(SECRET, [b"%d" % n])
+    ]
+    assert all(0 <= prefix_hash < 1 << 63 for prefix_hash in found)
     assert max(found) >= 1 << 62
 
 
@@ -49,7 +51,7 @@ def path(depth: int) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("turn", "base"),
+    ("depth", "base"),
     [(1, 0), (2, 1), (15, 14), (16, 0), (17, 16), (32, 16), (255, 254), (256, 0), (272, 256)],
 )
 def test_the_depth_of_a_turns_base(depth: int, base: int) -> None:

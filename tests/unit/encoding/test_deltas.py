@@ -13,7 +13,7 @@ from chatkeep.core.model.record import Record, Request
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store.encoding import deltas
 from chatkeep.store.encoding.body import Codec, Delta, Remnant
-from chatkeep.store.encoding.chain import heads
+from chatkeep.store.encoding.chain import prefix_hashes
 from chatkeep.store.encoding.deltas import Base, Decoded, Encoded, Outside
 
 CODEC = Codec()
@@ -47,8 +47,10 @@ class Kept:
         if self.delta is not None:
             answer = deltas.quotable(self.delta, self.load)
             base = Base(self.delta.count, answer, self.delta.outline)
-        head = heads(SECRET, record.request.messages)[0][1] if record.request.messages else 0
-        encoded = deltas.encode(CODEC, SECRET, record, metadata, head, base, 1, Seq(5))
+        prefix_hash = (
+            prefix_hashes(SECRET, record.request.messages)[0][1] if record.request.messages else 0
+        )
+        encoded = deltas.encode(CODEC, SECRET, record, metadata, prefix_hash, base, 1, Seq(5))
         self.texts |= encoded.shared
         return encoded
 

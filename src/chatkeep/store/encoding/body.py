@@ -1,6 +1,7 @@
 """The form a record is kept in, and back: what its conversation has already said is left out.
 
-    body   = kind | check (4) | head (8) | id (22, if OpenAI's form) | length | first | second frame
+    body   = kind | check (4) | prefix hash (8) | id (22, if OpenAI's form) | length | first frame |
+             second frame
     frames = zstd; the first is MessagePack of `Delta`, `Remnant` or `ExpiredBody`, the second of
              long messages
 
@@ -54,9 +55,9 @@ class Delta(Struct, array_like=True, gc=False):
 
     `id_at` is where our id goes in the answer, None when it has none.
 
-    `head` is the keyed hash of these, which they are held against when they are put together again;
-    it and the upstream's id stand before the frames, if that is a number (ids.compact): what is
-    random costs less outside of zstd.
+    `prefix_hash` is the keyed hash of these, which they are held against when they are put together
+    again; it and the upstream's id stand before the frames, if that is a number (ids.compact): what
+    is random costs less outside of zstd.
     `outline` is the key of a shared text when several requests have the same. `messages` are the
     new ones, None when they are in the second frame; then `shares` are the keys of the shared texts
     there and `copied` the places copied. `separators` are given when they differ. `parent` is the
@@ -70,7 +71,7 @@ class Delta(Struct, array_like=True, gc=False):
     answer: Text
     id_at: int | None
     upstream_id: bytes | None
-    head: int = 0
+    prefix_hash: int = 0
     shares: list[int] = []
     copied: list[tuple[int, int]] = []
     separators: list[bytes] | None = None
@@ -120,16 +121,16 @@ class Codec:
         self._compressors = _Compressors(self._dictionary, level)
 
     def body(self, delta: Body, second: bytes = b"") -> bytes:
-        kind, head, id = _KINDS[type(delta)], 0, b""
+        kind, prefix_hash, id = _KINDS[type(delta)], 0, b""
         if isinstance(delta, Delta):
-            head, left = delta.head, delta.upstream_id
+            prefix_hash, left = delta.prefix_hash, delta.upstream_id
             if left is not None and is_number(left):
                 id, left = left, None
-            delta = msgspec.structs.replace(delta, head=0, upstream_id=left)
+            delta = msgspec.structs.replace(delta, prefix_hash=0, upstream_id=left)
         first = self._first(_ENCODER.encode(delta))
         kind |= (_WITH_ID if id else 0) | (_WITH_SECOND if second else 0)
         length = len(first).to_bytes(4) if second else b""
-        rest = b"".join((head.to_bytes(8), id, length, first, second))
+        rest = b"".join((prefix_hash.to_bytes(8), id, length, first, second))
         return b"".join((bytes((kind,)), crc32(rest, kind).to_bytes(4), rest))
 
     def open(self, body: bytes) -> tuple[Body, bytes]:
@@ -149,7 +150,7 @@ class Codec:
             at += 4
         delta = _decoded(decoder, body[at:end], self._dictionary)
         if isinstance(delta, Delta):
-            delta.head = int.from_bytes(body[_CHECKED : _CHECKED + 8])
+            delta.prefix_hash = int.from_bytes(body[_CHECKED : _CHECKED + 8])
             if id:
                 delta.upstream_id = id
         return delta, body[end:]

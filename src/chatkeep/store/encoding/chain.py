@@ -1,7 +1,8 @@
 """Which completion a conversation goes on from, and which one its record builds on.
 
-A head is the keyed hash of all the messages of a request up to one of them. A request goes on from
-the completion whose last head is among its own: that one's messages are the beginning of these.
+A prefix hash is the keyed hash of all the messages of a request up to one of them. A request goes
+on from the completion whose last prefix hash is among its own: that one's messages are the
+beginning of these.
 
 A record holds what its completion said since the one it builds on. That is the one it goes on from,
 but every 16th turn builds on the turn 16 before, every 256th on the one 256 before, and so on:
@@ -18,13 +19,17 @@ from hashlib import blake2b
 REACH = 32  # how many messages a client may have added since, tool results included
 MAX_AGE_S = 86_400  # else what has to outlive a deleted completion would never end
 STRIDE = 16
-INDEXED = 0xFFFFFFFF  # the bits of a head that the index has; the rest is compared in the record
+INDEXED = (
+    0xFFFFFFFF  # the bits of a prefix hash that the index has; the rest is compared in the record
+)
 
 _LENGTH = 4
 
 
-def heads(secret: bytes, messages: Sequence[bytes], reach: int = REACH) -> list[tuple[int, int]]:
-    """The last heads, longest first, each as the number of its messages and 63 bits of hash."""
+def prefix_hashes(
+    secret: bytes, messages: Sequence[bytes], reach: int = REACH
+) -> list[tuple[int, int]]:
+    """The last of them, longest first, each as the number of its messages and 63 bits of hash."""
     running = blake2b(key=secret, digest_size=8)
     reached = len(messages) - reach
     last: list[tuple[int, int]] = []

@@ -10,7 +10,7 @@ from chatkeep.core.model.record import Record, Request
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store.encoding import parts
 from chatkeep.store.encoding.body import OUTLINE, Codec, Delta, Outline, Remnant, outline_text
-from chatkeep.store.encoding.chain import heads
+from chatkeep.store.encoding.chain import prefix_hashes
 from chatkeep.store.encoding.parts import Load, Shelf, Text, shared_key
 
 _LONG = 1024  # bytes of new messages that get a frame of their own
@@ -70,7 +70,7 @@ def encode(
     secret: bytes,
     record: Record,
     metadata: bytes,
-    head: int,
+    prefix_hash: int,
     base: Base | None = None,
     depth: int = 0,
     parent: Seq | None = None,
@@ -90,7 +90,7 @@ def encode(
     delta = Delta(
         depth=depth,
         count=len(request.messages),
-        head=head,
+        prefix_hash=prefix_hash,
         outline=_outline(request, metadata, shelf, base.outline if base else None),
         messages=None if second else messages,
         answer=shelf.decoded(answer),
@@ -166,7 +166,7 @@ def request_of(delta: Delta, secret: bytes, load: Load, messages: Sequence[bytes
         raise _apart(error) from error
     at = outline.messages_at
     separators = outline.separator if delta.separators is None else delta.separators
-    if messages and heads(secret, messages, 1) != [(delta.count, delta.head)]:
+    if messages and prefix_hashes(secret, messages, 1) != [(delta.count, delta.prefix_hash)]:
         raise RecordCorrupt("the messages of a request are not the ones that were sent")
     return Request(around[:at], messages, separators, around[at:])
 

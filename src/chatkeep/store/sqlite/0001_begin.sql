@@ -1,8 +1,8 @@
 -- Projects, keys, completions with their bodies, and the postings that filters read.
 -- seq orders completions by arrival. A completion's row never changes.
 
--- Below expired_below completions are kept without what was said in them; below pruned_below heads
--- may be gone, because nothing goes on from there any more.
+-- Below expired_below completions are kept without what was said in them; below pruned_below
+-- prefix hashes may be gone, because nothing goes on from there any more.
 CREATE TABLE project (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -113,11 +113,11 @@ FROM completion JOIN kind ON kind.id = completion.kind
 LEFT JOIN changed_metadata ON changed_metadata.seq = completion.seq;
 
 -- By which a request finds the completion whose conversation it continues.
-CREATE TABLE head (
+CREATE TABLE prefix_hash (
     project INTEGER NOT NULL,
-    head INTEGER NOT NULL,
+    hash INTEGER NOT NULL,
     seq INTEGER NOT NULL,
-    PRIMARY KEY (project, head, seq)
+    PRIMARY KEY (project, hash, seq)
 ) STRICT, WITHOUT ROWID;
 
 -- Texts that bodies refer to, and by how many rows they are.

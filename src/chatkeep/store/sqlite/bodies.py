@@ -13,7 +13,7 @@ from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.encoding import deltas
 from chatkeep.store.encoding.body import Body, Codec, Delta, ExpiredBody, Outline, Remnant
-from chatkeep.store.encoding.chain import INDEXED, MAX_AGE_S, base_depth, heads
+from chatkeep.store.encoding.chain import INDEXED, MAX_AGE_S, base_depth, prefix_hashes
 from chatkeep.store.encoding.cipher import PLAIN, Cipher, Place
 from chatkeep.store.encoding.deltas import Base
 from chatkeep.store.encoding.parts import copying, shared_key, strings
@@ -91,7 +91,7 @@ class Bodies:
     def add(self, seq: Seq, record: Record, metadata: bytes) -> Added:
         """Encodes a record; all that its body refers to is written."""
         messages = record.request.messages
-        known = heads(self._project.secret, messages)
+        known = prefix_hashes(self._project.secret, messages)
         try:
             place = self._place(seq, known, messages)
             base = self._base(place)
@@ -112,7 +112,7 @@ class Bodies:
             self._use(key, text)
         if known:
             self._connection.execute(
-                SQL["insert_head"], (self._project.id, known[0][1] & INDEXED, seq)
+                SQL["insert_prefix_hash"], (self._project.id, known[0][1] & INDEXED, seq)
             )
         link = place.base
         repeats = link is not None and link.delta.count == len(messages)
@@ -204,9 +204,9 @@ class Bodies:
             self._remove(seq, base, _completion(opened[0]), opened[1])
 
     def _remove(self, seq: Seq, base: Seq | None, delta: Delta, second: bytes) -> None:
-        if delta.head:
+        if delta.prefix_hash:
             self._connection.execute(
-                SQL["delete_head"], (self._project.id, delta.head & INDEXED, seq)
+                SQL["delete_prefix_hash"], (self._project.id, delta.prefix_hash & INDEXED, seq)
             )
         quotes = self._quotes(seq)
         if quotes is None:
@@ -279,19 +279,19 @@ class Bodies:
     ) -> Link | None:
         """The newest with the most messages in common, rather one whose answer comes next."""
         low, high = max(seq - _REACH, 0), min(seq + _REACH, MAX_SEQ)
-        for count, head in known:
-            bindings = (self._project.id, head & INDEXED, low, high)
+        for count, prefix_hash in known:
+            bindings = (self._project.id, prefix_hash & INDEXED, low, high)
             found: Any = self._connection.execute(SQL["candidates"], bindings).fetchall()
-            best = self._best(found, count, head, messages[count:]) if found else None
+            best = self._best(found, count, prefix_hash, messages[count:]) if found else None
             if best is not None:
                 return best
         return None
 
     def _best(
-        self, places: Sequence[tuple[Seq]], count: int, head: int, added: Sequence[bytes]
+        self, places: Sequence[tuple[Seq]], count: int, prefix_hash: int, added: Sequence[bytes]
     ) -> Link | None:
         links = (self._link(place) for (place,) in places)
-        fitting = (link for link in links if _ends_in(link, count, head))
+        fitting = (link for link in links if _ends_in(link, count, prefix_hash))
         newest = next(fitting, None)
         if newest is None or not added or len(places) == 1:
             return newest
@@ -407,6 +407,6 @@ def _remnant(delta: Body) -> Remnant:
     return delta
 
 
-def _ends_in(link: Link, count: int, head: int) -> bool:
+def _ends_in(link: Link, count: int, prefix_hash: int) -> bool:
     delta = link.delta
-    return isinstance(delta, Delta) and (delta.count, delta.head) == (count, head)
+    return isinstance(delta, Delta) and (delta.count, delta.prefix_hash) == (count, prefix_hash)

@@ -1,15 +1,15 @@
 -- name: candidates
--- The newest completions whose messages end in a head, of a stretch of time.
-SELECT seq FROM head WHERE project = ?1 AND head = ?2 AND seq BETWEEN ?3 AND ?4
+-- The newest completions whose messages end in a prefix hash, of a stretch of time.
+SELECT seq FROM prefix_hash WHERE project = ?1 AND hash = ?2 AND seq BETWEEN ?3 AND ?4
 ORDER BY seq DESC LIMIT 4
 
--- name: insert_head
+-- name: insert_prefix_hash
 -- By which a completion is found.
-INSERT INTO head (project, head, seq) VALUES (?1, ?2, ?3)
+INSERT INTO prefix_hash (project, hash, seq) VALUES (?1, ?2, ?3)
 
--- name: delete_head
+-- name: delete_prefix_hash
 -- By which a completion was found.
-DELETE FROM head WHERE project = ?1 AND head = ?2 AND seq = ?3
+DELETE FROM prefix_hash WHERE project = ?1 AND hash = ?2 AND seq = ?3
 
 -- name: select_body
 -- What is left of a completion that has no body any more, else its body, with what it builds on.

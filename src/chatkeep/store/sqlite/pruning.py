@@ -1,4 +1,4 @@
-"""Drops heads that nothing can go on from any more."""
+"""Drops prefix hashes that nothing can go on from any more."""
 
 from typing import Any, NamedTuple
 
@@ -13,20 +13,20 @@ SQL = sql.blocks("chatkeep.store.sqlite", "pruning.sql") | sql.blocks(
 )
 
 
-class HeadPlace(NamedTuple):
-    """Where a head stands among a project's: heads in their order, and of one the places."""
+class PrefixHashPlace(NamedTuple):
+    """Where a prefix hash stands among a project's: they in their order, and of one the places."""
 
-    head: int = -1
+    prefix_hash: int = -1
     seq: int = 0
 
 
 def prune(
-    connection: apsw.Connection, project: ProjectId, below: Seq, behind: HeadPlace
-) -> HeadPlace | None:
-    """Looks at some heads and says where to go on, None at the end."""
-    found: Any = connection.execute(SQL["some_heads"], (project, *behind)).fetchall()
-    old = [(project, head, seq) for head, seq in found if seq < below]
+    connection: apsw.Connection, project: ProjectId, below: Seq, behind: PrefixHashPlace
+) -> PrefixHashPlace | None:
+    """Looks at some prefix hashes and says where to go on, None at the end."""
+    found: Any = connection.execute(SQL["some_prefix_hashes"], (project, *behind)).fetchall()
+    old = [(project, prefix_hash, seq) for prefix_hash, seq in found if seq < below]
     if old:
         connection.execute(SQL["note_pruned"], (project, below))
-        connection.executemany(SQL["delete_head"], old)
-    return HeadPlace(*found[-1]) if found else None
+        connection.executemany(SQL["delete_prefix_hash"], old)
+    return PrefixHashPlace(*found[-1]) if found else None

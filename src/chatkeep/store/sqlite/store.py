@@ -47,7 +47,7 @@ from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies, Texts
 from chatkeep.store.sqlite.conversation import conversation
 from chatkeep.store.sqlite.failures import mapped
-from chatkeep.store.sqlite.pruning import HeadPlace
+from chatkeep.store.sqlite.pruning import PrefixHashPlace
 from chatkeep.store.sqlite.reader import ReaderPool, snapshot
 from chatkeep.store.sqlite.scan import is_simple, places
 from chatkeep.store.sqlite.writer import Writer
@@ -169,7 +169,7 @@ class SqliteStore:
     async def upkeep(self, now_unix: int) -> None:
         below = first_of(now_unix - MAX_AGE_S)
         for project in await self.projects():
-            await self._prune_heads(project.id, below)
+            await self._prune_prefix_hashes(project.id, below)
 
     async def page(self, project: Project, query: Query, *, damaged: bool = False) -> Page:
         at_once = is_simple(query) and not damaged
@@ -290,13 +290,13 @@ class SqliteStore:
         if self._lock is not None:
             os.close(self._lock)
 
-    async def _prune_heads(self, project: ProjectId, below: Seq) -> None:
+    async def _prune_prefix_hashes(self, project: ProjectId, below: Seq) -> None:
         """Some in a transaction, so that others come in between."""
 
-        def prune(batch: Batch) -> HeadPlace | None:
+        def prune(batch: Batch) -> PrefixHashPlace | None:
             return pruning.prune(batch.connection, project, below, behind)
 
-        last: HeadPlace | None = HeadPlace()
+        last: PrefixHashPlace | None = PrefixHashPlace()
         while last is not None:
             behind = last
             last = await self._writer.submit(prune)

@@ -1,4 +1,4 @@
-"""Holds a file against itself: rows, bodies, postings, heads, shared texts, the search index."""
+"""Holds a file against itself: rows, bodies, postings, prefix hashes, shared texts, search."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -93,11 +93,11 @@ class Verifier:
                 yield f"completion {place}: {error}"
             else:
                 held.postings.add(read.postings)
-                held.heads.add(held.needed(read.heads))
+                held.prefix_hashes.add(held.needed(read.prefix_hashes))
         yield from self._chunks(project)
         held.postings.take(held.readable(self._postings(project)))
-        held.heads.take(held.needed(held.readable(self._heads(project))))
-        if not (held.postings.even and held.heads.even):
+        held.prefix_hashes.take(held.needed(held.readable(self._prefix_hashes(project))))
+        if not (held.postings.even and held.prefix_hashes.even):
             yield from self._differences(project, bodies, held)
         yield from self._needless(project, bodies, held)
         for place, body in self._each("remnants_of_project", project.id):
@@ -106,26 +106,30 @@ class Verifier:
     def _differences(self, project: Project, bodies: Bodies, held: "_Held") -> Iterator[str]:
         """The second reading: what stands where the sums say that something is wrong."""
         postings: set[Entry] = set()
-        heads: set[Entry] = set()
+        prefix_hashes: set[Entry] = set()
         for (place,) in self._each("all_completions", project.id):
             if place not in held.broken:
                 read = self._read(project, bodies, Seq(place))
                 postings |= held.postings.uneven(read.postings)
-                heads |= held.heads.uneven(held.needed(read.heads))
+                prefix_hashes |= held.prefix_hashes.uneven(held.needed(read.prefix_hashes))
         found = held.postings.uneven(held.readable(self._postings(project)))
         yield from _apart("posting", postings, found)
-        found = held.heads.uneven(held.needed(held.readable(self._heads(project))))
-        yield from _apart("head", heads, found)
+        found = held.prefix_hashes.uneven(held.needed(held.readable(self._prefix_hashes(project))))
+        yield from _apart("prefix hash", prefix_hashes, found)
 
     def _needless(self, project: Project, bodies: Bodies, held: "_Held") -> Iterator[str]:
         """Heads that may be gone must be right as long as they are there."""
-        for head, place in held.readable(self._heads(project)):
-            if place < held.below and not self._has_head(project, bodies, head, Seq(place)):
-                yield f"head {(head, place)} should not be there"
+        for prefix_hash, place in held.readable(self._prefix_hashes(project)):
+            if place < held.below and not self._has_prefix_hash(
+                project, bodies, prefix_hash, Seq(place)
+            ):
+                yield f"prefix hash {(prefix_hash, place)} should not be there"
 
-    def _has_head(self, project: Project, bodies: Bodies, head: int, seq: Seq) -> bool:
+    def _has_prefix_hash(
+        self, project: Project, bodies: Bodies, prefix_hash: int, seq: Seq
+    ) -> bool:
         try:
-            return (head, seq) in self._read(project, bodies, seq).heads
+            return (prefix_hash, seq) in self._read(project, bodies, seq).prefix_hashes
         except RecordCorrupt:
             return False
 
@@ -148,8 +152,8 @@ class Verifier:
             with suppress(RecordCorrupt):  # `_chunks` says so
                 yield from ((kid, place) for place in seqs_in(Chunk(*chunk)))
 
-    def _heads(self, project: Project) -> Iterator[Entry]:
-        return self._each("heads_of_project", project.id)
+    def _prefix_hashes(self, project: Project) -> Iterator[Entry]:
+        return self._each("prefix_hashes_of_project", project.id)
 
     def _read(self, project: Project, bodies: Bodies, seq: Seq) -> "_Read":
         results = self._all("select_stored", seq, project.id)
@@ -158,9 +162,11 @@ class Verifier:
         found = Found._make(results[0])
         row = rows.stored(found, project, bodies).row
         body, _ = bodies.opened(seq, found.body)
-        heads = [(body.head & INDEXED, seq)] if isinstance(body, Delta) and body.count else []
+        prefix_hashes = (
+            [(body.prefix_hash & INDEXED, seq)] if isinstance(body, Delta) and body.count else []
+        )
         kids = postings.of_row(project.secret, found.kind, row.metadata)
-        return _Read(found, [(kid, seq) for kid in kids], heads, body)
+        return _Read(found, [(kid, seq) for kid in kids], prefix_hashes, body)
 
     def _whole(self, bodies: Bodies, read: "_Read") -> None:
         bodies.request(read.found.seq, read.found.base, read.found.body)
@@ -215,7 +221,7 @@ class _Read(NamedTuple):
 
     found: Found
     postings: Sequence[Entry]
-    heads: Sequence[Entry]
+    prefix_hashes: Sequence[Entry]
     body: Body
 
 
@@ -226,15 +232,15 @@ class _Held:
     """
 
     def __init__(self, below: int) -> None:
-        self.postings, self.heads = Balance(), Balance()
+        self.postings, self.prefix_hashes = Balance(), Balance()
         self.broken: set[int] = set()
         self.below = below
 
     def readable(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         return (entry for entry in entries if entry[1] not in self.broken)
 
-    def needed(self, heads: Iterable[Entry]) -> Iterator[Entry]:
-        return (entry for entry in heads if entry[1] >= self.below)
+    def needed(self, prefix_hashes: Iterable[Entry]) -> Iterator[Entry]:
+        return (entry for entry in prefix_hashes if entry[1] >= self.below)
 
 
 def _apart(what: str, wanted: set[Entry], found: set[Entry]) -> Iterator[str]:

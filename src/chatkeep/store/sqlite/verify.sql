@@ -14,12 +14,12 @@ SELECT seq FROM completion WHERE project = ?1 ORDER BY seq
 -- Every index entry of a project, as it lies.
 SELECT kid, seq, more FROM posting WHERE project = ?1
 
--- name: heads_of_project
+-- name: prefix_hashes_of_project
 -- By which completions of a project are found by what continues them.
-SELECT head, seq FROM head WHERE project = ?1
+SELECT hash, seq FROM prefix_hash WHERE project = ?1
 
 -- name: pruned_below
--- From which place on all heads of a project are to be there.
+-- From which place on all prefix hashes of a project are to be there.
 SELECT pruned_below FROM project WHERE id = ?1
 
 -- name: remnants_of_project
