@@ -17,7 +17,7 @@ from chatkeep.web.routes import FORWARDED
 
 pytestmark = pytest.mark.usefixtures("nothing_left_open")
 
-EVERY = pytest.mark.parametrize("path", FORWARDED)
+ALL = pytest.mark.parametrize("path", FORWARDED)
 BODY = b'{ "input" : "caf\\u00e9 \\ud83d", "model":"m",\n"store":true, "metadata":{"a":1} }\r\n'
 ANSWER = b'{"object" :"list",\n"data":[1.0, "\xff\xfe not UTF-8"] }\n'
 JSON = {"content-type": "application/json"}
@@ -142,7 +142,7 @@ async def test_nothing_else_is_forwarded(
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
-@EVERY
+@ALL
 async def test_forwarded_calls_are_posts(
     chatkeep: Chatkeep, provider: Provider, path: str, method: str
 ) -> None:
@@ -163,7 +163,7 @@ async def test_a_path_that_only_looks_like_one_of_ours_is_not_forwarded(
     assert provider.requests == []
 
 
-@EVERY
+@ALL
 async def test_a_call_is_forwarded_as_it_is_and_not_stored(
     chatkeep: Chatkeep, provider: Provider, path: str
 ) -> None:
@@ -185,7 +185,7 @@ async def test_a_call_is_forwarded_as_it_is_and_not_stored(
     assert counted in figures
 
 
-@EVERY
+@ALL
 async def test_a_call_goes_to_the_upstream_of_its_model(
     two: Chatkeep, provider: Provider, second: Provider, path: str
 ) -> None:
@@ -284,7 +284,7 @@ async def test_a_stream_is_forwarded_piece_by_piece(
         assert await wire.piece() == b""
 
 
-@EVERY
+@ALL
 async def test_an_upstreams_error_is_handed_on(
     chatkeep: Chatkeep, provider: Provider, path: str
 ) -> None:

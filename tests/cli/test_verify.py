@@ -92,7 +92,7 @@ def test_a_completion_whose_kind_is_gone_is_found(backend: SqliteBackend) -> Non
 )
 def test_a_damaged_index_entry_is_found(backend: SqliteBackend, more: bytes, fault: str) -> None:
     with direct(backend.path) as connection:
-        connection.execute("UPDATE posting SET more = ? WHERE kid = 0", (more,))
+        connection.execute("UPDATE posting SET more = ? WHERE term = 0", (more,))
     ended = verify(backend.path.parent)
     assert f"posting (0, {place(0)})" in ended.out
     assert fault in ended.out

@@ -16,7 +16,7 @@ from chatkeep.errors import StoreFailed
 
 READ: frozenset[Scope] = frozenset({"read"})
 RUN = {"run": "1"}
-EVERY = Query(metadata=RUN, limit=1000)
+ALL = Query(metadata=RUN, limit=1000)
 
 
 @pytest.fixture
@@ -32,9 +32,9 @@ async def test_two_who_write_in_turn_lose_nothing_of_each_other(
     rows = [row(place(number), RUN, model=f"model {number % 3}") for number in range(300)]
     for number, one in enumerate(rows):
         await keep((store, theirs)[number % 2], project, one)
-    assert await listed(theirs, project, EVERY) == [one.seq for one in reversed(rows)]
+    assert await listed(theirs, project, ALL) == [one.seq for one in reversed(rows)]
     await theirs.aclose()
-    assert await listed(store, project, EVERY) == [one.seq for one in reversed(rows)]
+    assert await listed(store, project, ALL) == [one.seq for one in reversed(rows)]
     assert backend.faults() == []
 
 
@@ -48,7 +48,7 @@ async def test_what_somebody_else_deleted_does_not_come_back(
         assert await theirs.delete(project, name(one))
     await theirs.aclose()
     await keep(store, project, rows[3])
-    assert await listed(store, project, EVERY) == [rows[3].seq, rows[0].seq]
+    assert await listed(store, project, ALL) == [rows[3].seq, rows[0].seq]
     assert backend.faults() == []
 
 
@@ -64,7 +64,7 @@ async def test_what_was_rolled_back_is_not_remembered(tmp_path: Path, vfs: Fault
             outcomes = await asyncio.gather(*writes, return_exceptions=True)
             assert {type(outcome) for outcome in outcomes} == {StoreFailed}
     await keep(store, project, rows[5])
-    assert await listed(store, project, EVERY) == [rows[5].seq, rows[1].seq, rows[0].seq]
+    assert await listed(store, project, ALL) == [rows[5].seq, rows[1].seq, rows[0].seq]
     assert await listed(store, project, Query(model="new")) == [rows[5].seq]
     await store.aclose()
     assert backend.faults() == []

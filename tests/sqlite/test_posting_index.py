@@ -38,7 +38,7 @@ def written(
 
 
 def chunks(connection: apsw.Connection) -> list[list[int]]:
-    found: Any = connection.execute("SELECT seq, more FROM posting ORDER BY project, kid, seq")
+    found: Any = connection.execute("SELECT seq, more FROM posting ORDER BY project, term, seq")
     return [seqs_in(Chunk(*row)) for row in found]
 
 
@@ -48,7 +48,7 @@ def listed(
     return list(places(connection, OURS, KID, low, high, order))
 
 
-def test_there_is_nothing_under_a_kid_nobody_has(connection: apsw.Connection) -> None:
+def test_there_is_nothing_under_a_term_nobody_has(connection: apsw.Connection) -> None:
     assert listed(connection) == listed(connection, order="desc") == []
 
 

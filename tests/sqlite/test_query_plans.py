@@ -12,7 +12,7 @@ import pytest
 from chatkeep.core.model.completion import Order, ProjectId
 from chatkeep.core.model.ids import MAX_SEQ, Seq
 from chatkeep.store import sql
-from chatkeep.store.index.postings import EVERY
+from chatkeep.store.index.postings import ALL
 from chatkeep.store.sqlite.connection import connect, migrate
 from chatkeep.store.sqlite.postings import Changes, places
 
@@ -25,9 +25,9 @@ SQL = {
 }
 
 COMPLETION = "SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)"
-CHUNKS_UP_TO = "SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq<?)"
+CHUNKS_UP_TO = "SEARCH posting USING PRIMARY KEY (project=? AND term=? AND seq<?)"
 CHUNKS_FROM = [
-    "SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq>?)",
+    "SEARCH posting USING PRIMARY KEY (project=? AND term=? AND seq>?)",
     "SCALAR SUBQUERY 1",
     CHUNKS_UP_TO,
 ]
@@ -48,13 +48,13 @@ HOT: dict[str, list[str]] = {
     ],
     "newest_chunks": [
         "SCAN wanted VIRTUAL TABLE INDEX 1:",
-        "SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq=?)",
+        "SEARCH posting USING PRIMARY KEY (project=? AND term=? AND seq=?)",
         "CORRELATED SCALAR SUBQUERY 1",
-        "SEARCH newest USING PRIMARY KEY (project=? AND kid=?)",
+        "SEARCH newest USING PRIMARY KEY (project=? AND term=?)",
     ],
     "chunk_at": CHUNKS_FROM,
-    "delete_single": ["SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq=?)"],
-    "delete_chunk": ["SEARCH posting USING PRIMARY KEY (project=? AND kid=? AND seq=?)"],
+    "delete_single": ["SEARCH posting USING PRIMARY KEY (project=? AND term=? AND seq=?)"],
+    "delete_chunk": ["SEARCH posting USING PRIMARY KEY (project=? AND term=? AND seq=?)"],
     "chunks_desc": [CHUNKS_UP_TO],
     "chunks_asc": CHUNKS_FROM,
     "kind_of": [COMPLETION],
@@ -178,18 +178,18 @@ def test_the_work_for_a_page_does_not_grow_with_the_store(
         for start, end in ((0, 500), (500, 20_000)):
             changes = Changes(database.cursor(), {})
             for number in range(start, end):
-                changes.add(project, [EVERY, 7], Seq(10_000 * number))
+                changes.add(project, [ALL, 7], Seq(10_000 * number))
             changes.write()
-            work.append([_work(database, project, kid, order) for kid in (EVERY, 7)])
+            work.append([_work(database, project, term, order) for term in (ALL, 7)])
     assert work[0] == work[1]
 
 
-def _work(database: apsw.Connection, project: ProjectId, kid: int, order: Order) -> list[int]:
+def _work(database: apsw.Connection, project: ProjectId, term: int, order: Order) -> list[int]:
     """The instructions SQLite's machine needs for the first 20 places."""
     profiles: list[dict[str, Any]] = []
     database.trace_v2(apsw.SQLITE_TRACE_PROFILE, profiles.append)
     try:
-        found = places(database, project, kid, 0, MAX_SEQ, order)
+        found = places(database, project, term, 0, MAX_SEQ, order)
         assert len([next(found) for _ in range(20)]) == 20
         del found
     finally:

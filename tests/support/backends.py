@@ -21,7 +21,7 @@ class Backend(Protocol):
 
     async def open(self, *, serving: bool = False) -> Store: ...
 
-    def add_posting(self, project: Project, kid: int, seq: Seq) -> None:
+    def add_posting(self, project: Project, term: int, seq: Seq) -> None:
         """An index entry that no row asked for, as a collision of hashes would make."""
         ...
 
@@ -54,10 +54,10 @@ class SqliteBackend:
             self.path, key=self.key, serving=serving, vfs=self.vfs, level=self.level
         )
 
-    def add_posting(self, project: Project, kid: int, seq: Seq) -> None:
+    def add_posting(self, project: Project, term: int, seq: Seq) -> None:
         with direct(self.path, self.vfs) as connection:
             changes = Changes(connection.cursor(), {})
-            changes.add(project.id, [kid], seq)
+            changes.add(project.id, [term], seq)
             changes.write()
 
     def size(self) -> int:

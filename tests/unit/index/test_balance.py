@@ -32,7 +32,7 @@ def test_what_only_one_of_them_has_is_among_the_uneven(one: set[Entry], other: s
 
 
 def test_few_are_uneven_where_few_differ() -> None:
-    entries = {(kid, seq) for kid in range(20) for seq in range(500)}
+    entries = {(term, seq) for term in range(20) for seq in range(500)}
     balance = held(entries, entries - {(7, 7)})
     assert (7, 7) in balance.uneven(entries)
     assert len(balance.uneven(entries)) < 40

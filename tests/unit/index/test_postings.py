@@ -38,11 +38,11 @@ def test_a_query_matches_a_row_that_has_every_pair_and_the_model(
 
 
 @given(pairs, pairs)
-def test_a_row_has_all_the_kids_of_a_map_just_when_it_has_its_pairs(
+def test_a_row_has_all_the_terms_of_a_map_just_when_it_has_its_pairs(
     wanted: dict[str, str], metadata: dict[str, str]
 ) -> None:
-    kids = postings.of_metadata(SECRET, wanted)
-    has_all = kids <= postings.of_row(SECRET, 1, as_json(metadata))
+    terms = postings.of_metadata(SECRET, wanted)
+    has_all = terms <= postings.of_row(SECRET, 1, as_json(metadata))
     assert has_all == fits(Query(metadata=wanted), "m", metadata)
 
 
@@ -80,14 +80,14 @@ def test_a_row_has_one_posting_a_pair_one_for_its_kind_and_one_for_being_there(
 
 
 @given(pairs, pairs)
-def test_a_change_takes_and_brings_the_kids_in_which_the_maps_differ(
+def test_a_change_takes_and_brings_the_terms_in_which_the_maps_differ(
     before: dict[str, str], after: dict[str, str]
 ) -> None:
     old, new = postings.of_metadata(SECRET, before), postings.of_metadata(SECRET, after)
     assert postings.changed(SECRET, as_json(before), as_json(after)) == (old - new, new - old)
 
 
-def test_a_kid_stays_while_another_pair_has_it() -> None:
+def test_a_term_stays_while_another_pair_has_it() -> None:
     values: dict[int, str] = {}
     value = next(
         value
@@ -102,22 +102,22 @@ def test_a_kid_stays_while_another_pair_has_it() -> None:
 
 
 @given(pair_texts, pair_texts, st.binary(min_size=1, max_size=64))
-def test_the_kid_of_a_pair_is_a_number_of_31_bits(key: str, value: str, secret: bytes) -> None:
+def test_the_term_of_a_pair_is_a_number_of_31_bits(key: str, value: str, secret: bytes) -> None:
     assert 0 <= postings.of_pair(secret, key, value) < 2**31
 
 
-def test_kids_spread_over_all_31_bits() -> None:
-    kids = [postings.of_pair(SECRET, "model", str(i)) for i in range(200)]
+def test_terms_spread_over_all_31_bits() -> None:
+    terms = [postings.of_pair(SECRET, "model", str(i)) for i in range(200)]
     every = 0
-    for kid in kids:
-        every |= kid
+    for term in terms:
+        every |= term
     assert every == 2**31 - 1
-    assert len(set(kids)) == len(kids)
+    assert len(set(terms)) == len(terms)
 
 
 @given(st.integers(1, 1 << 40), pair_texts, pair_texts)
-def test_kinds_pairs_and_all_rows_never_share_a_kid(kind: int, key: str, value: str) -> None:
-    assert postings.of_kind(kind) < postings.EVERY < postings.of_pair(SECRET, key, value)
+def test_label_sets_pairs_and_all_rows_never_share_a_term(kind: int, key: str, value: str) -> None:
+    assert postings.of_kind(kind) < postings.ALL < postings.of_pair(SECRET, key, value)
 
 
 def test_the_parts_of_a_pair_do_not_run_together() -> None:
@@ -125,7 +125,7 @@ def test_the_parts_of_a_pair_do_not_run_together() -> None:
     assert len({postings.of_pair(SECRET, key, value) for key, value in parted}) == 4
 
 
-def test_the_same_pair_of_two_projects_has_two_kids() -> None:
+def test_the_same_pair_of_two_projects_has_two_terms() -> None:
     metadata = {"customer": "acme"}
     one = postings.of_metadata(b"1" * 32, metadata)
     assert one == postings.of_metadata(b"1" * 32, metadata)

@@ -1,12 +1,12 @@
 """Postings: the index entries through which every equality filter finds its rows (DESIGN.md §4).
 
-A posting is `(project, kid, seq)`. A row has one by which a project's rows are listed, and one for
+A posting is `(project, term, seq)`. A row has one by which a project's rows are listed, and one for
 each metadata pair, by a 31-bit hash of it, keyed per project. A hash can collide, so rows found by
 it are compared again (`matching`): more bits would only make the index larger.
 
 It has a single one for its kind: the model, status, finish reason, upstream and key it has, taken
 together. A store numbers the kinds there are, a few dozen in most projects; a filter by any of
-these values reads the postings of all the kinds that have it. Their kids are below 0.
+these values reads the postings of all the kinds that have it. Their terms are below 0.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _METADATA = msgspec.json.Decoder(dict[str, str])
 _KIND = ("model", "status", "finish_reason", "upstream", "key")
 
 
-EVERY = 0  # the kid all rows of a project have
+ALL = 0  # the term all rows of a project have
 
 
 def of_pair(secret: bytes, key: str, value: str) -> int:
@@ -34,9 +34,9 @@ def of_metadata(secret: bytes, metadata: Metadata) -> set[int]:
 
 
 def changed(secret: bytes, before: bytes, after: bytes) -> tuple[set[int], set[int]]:
-    """The kids that go and those that come when metadata changes; the latter may be there already.
+    """The terms that go and those that come when metadata changes; the latter may be there already.
 
-    A pair that stays is hashed only when another goes, which may have the same kid.
+    A pair that stays is hashed only when another goes, which may have the same term.
     """
     old, new = _METADATA.decode(before), _METADATA.decode(after)
     come = of_metadata(secret, {key: new[key] for key in new if new[key] != old.get(key)})
@@ -52,7 +52,7 @@ def of_kind(kind: int) -> int:
 
 
 def of_row(secret: bytes, kind: int, metadata: bytes) -> set[int]:
-    return {EVERY, of_kind(kind), *of_metadata(secret, _METADATA.decode(metadata))}
+    return {ALL, of_kind(kind), *of_metadata(secret, _METADATA.decode(metadata))}
 
 
 def wants_kinds(query: Query) -> bool:

@@ -135,10 +135,10 @@ CREATE TABLE shared_use (
 -- those behind it (store.sqlite.chunks).
 CREATE TABLE posting (
     project INTEGER NOT NULL,
-    kid INTEGER NOT NULL,
+    term INTEGER NOT NULL,
     seq INTEGER NOT NULL,
     more BLOB NOT NULL,
-    PRIMARY KEY (project, kid, seq)
+    PRIMARY KEY (project, term, seq)
 ) STRICT, WITHOUT ROWID;
 
 -- Where imports stand whose ids are not of our form, by a keyed hash of these. A row outlives its

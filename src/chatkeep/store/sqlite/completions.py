@@ -218,8 +218,8 @@ def delete(batch: Batch, project: Project, name: Name, texts: Texts) -> bool:
         search.delete(connection, seq, search.told(project.id, spoken))
         _delete_row(connection, seq)
         bodies.remove(seq, found.base, found.body)
-    kids = postings.of_row(project.secret, found.kind, metadata)
-    batch.postings.remove(project.id, kids, seq)
+    terms = postings.of_row(project.secret, found.kind, metadata)
+    batch.postings.remove(project.id, terms, seq)
     return True
 
 

@@ -12,7 +12,7 @@ from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.encoding.expired import expired_body
 from chatkeep.store.encoding.recent import Found
-from chatkeep.store.index.postings import EVERY
+from chatkeep.store.index.postings import ALL
 from chatkeep.store.index.text import said
 from chatkeep.store.sqlite import rows, search
 from chatkeep.store.sqlite.batch import Batch
@@ -32,7 +32,7 @@ def expire(batch: Batch, project: Project, below: Seq, texts: Texts) -> Expiry:
     bodies = Bodies(connection, project, texts)
     known: Any = connection.execute(SQL["expired_below"], (project.id,)).fetchall()
     low = known[0][0]
-    every = places(connection, project.id, EVERY, low, below - 1, "asc")
+    every = places(connection, project.id, ALL, low, below - 1, "asc")
     looked_at = [Seq(place) for place in islice(every, _LOOKED_AT)]
     for seq in looked_at:
         connection.execute(SQL["note_expired"], (project.id, seq + 1))

@@ -38,12 +38,12 @@ class Places:
 
     def __call__(self, low: int, high: int) -> Iterator[int]:
         if len(self._kinds) > MOST:
-            return filter(self._is_wanted, self._places(postings.EVERY, low, high))
+            return filter(self._is_wanted, self._places(postings.ALL, low, high))
         every = [self._places(postings.of_kind(kind), low, high) for kind in self._kinds]
         return merge(*every, reverse=self._order == "desc")
 
-    def _places(self, kid: int, low: int, high: int) -> Iterator[int]:
-        return places(self._connection, self._project, kid, low, high, self._order)
+    def _places(self, term: int, low: int, high: int) -> Iterator[int]:
+        return places(self._connection, self._project, term, low, high, self._order)
 
     def _is_wanted(self, place: int) -> bool:
         found: Any = self._connection.execute(SQL["kind_of"], (place,)).fetchall()

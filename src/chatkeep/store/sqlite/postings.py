@@ -1,4 +1,4 @@
-"""Postings in SQLite: the places of a kid in chunks, which are written once a commit."""
+"""Postings in SQLite: the places of a term in chunks, which are written once a commit."""
 
 from collections.abc import Collection, Iterable, Iterator
 from itertools import takewhile
@@ -13,7 +13,7 @@ from chatkeep.store import sql
 from chatkeep.store.sqlite.chunks import Chunk, appended, changed, seqs_in
 
 SQL = sql.blocks("chatkeep.store.sqlite", "postings.sql")
-_List = tuple[ProjectId, int]  # the places of a kid
+_List = tuple[ProjectId, int]  # the places of a term
 _Rows = list[tuple[ProjectId, int, int, bytes]]
 Ends = dict[_List, Chunk]
 _MOST_ENDS = 1024
@@ -32,14 +32,14 @@ class Changes:
         self._changes: dict[_List, dict[Seq, bool]] = {}
         self._going: set[tuple[_List, Seq]] = set()
 
-    def add(self, project: ProjectId, kids: Iterable[int], seq: Seq) -> None:
-        for kid in kids:
-            self._changes.setdefault((project, kid), {})[seq] = True
+    def add(self, project: ProjectId, terms: Iterable[int], seq: Seq) -> None:
+        for term in terms:
+            self._changes.setdefault((project, term), {})[seq] = True
 
-    def remove(self, project: ProjectId, kids: Iterable[int], seq: Seq) -> None:
-        for kid in kids:
-            self._changes.setdefault((project, kid), {})[seq] = False
-            self._going.add(((project, kid), seq))
+    def remove(self, project: ProjectId, terms: Iterable[int], seq: Seq) -> None:
+        for term in terms:
+            self._changes.setdefault((project, term), {})[seq] = False
+            self._going.add(((project, term), seq))
 
     def write(self) -> None:
         changes, self._changes = self._changes, {}
@@ -75,14 +75,14 @@ class Changes:
         if len(self._ends) > _MOST_ENDS:
             self._ends.clear()
         unknown: dict[ProjectId, list[int]] = {}
-        for project, kid in lists:
-            if (project, kid) not in self._ends:
-                unknown.setdefault(project, []).append(kid)
-        for project, kids in unknown.items():
-            bindings = (project, msgspec.json.encode(kids).decode())
+        for project, term in lists:
+            if (project, term) not in self._ends:
+                unknown.setdefault(project, []).append(term)
+        for project, terms in unknown.items():
+            bindings = (project, msgspec.json.encode(terms).decode())
             found: Any = self._cursor.execute(SQL["newest_chunks"], bindings)
-            for kid, *chunk in found:
-                self._ends[project, kid] = Chunk(*chunk)
+            for term, *chunk in found:
+                self._ends[project, term] = Chunk(*chunk)
 
     def _rewrite(self, list: _List, places: dict[Seq, bool]) -> None:
         self._ends.pop(list, None)
@@ -105,11 +105,11 @@ class Changes:
 
 
 def places(
-    connection: apsw.Connection, project: ProjectId, kid: int, low: int, high: int, order: Order
+    connection: apsw.Connection, project: ProjectId, term: int, low: int, high: int, order: Order
 ) -> Iterator[int]:
-    """The places of a kid between two bounds, lazily."""
+    """The places of a term between two bounds, lazily."""
     begin = low if order == "asc" else high
-    rows: Any = connection.execute(SQL[f"chunks_{order}"], (project, kid, begin))
+    rows: Any = connection.execute(SQL[f"chunks_{order}"], (project, term, begin))
     if order == "asc":
         every = (place for row in rows for place in seqs_in(Chunk(*row)) if place >= low)
         return takewhile(high.__ge__, every)

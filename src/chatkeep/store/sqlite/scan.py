@@ -44,11 +44,11 @@ def places(connection: apsw.Connection, project: Project, query: Query) -> Itera
     if found == "":
         return iter(())
     pairs = sorted(postings.of_metadata(project.secret, query.metadata))
-    lists = [_posting(connection, project.id, kid, query.order) for kid in pairs]
+    lists = [_posting(connection, project.id, term, query.order) for term in pairs]
     if postings.wants_kinds(query):
         lists.append(kinds.Places(connection, project.id, query))
     if not lists and found is None:
-        lists.append(_posting(connection, project.id, postings.EVERY, query.order))
+        lists.append(_posting(connection, project.id, postings.ALL, query.order))
     if len(lists) == 1 and found is None:
         return lists[0](low, high)
     descending = query.order == "desc"
@@ -59,9 +59,9 @@ def places(connection: apsw.Connection, project: Project, query: Query) -> Itera
     return _leapfrog(cursors)
 
 
-def _posting(connection: apsw.Connection, project: ProjectId, kid: int, order: Order) -> Open:
+def _posting(connection: apsw.Connection, project: ProjectId, term: int, order: Order) -> Open:
     def opened(low: int, high: int) -> Iterator[int]:
-        return in_chunks(connection, project, kid, low, high, order)
+        return in_chunks(connection, project, term, low, high, order)
 
     return opened
 

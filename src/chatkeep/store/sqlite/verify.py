@@ -136,11 +136,11 @@ class Verifier:
     def _chunks(self, project: Project) -> Iterator[str]:
         """Chunks follow each other, each of no more places than it may have."""
         before: Entry | None = None
-        for kid, *chunk in self._each("postings_of_project", project.id):
+        for term, *chunk in self._each("postings_of_project", project.id):
             try:
-                entries = [(kid, place) for place in seqs_in(Chunk(*chunk))]
+                entries = [(term, place) for place in seqs_in(Chunk(*chunk))]
             except RecordCorrupt as error:
-                yield f"posting {(kid, chunk[0])}: {error}"
+                yield f"posting {(term, chunk[0])}: {error}"
                 continue
             in_order = sorted(set(entries)) == entries and (not before or before < entries[0])
             if not in_order or len(entries) > MOST:
@@ -148,9 +148,9 @@ class Verifier:
             before = entries[-1]
 
     def _postings(self, project: Project) -> Iterator[Entry]:
-        for kid, *chunk in self._each("postings_of_project", project.id):
+        for term, *chunk in self._each("postings_of_project", project.id):
             with suppress(RecordCorrupt):  # `_chunks` says so
-                yield from ((kid, place) for place in seqs_in(Chunk(*chunk)))
+                yield from ((term, place) for place in seqs_in(Chunk(*chunk)))
 
     def _prefix_hashes(self, project: Project) -> Iterator[Entry]:
         return self._each("prefix_hashes_of_project", project.id)
@@ -165,8 +165,8 @@ class Verifier:
         prefix_hashes = (
             [(body.prefix_hash & INDEXED, seq)] if isinstance(body, Delta) and body.count else []
         )
-        kids = postings.of_row(project.secret, found.kind, row.metadata)
-        return _Read(found, [(kid, seq) for kid in kids], prefix_hashes, body)
+        terms = postings.of_row(project.secret, found.kind, row.metadata)
+        return _Read(found, [(term, seq) for term in terms], prefix_hashes, body)
 
     def _whole(self, bodies: Bodies, read: "_Read") -> None:
         bodies.request(read.found.seq, read.found.base, read.found.body)

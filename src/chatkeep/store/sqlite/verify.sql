@@ -12,7 +12,7 @@ SELECT seq FROM completion WHERE project = ?1 ORDER BY seq
 
 -- name: postings_of_project
 -- Every index entry of a project, as it lies.
-SELECT kid, seq, more FROM posting WHERE project = ?1
+SELECT term, seq, more FROM posting WHERE project = ?1
 
 -- name: prefix_hashes_of_project
 -- By which completions of a project are found by what continues them.
