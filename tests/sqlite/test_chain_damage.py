@@ -92,7 +92,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("statement", DAMAGES)
-@pytest.mark.parametrize("turn", range(3))
+@pytest.mark.parametrize("depth", range(3))
 async def test_a_damaged_completion_can_be_deleted(
     talks: Talks, backend: SqliteBackend, statement: str, depth: int
 ) -> None:

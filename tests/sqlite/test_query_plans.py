@@ -34,7 +34,7 @@ CHUNKS_FROM = [
 CLAIM = "SEARCH claim USING PRIMARY KEY (project=? AND key=?)"
 
 STORED = [
-    "SEARCH kind USING INTEGER PRIMARY KEY (rowid=?)",
+    "SEARCH label_set USING INTEGER PRIMARY KEY (rowid=?)",
     "SEARCH changed_metadata USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
 ]
 # What runs for every request, exactly.
@@ -57,7 +57,7 @@ HOT: dict[str, list[str]] = {
     "delete_chunk": ["SEARCH posting USING PRIMARY KEY (project=? AND term=? AND seq=?)"],
     "chunks_desc": [CHUNKS_UP_TO],
     "chunks_asc": CHUNKS_FROM,
-    "kind_of": [COMPLETION],
+    "label_set_of": [COMPLETION],
     "deleted_high": ["SEARCH deleted_high USING INTEGER PRIMARY KEY (rowid=?)"],
     "select_alias": ["SEARCH alias USING PRIMARY KEY (project=? AND hash=?)"],
     "select_key": ["SEARCH api_key USING INDEX sqlite_autoindex_api_key_1 (digest=?)"],

@@ -1,4 +1,4 @@
-"""Each query of kinds, usage and facets finds its rows by an index: SQLite's own plans."""
+"""Each query of label sets, usage and facets finds its rows by an index: SQLite's own plans."""
 
 import re
 from collections.abc import Iterator
@@ -10,22 +10,22 @@ import pytest
 from chatkeep.store import sql
 from chatkeep.store.sqlite.connection import connect, migrate
 
-FILES = ("facets.sql", "kinds.sql", "usage.sql")
+FILES = ("facets.sql", "labelsets.sql", "usage.sql")
 SQL = {
     name: statement
     for file in FILES
     for name, statement in sql.blocks("chatkeep.store.sqlite", file).items()
 }
 
-KIND = "SEARCH kind USING INTEGER PRIMARY KEY (rowid=?)"
+KIND = "SEARCH label_set USING INTEGER PRIMARY KEY (rowid=?)"
 PLANS: dict[str, list[str]] = {
-    "insert_kind": [],
-    "select_kind": [
-        "SEARCH kind USING COVERING INDEX kind_by_values"
+    "insert_label_set": [],
+    "select_label_set": [
+        "SEARCH label_set USING COVERING INDEX label_set_by_values"
         " (project=? AND model=? AND status=? AND finish_reason=? AND upstream=? AND api_key=?)"
     ],
-    "select_kinds": ["SEARCH kind USING COVERING INDEX kind_by_values (project=?)"],
-    "kind_of": ["SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)"],
+    "select_label_sets": ["SEARCH label_set USING COVERING INDEX label_set_by_values (project=?)"],
+    "label_set_of": ["SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)"],
     "facts_at": [
         "SCAN place VIRTUAL TABLE INDEX 1:",
         "SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)",

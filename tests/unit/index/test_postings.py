@@ -47,8 +47,8 @@ def test_a_row_has_all_the_terms_of_a_map_just_when_it_has_its_pairs(
 
 
 @pytest.mark.parametrize("fields", [{}, {"created_after": 1, "metadata": {"a": "b"}}])
-def test_a_query_of_other_things_does_not_ask_for_kinds(fields: dict[str, Any]) -> None:
-    assert not postings.wants_kinds(Query(**fields))
+def test_a_query_of_other_things_does_not_ask_for_label_sets(fields: dict[str, Any]) -> None:
+    assert not postings.wants_labels(Query(**fields))
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,13 @@ def test_a_query_of_other_things_does_not_ask_for_kinds(fields: dict[str, Any]) 
 )
 def test_a_query_matches_a_row_with_the_same_value(name: str, value: Any, other: Any) -> None:
     query = Query(**{name: value})
-    assert postings.wants_kinds(query)
+    assert postings.wants_labels(query)
     assert postings.matching(query)(row(**{name: value}))
     assert not postings.matching(query)(row(**{name: other}))
 
 
 @given(pairs)
-def test_a_row_has_one_posting_a_pair_one_for_its_kind_and_one_for_being_there(
+def test_a_row_has_one_posting_a_pair_one_for_its_label_set_and_one_for_being_there(
     metadata: dict[str, str],
 ) -> None:
     assert len(postings.of_row(SECRET, 1, as_json(metadata))) == len(metadata) + 2
@@ -116,8 +116,10 @@ def test_terms_spread_over_all_31_bits() -> None:
 
 
 @given(st.integers(1, 1 << 40), pair_texts, pair_texts)
-def test_label_sets_pairs_and_all_rows_never_share_a_term(kind: int, key: str, value: str) -> None:
-    assert postings.of_kind(kind) < postings.ALL < postings.of_pair(SECRET, key, value)
+def test_label_sets_pairs_and_all_rows_never_share_a_term(
+    label_set: int, key: str, value: str
+) -> None:
+    assert postings.of_label_set(label_set) < postings.ALL < postings.of_pair(SECRET, key, value)
 
 
 def test_the_parts_of_a_pair_do_not_run_together() -> None:

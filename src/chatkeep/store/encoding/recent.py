@@ -26,7 +26,7 @@ class Found(NamedTuple):
 
     seq: Seq
     project: ProjectId
-    kind: int
+    label_set: int
     tag: bytes | None
     request_id: bytes | None
     alias: bytes | None

@@ -4,9 +4,9 @@ A posting is `(project, term, seq)`. A row has one by which a project's rows are
 each metadata pair, by a 31-bit hash of it, keyed per project. A hash can collide, so rows found by
 it are compared again (`matching`): more bits would only make the index larger.
 
-It has a single one for its kind: the model, status, finish reason, upstream and key it has, taken
-together. A store numbers the kinds there are, a few dozen in most projects; a filter by any of
-these values reads the postings of all the kinds that have it. Their terms are below 0.
+It has a single one for its label set: the model, status, finish reason, upstream and key it has,
+taken together. A store numbers the label sets there are, a few dozen in most projects; a filter by
+any of these values reads the postings of all the label sets that have it. Their terms are below 0.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ import msgspec
 from chatkeep.core.model.completion import Facts, Metadata, Query, Row
 
 _METADATA = msgspec.json.Decoder(dict[str, str])
-_KIND = ("model", "status", "finish_reason", "upstream", "key")
+_LABELS = ("model", "status", "finish_reason", "upstream", "key")
 
 
 ALL = 0  # the term all rows of a project have
@@ -47,33 +47,35 @@ def changed(secret: bytes, before: bytes, after: bytes) -> tuple[set[int], set[i
     return of_metadata(secret, gone) - stay - come, come
 
 
-def of_kind(kind: int) -> int:
-    return -kind
+def of_label_set(label_set: int) -> int:
+    return -label_set
 
 
-def of_row(secret: bytes, kind: int, metadata: bytes) -> set[int]:
-    return {ALL, of_kind(kind), *of_metadata(secret, _METADATA.decode(metadata))}
+def of_row(secret: bytes, label_set: int, metadata: bytes) -> set[int]:
+    return {ALL, of_label_set(label_set), *of_metadata(secret, _METADATA.decode(metadata))}
 
 
-def wants_kinds(query: Query) -> bool:
-    """Whether the query asks for anything that kinds differ in."""
-    return any(getattr(query, name) is not None for name in _KIND)
+def wants_labels(query: Query) -> bool:
+    """Whether the query asks for anything that label sets differ in."""
+    return any(getattr(query, name) is not None for name in _LABELS)
 
 
 def compares(query: Query) -> bool:
     """Whether a place may have a row that the query does not want."""
-    return wants_kinds(query) or bool(query.metadata)
+    return wants_labels(query) or bool(query.metadata)
 
 
 def matching(query: Query) -> Callable[[Row | Facts], bool]:
     """What tells whether a completion has all that the query wants."""
-    kind = [(name, getattr(query, name)) for name in _KIND if getattr(query, name) is not None]
+    label_set = [
+        (name, getattr(query, name)) for name in _LABELS if getattr(query, name) is not None
+    ]
     pairs = query.metadata.items()
 
     def has_pairs(row: Row | Facts) -> bool:
         return not pairs or pairs <= _METADATA.decode(row.metadata).items()
 
     def matches(row: Row | Facts) -> bool:
-        return all(getattr(row, name) == value for name, value in kind) and has_pairs(row)
+        return all(getattr(row, name) == value for name, value in label_set) and has_pairs(row)
 
-    return matches if kind else has_pairs
+    return matches if label_set else has_pairs

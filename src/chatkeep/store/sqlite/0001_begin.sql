@@ -46,8 +46,8 @@ CREATE TABLE api_key (
 CREATE TABLE keys_version (version INTEGER NOT NULL) STRICT;
 INSERT INTO keys_version VALUES (0);
 
--- The kinds of completions there are. Nobody's key is NULL.
-CREATE TABLE kind (
+-- What completions have in common as a whole: each set of labels there is. Nobody's key is NULL.
+CREATE TABLE label_set (
     id INTEGER PRIMARY KEY,
     project INTEGER NOT NULL REFERENCES project (id),
     model TEXT NOT NULL,
@@ -57,8 +57,8 @@ CREATE TABLE kind (
     api_key INTEGER
 ) STRICT;
 
-CREATE INDEX kind_by_values
-ON kind (project, model, status, finish_reason, upstream, api_key);
+CREATE INDEX label_set_by_values
+ON label_set (project, model, status, finish_reason, upstream, api_key);
 
 -- alias is the id of an import that is not of our form, as core.model.ids keeps it. What follows
 -- from something else is not kept: a tag from the request id, half of a request id from the other
@@ -67,7 +67,7 @@ ON kind (project, model, status, finish_reason, upstream, api_key);
 CREATE TABLE completion (
     seq INTEGER PRIMARY KEY,
     project INTEGER NOT NULL REFERENCES project (id),
-    kind INTEGER NOT NULL,
+    label_set INTEGER NOT NULL,
     tag BLOB,
     request_id BLOB,
     alias BLOB,
@@ -105,11 +105,11 @@ CREATE TABLE changed_metadata (
 -- Completions with all that their rows refer to.
 CREATE VIEW stored AS
 SELECT
-    completion.seq, completion.project, kind.id AS kind, tag, request_id, alias, model, status,
+    completion.seq, completion.project, label_set.id AS label_set, tag, request_id, alias, model, status,
     finish_reason, upstream, api_key, prompt_tokens, completion_tokens, total_tokens, duration_ms,
     first_token_ms, cached_tokens, reasoning_tokens, cost_micro, changed_metadata.metadata, base,
     body
-FROM completion JOIN kind ON kind.id = completion.kind
+FROM completion JOIN label_set ON label_set.id = completion.label_set
 LEFT JOIN changed_metadata ON changed_metadata.seq = completion.seq;
 
 -- By which a request finds the completion whose conversation it continues.

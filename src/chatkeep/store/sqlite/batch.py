@@ -4,7 +4,7 @@ import apsw
 
 from chatkeep.core.model.completion import Project, Row
 from chatkeep.core.model.usage import Totals
-from chatkeep.store.sqlite import kinds, usage
+from chatkeep.store.sqlite import labelsets, usage
 from chatkeep.store.sqlite.indexing import Index
 from chatkeep.store.sqlite.known import Known
 from chatkeep.store.sqlite.postings import Changes
@@ -24,14 +24,14 @@ class Batch:
         self.postings = Changes(cursor, known.ends)
         self.search = Index(cursor, known.waiting)
         self.totals: Totals = {}
-        self._kinds = known.kinds
+        self._label_sets = known.label_sets
 
-    def kind(self, project: Project, row: Row) -> int:
-        """The number of a row's kind; a new one is listed."""
+    def label_set(self, project: Project, row: Row) -> int:
+        """The number of a row's label set; a new one is listed."""
         values = (project.id, row.model, row.status, row.finish_reason, row.upstream, row.key)
-        known = self._kinds.get(values)
+        known = self._label_sets.get(values)
         if known is None:
-            known = self._kinds[values] = kinds.number(self.connection, values)
+            known = self._label_sets[values] = labelsets.number(self.connection, values)
         return known
 
     def write(self) -> None:

@@ -52,11 +52,13 @@ def insert(
 
 def _insert(batch: Batch, project: Project, row: Row, record: Record, texts: Texts) -> Columns:
     added = Bodies(batch.cursor, project, texts).add(row.seq, record, row.metadata)
-    kind = batch.kind(project, row)
-    bindings = rows.bindings(project, row, kind, added.base, added.body)
+    label_set = batch.label_set(project, row)
+    bindings = rows.bindings(project, row, label_set, added.base, added.body)
     batch.cursor.execute(SQL["insert_completion"], bindings)
     count_row(batch.totals, project.id, row)
-    batch.postings.add(project.id, postings.of_row(project.secret, kind, row.metadata), row.seq)
+    batch.postings.add(
+        project.id, postings.of_row(project.secret, label_set, row.metadata), row.seq
+    )
     spoken = said(added.new, record.answer) if project.full_text else ()
     batch.search.add(row.seq, search.told(project.id, spoken), texts)
     return rows.columns(row, bindings)
@@ -218,7 +220,7 @@ def delete(batch: Batch, project: Project, name: Name, texts: Texts) -> bool:
         search.delete(connection, seq, search.told(project.id, spoken))
         _delete_row(connection, seq)
         bodies.remove(seq, found.base, found.body)
-    terms = postings.of_row(project.secret, found.kind, metadata)
+    terms = postings.of_row(project.secret, found.label_set, metadata)
     batch.postings.remove(project.id, terms, seq)
     return True
 

@@ -14,7 +14,7 @@ class Known:
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
         self._version = -1
-        self.kinds: dict[tuple[Any, ...], int] = {}
+        self.label_sets: dict[tuple[Any, ...], int] = {}
         self.ends: Ends = {}
         self.waiting = Waiting()
 
@@ -27,6 +27,6 @@ class Known:
         self._version = self._connection.data_version()
 
     def forget(self) -> None:
-        self.kinds.clear()
+        self.label_sets.clear()
         self.ends.clear()
         self.waiting.forget()

@@ -1,7 +1,7 @@
 -- name: insert_completion
 -- A completion's row; not where something deleted is still built on.
 INSERT INTO completion (
-    seq, project, kind, tag, request_id, alias, prompt_tokens, completion_tokens, total_tokens,
+    seq, project, label_set, tag, request_id, alias, prompt_tokens, completion_tokens, total_tokens,
     duration_ms, first_token_ms, cached_tokens, reasoning_tokens, cost_micro, base, body
 ) VALUES (
     ?1, iif(EXISTS (SELECT 1 FROM remnant WHERE seq = ?1), NULL, ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,

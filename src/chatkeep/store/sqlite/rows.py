@@ -99,7 +99,7 @@ def _row(found: Found, named: Identity, created_with: bytes) -> Row:
 
 
 def bindings(
-    project: Project, row: Row, kind: int, base: Seq | None, body: bytes
+    project: Project, row: Row, label_set: int, base: Seq | None, body: bytes
 ) -> tuple[Any, ...]:
     """What `insert_completion` takes."""
     usage = row.usage
@@ -110,7 +110,7 @@ def bindings(
     return (
         row.seq,
         project.id,
-        kind,
+        label_set,
         None if follows else row.tag,
         None if named_by_id else _start(row.request_id),
         None if row.alias is None else ids.compact(row.alias),
@@ -129,8 +129,8 @@ def bindings(
 
 def columns(row: Row, bindings: tuple[Any, ...]) -> Columns:
     """The row as it is found once these have been inserted."""
-    kind = (row.model, row.status, row.finish_reason, row.upstream, row.key)
-    return (*bindings[:6], *kind, *bindings[6:-2], None, *bindings[-2:])
+    label_set = (row.model, row.status, row.finish_reason, row.upstream, row.key)
+    return (*bindings[:6], *label_set, *bindings[6:-2], None, *bindings[-2:])
 
 
 def _start(request_id: bytes) -> bytes:

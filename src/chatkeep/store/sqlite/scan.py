@@ -7,7 +7,7 @@ import apsw
 from chatkeep.core.model.completion import Order, Project, ProjectId, Query
 from chatkeep.core.model.ids import MAX_SEQ, first_of, last_of
 from chatkeep.store.index import postings
-from chatkeep.store.sqlite import kinds, search
+from chatkeep.store.sqlite import labelsets, search
 from chatkeep.store.sqlite.postings import places as in_chunks
 
 _STEPS_BEFORE_SEEK = 64  # a chunk; a step costs a hundredth of a new query
@@ -32,7 +32,7 @@ def bounds(query: Query) -> tuple[int, int]:
 
 def is_simple(query: Query) -> bool:
     """Whether its places stand one behind the other in one index."""
-    return query.q is None and not postings.wants_kinds(query) and len(query.metadata) <= 1
+    return query.q is None and not postings.wants_labels(query) and len(query.metadata) <= 1
 
 
 def places(connection: apsw.Connection, project: Project, query: Query) -> Iterator[int]:
@@ -45,8 +45,8 @@ def places(connection: apsw.Connection, project: Project, query: Query) -> Itera
         return iter(())
     pairs = sorted(postings.of_metadata(project.secret, query.metadata))
     lists = [_posting(connection, project.id, term, query.order) for term in pairs]
-    if postings.wants_kinds(query):
-        lists.append(kinds.Places(connection, project.id, query))
+    if postings.wants_labels(query):
+        lists.append(labelsets.Places(connection, project.id, query))
     if not lists and found is None:
         lists.append(_posting(connection, project.id, postings.ALL, query.order))
     if len(lists) == 1 and found is None:

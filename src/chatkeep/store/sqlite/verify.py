@@ -158,14 +158,14 @@ class Verifier:
     def _read(self, project: Project, bodies: Bodies, seq: Seq) -> "_Read":
         results = self._all("select_stored", seq, project.id)
         if not results:
-            raise RecordCorrupt("its kind is not there")
+            raise RecordCorrupt("its label set is not there")
         found = Found._make(results[0])
         row = rows.stored(found, project, bodies).row
         body, _ = bodies.opened(seq, found.body)
         prefix_hashes = (
             [(body.prefix_hash & INDEXED, seq)] if isinstance(body, Delta) and body.count else []
         )
-        terms = postings.of_row(project.secret, found.kind, row.metadata)
+        terms = postings.of_row(project.secret, found.label_set, row.metadata)
         return _Read(found, [(term, seq) for term in terms], prefix_hashes, body)
 
     def _whole(self, bodies: Bodies, read: "_Read") -> None:

@@ -62,7 +62,7 @@ async def test_rows_that_were_imported_are_found(store: Store, project: Project)
 async def test_pages_of_many_rows_are_what_comparing_them_gives(
     store: Store, project: Project
 ) -> None:
-    """Of few kinds and of more than are merged, and together with pairs and bounds."""
+    """Of few label sets and of more than are merged, and together with pairs and bounds."""
     luck = Random(9)
     rows = [_some_row(luck, number) for number in range(800)]
     await asyncio.gather(*(store.insert(project, one, said()) for one in rows))
