@@ -15,7 +15,7 @@ from chatkeep.core.ports import Store
 from chatkeep.core.records import bulk
 from chatkeep.errors import RecordCorrupt, StoreFailed
 from chatkeep.store.encoding.body import Codec
-from chatkeep.store.sqlite.bodies import Texts
+from chatkeep.store.sqlite.bodies import RecordContext
 
 SOUND = message("assistant", None, audio={"data": b64encode(Random(1).randbytes(9000)).decode()})
 
@@ -40,10 +40,10 @@ async def test_the_place_of_a_deleted_completion_that_is_built_on_is_not_given_a
 
 
 def test_images_are_not_remembered() -> None:
-    texts = Texts(Codec())
-    texts.remember(1, b"tools")
-    texts.remember(2, bytes(1_000_000))
-    assert (texts.get(1), texts.get(2)) == (b"tools", None)
+    context = RecordContext(Codec())
+    context.remember(1, b"tools")
+    context.remember(2, bytes(1_000_000))
+    assert (context.get(1), context.get(2)) == (b"tools", None)
 
 
 @pytest.mark.parametrize(

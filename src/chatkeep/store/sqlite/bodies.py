@@ -27,7 +27,7 @@ _REACH = compose(MAX_AGE_S, 0, 0)
 _LONGEST_PATH = 1000  # far beyond any conversation's: a damaged file might lead in a circle
 
 
-class Texts:
+class RecordContext:
     """Codec and cipher, and what was read last; for all connections and threads."""
 
     def __init__(self, codec: Codec, cipher: Cipher = PLAIN) -> None:
@@ -80,13 +80,13 @@ class Bodies:
     """The bodies of one project, over one connection or cursor."""
 
     def __init__(
-        self, connection: apsw.Connection | apsw.Cursor, project: Project, texts: Texts
+        self, connection: apsw.Connection | apsw.Cursor, project: Project, context: RecordContext
     ) -> None:
         self._connection = connection
         self._project = project
-        self._texts = texts
-        self.recent = texts.recent
-        self._codec, self._cipher = texts.codec, texts.cipher
+        self._context = context
+        self.recent = context.recent
+        self._codec, self._cipher = context.codec, context.cipher
 
     def add(self, seq: Seq, record: Record, metadata: bytes) -> Added:
         """Encodes a record; all that its body refers to is written."""
@@ -227,7 +227,7 @@ class Bodies:
 
     def load(self, key: int) -> bytes:
         """The shared text with a key. Raises RecordCorrupt."""
-        text = self._texts.get(key)
+        text = self._context.get(key)
         if text is None:
             found: Any = self._connection.execute(SQL["select_shared"], (key,)).fetchall()
             if not found:
@@ -235,7 +235,7 @@ class Bodies:
             text = self._codec.text(self._cipher.open(shared_place(key), found[0][0]))
             if shared_key(self._project.secret, text) != key:
                 raise RecordCorrupt("a text that several completions share is not the one")
-            self._texts.remember(key, text)
+            self._context.remember(key, text)
         return text
 
     def _decoded(self, path: Sequence[Link]) -> deltas.Decoded:
@@ -342,7 +342,7 @@ class Bodies:
             if (0,) in self._connection.execute(SQL["release_shared"], (key,)).fetchall():
                 self._connection.execute(SQL["delete_shared"], (key,))
                 self._connection.execute(SQL["delete_shared_use"], (key,))
-                self._texts.forget(key)
+                self._context.forget(key)
 
     def _quotes(self, seq: Seq) -> set[tuple[int, int]] | None:
         """The places of an answer that others quote; None when nobody builds on it."""

@@ -21,7 +21,7 @@ from chatkeep.store.index import postings
 from chatkeep.store.index.text import said
 from chatkeep.store.sqlite import claims, expiry, rows, search
 from chatkeep.store.sqlite.batch import Batch
-from chatkeep.store.sqlite.bodies import Bodies, Texts
+from chatkeep.store.sqlite.bodies import Bodies, RecordContext
 from chatkeep.store.sqlite.scan import places
 
 SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")
@@ -39,19 +39,21 @@ def insert(
     project: Project,
     row: Row,
     record: Record,
-    texts: Texts,
+    context: RecordContext,
     claim: Claim | None = None,
 ) -> None:
-    columns = _insert(batch, project, row, record, texts)
+    columns = _insert(batch, project, row, record, context)
     if claim is not None:
         claims.answer(batch.connection, SQL, project, claim, row)
     request = record.request.before + record.request.after
     written = Written(row, request, record.answer, record.id, record.upstream_id)
-    texts.recent.put(columns, written)
+    context.recent.put(columns, written)
 
 
-def _insert(batch: Batch, project: Project, row: Row, record: Record, texts: Texts) -> Columns:
-    added = Bodies(batch.cursor, project, texts).add(row.seq, record, row.metadata)
+def _insert(
+    batch: Batch, project: Project, row: Row, record: Record, context: RecordContext
+) -> Columns:
+    added = Bodies(batch.cursor, project, context).add(row.seq, record, row.metadata)
     label_set = batch.label_set(project, row)
     bindings = rows.bindings(project, row, label_set, added.base, added.body)
     batch.cursor.execute(SQL["insert_completion"], bindings)
@@ -60,7 +62,7 @@ def _insert(batch: Batch, project: Project, row: Row, record: Record, texts: Tex
         project.id, postings.of_row(project.secret, label_set, row.metadata), row.seq
     )
     spoken = said(added.new, record.answer) if project.full_text else ()
-    batch.search.add(row.seq, search.told(project.id, spoken), texts)
+    batch.search.add(row.seq, search.told(project.id, spoken), context)
     return rows.columns(row, bindings)
 
 
@@ -71,7 +73,7 @@ def insert_foreign(
     created_unix: int,
     row: Row,
     record: Record,
-    texts: Texts,
+    context: RecordContext,
 ) -> Row | None:
     connection = batch.connection
     known = alias(connection, project, id)
@@ -89,14 +91,14 @@ def insert_foreign(
             placed = msgspec.structs.replace(row, seq=own.seq, tag=own.tag, alias=None)
             if known:
                 connection.execute(SQL["delete_alias"], (project.id, hash))
-            _insert(batch, project, placed, record, texts)
+            _insert(batch, project, placed, record, context)
             expiry.note_body(connection, project, placed.seq)
             return placed
     seq = ids.next_import(created_unix, lambda low, high: _highest(connection, low, high))
     tag = ids.tag_of(project.secret, request_id)
     placed = msgspec.structs.replace(row, seq=seq, tag=tag, alias=id)
     connection.execute(SQL["upsert_alias"], (project.id, hash, seq))
-    _insert(batch, project, placed, record, texts)
+    _insert(batch, project, placed, record, context)
     expiry.note_body(connection, project, seq)
     return placed
 
@@ -147,11 +149,11 @@ def _at(cursor: Cursor, project: Project, seq: Seq) -> Columns | None:
     return here[0] if here else None
 
 
-def get(cursor: Cursor, project: Project, name: Name, texts: Texts) -> Stored | None:
+def get(cursor: Cursor, project: Project, name: Name, context: RecordContext) -> Stored | None:
     row = _at(cursor, project, name.seq)
     if row is None:
         return None
-    known = texts.recent.get(row)
+    known = context.recent.get(row)
     if known is not None:
         return known if secrets.compare_digest(known.row.tag, name.tag) else None
     found = Found._make(row)
@@ -160,7 +162,7 @@ def get(cursor: Cursor, project: Project, name: Name, texts: Texts) -> Stored | 
         return None
     # With its tag the id has been compared, too: it need not be spelled.
     id = name.id if named.alias is None else CompletionId(named.alias)
-    return rows.read(found, named, id, Bodies(cursor, project, texts))
+    return rows.read(found, named, id, Bodies(cursor, project, context))
 
 
 def is_short(found: Found) -> bool:
@@ -168,13 +170,13 @@ def is_short(found: Found) -> bool:
     return found.base is None and len(found.body) <= _SHORT
 
 
-def request(cursor: Cursor, project: Project, name: Name, texts: Texts) -> Request | None:
+def request(cursor: Cursor, project: Project, name: Name, context: RecordContext) -> Request | None:
     found = find(cursor, project, name)
-    return None if found is None else request_of(cursor, project, found, texts)
+    return None if found is None else request_of(cursor, project, found, context)
 
 
-def request_of(cursor: Cursor, project: Project, found: Found, texts: Texts) -> Request:
-    request = Bodies(cursor, project, texts).request(found.seq, found.base, found.body)
+def request_of(cursor: Cursor, project: Project, found: Found, context: RecordContext) -> Request:
+    request = Bodies(cursor, project, context).request(found.seq, found.base, found.body)
     if request is None:
         named = rows.of_found(found, project)
         raise BodyExpired("completion_id", id=rows.id_of(found.seq, named))
@@ -186,9 +188,9 @@ def change_metadata(
     project: Project,
     name: Name,
     change: Callable[[bytes], bytes],
-    texts: Texts,
+    context: RecordContext,
 ) -> Stored | None:
-    item = get(batch.cursor, project, name, texts)
+    item = get(batch.cursor, project, name, context)
     if item is None:
         return None
     old = item.row
@@ -200,12 +202,12 @@ def change_metadata(
     return msgspec.structs.replace(item, row=new)
 
 
-def delete(batch: Batch, project: Project, name: Name, texts: Texts) -> bool:
+def delete(batch: Batch, project: Project, name: Name, context: RecordContext) -> bool:
     connection = batch.connection
     found = find(connection, project, name)
     if found is None:
         return False
-    bodies = Bodies(connection, project, texts)
+    bodies = Bodies(connection, project, context)
     seq = found.seq
     try:
         item = rows.stored(found, project, bodies)
@@ -235,23 +237,28 @@ def _delete_row(connection: apsw.Connection, seq: Seq) -> None:
 
 
 def page(
-    connection: apsw.Connection, project: Project, query: Query, texts: Texts, *, damaged: bool
+    connection: apsw.Connection,
+    project: Project,
+    query: Query,
+    context: RecordContext,
+    *,
+    damaged: bool,
 ) -> Page:
-    bodies = Bodies(connection, project, texts)
+    bodies = Bodies(connection, project, context)
     stored = rows.stored_or_damaged if damaged else rows.stored
     return _page(connection, project, query, lambda row: stored(Found._make(row), project, bodies))
 
 
 def page_at_once(
-    connection: apsw.Connection, project: Project, query: Query, texts: Texts
+    connection: apsw.Connection, project: Project, query: Query, context: RecordContext
 ) -> Page | None:
     """A page of a simple query, when enough of it is remembered or short; else None."""
-    bodies = Bodies(connection, project, texts)
+    bodies = Bodies(connection, project, context)
     unknown = 0
 
     def item_of(row: Columns) -> Stored:
         nonlocal unknown
-        known = texts.recent.get(row)
+        known = context.recent.get(row)
         if known is None:
             found = Found._make(row)
             unknown += 1

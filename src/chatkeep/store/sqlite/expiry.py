@@ -16,7 +16,7 @@ from chatkeep.store.index.postings import ALL
 from chatkeep.store.index.text import said
 from chatkeep.store.sqlite import rows, search
 from chatkeep.store.sqlite.batch import Batch
-from chatkeep.store.sqlite.bodies import Bodies, Texts
+from chatkeep.store.sqlite.bodies import Bodies, RecordContext
 from chatkeep.store.sqlite.postings import places
 
 SQL = sql.blocks("chatkeep.store.sqlite", "expiry.sql") | sql.blocks(
@@ -25,11 +25,11 @@ SQL = sql.blocks("chatkeep.store.sqlite", "expiry.sql") | sql.blocks(
 _LOOKED_AT = 256  # completions at the most, for one that has its body
 
 
-def expire(batch: Batch, project: Project, below: Seq, texts: Texts) -> Expiry:
+def expire(batch: Batch, project: Project, below: Seq, context: RecordContext) -> Expiry:
     """Lets go of the oldest body there is below a place."""
     batch.postings.write()  # by which completions of the same batch are found, too
     connection = batch.connection
-    bodies = Bodies(connection, project, texts)
+    bodies = Bodies(connection, project, context)
     known: Any = connection.execute(SQL["expired_below"], (project.id,)).fetchall()
     low = known[0][0]
     every = places(connection, project.id, ALL, low, below - 1, "asc")
@@ -37,7 +37,7 @@ def expire(batch: Batch, project: Project, below: Seq, texts: Texts) -> Expiry:
     for seq in looked_at:
         connection.execute(SQL["note_expired"], (project.id, seq + 1))
         if _has_body(connection, bodies, seq):
-            batch.search.catch_up_with(seq, texts)
+            batch.search.catch_up_with(seq, context)
             _expire(connection, project, bodies, seq)
             return Expiry(done=True, more=True)
     return Expiry(done=False, more=len(looked_at) == _LOOKED_AT)

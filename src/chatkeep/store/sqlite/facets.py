@@ -12,17 +12,21 @@ from chatkeep.core.model.ids import Seq
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.index import postings
-from chatkeep.store.sqlite.bodies import Bodies, Texts
+from chatkeep.store.sqlite.bodies import Bodies, RecordContext
 
 SQL = sql.blocks("chatkeep.store.sqlite", "facets.sql")
 _BATCH = 64  # completions that are looked up at once
 
 
 def facts(
-    connection: apsw.Connection, project: Project, query: Query, places: Iterable[int], texts: Texts
+    connection: apsw.Connection,
+    project: Project,
+    query: Query,
+    places: Iterable[int],
+    context: RecordContext,
 ) -> Iterator[Facts]:
     """Of the places that have what the query wants."""
-    bodies = Bodies(connection, project, texts)
+    bodies = Bodies(connection, project, context)
     matches = postings.matching(query)
     left = iter(places)
     while batch := list(islice(left, _BATCH)):

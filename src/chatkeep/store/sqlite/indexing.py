@@ -20,7 +20,7 @@ from chatkeep.store import sql
 from chatkeep.store.encoding.recent import Found
 from chatkeep.store.index.text import said
 from chatkeep.store.sqlite import accounts, rows, search
-from chatkeep.store.sqlite.bodies import Bodies, Texts
+from chatkeep.store.sqlite.bodies import Bodies, RecordContext
 from chatkeep.store.sqlite.search import Entries
 
 SQL = sql.blocks("chatkeep.store.sqlite", "indexing.sql") | sql.blocks(
@@ -61,21 +61,21 @@ class Index:
         self._cursor = cursor
         self._connection: apsw.Connection = cursor.connection
         self._waiting = waiting
-        self._due: Texts | None = None
+        self._due: RecordContext | None = None
         self._entries: Entries | None = None
 
-    def add(self, seq: Seq, words: str, texts: Texts) -> None:
+    def add(self, seq: Seq, words: str, context: RecordContext) -> None:
         """For a completion that has just been inserted."""
         if seq > self._reach():
             self._waiting.add(seq, words)
             if self._waiting.are_enough():
-                self.is_due(texts)
+                self.is_due(context)
         else:
             search.insert(self._connection, seq, words)
 
-    def is_due(self, texts: Texts) -> None:
+    def is_due(self, context: RecordContext) -> None:
         """At the end of the transaction all that wait are brought in."""
-        self._due = texts
+        self._due = context
 
     def write(self) -> None:
         if self._due is not None:
@@ -86,19 +86,19 @@ class Index:
         if self._entries is not None:
             search.append(self._cursor, self._entries)
 
-    def catch_up(self, texts: Texts) -> None:
+    def catch_up(self, context: RecordContext) -> None:
         """At once: for who changes by what those that wait are to be searched."""
-        search.append(self._cursor, self._new(texts))
+        search.append(self._cursor, self._new(context))
 
-    def catch_up_with(self, seq: Seq, texts: Texts) -> None:
+    def catch_up_with(self, seq: Seq, context: RecordContext) -> None:
         """Before what a completion said goes: search has it then, and it can be taken out."""
         if seq > self._reach():
-            self.catch_up(texts)
+            self.catch_up(context)
 
-    def _new(self, texts: Texts) -> Entries:
+    def _new(self, context: RecordContext) -> Entries:
         found: Any = self._connection.execute(SQL["waiting"], (self._reach(),)).fetchall()
         waiting = [
-            (seq, self._words(ProjectId(project), Seq(seq), texts)) for seq, project in found
+            (seq, self._words(ProjectId(project), Seq(seq), context)) for seq, project in found
         ]
         entries = search.entries(self._connection, waiting)
         if found:
@@ -115,19 +115,19 @@ class Index:
             waiting.reach, waiting.count = found[0]
         return Seq(waiting.reach or 0)
 
-    def _words(self, project: ProjectId, seq: Seq, texts: Texts) -> str:
+    def _words(self, project: ProjectId, seq: Seq, context: RecordContext) -> str:
         known = self._waiting.words.get(seq)
         if known is not None:
             return known
-        return search.told(project, self._said_by_body(project, seq, texts))
+        return search.told(project, self._said_by_body(project, seq, context))
 
-    def _said_by_body(self, id: ProjectId, seq: Seq, texts: Texts) -> list[str]:
-        projects = accounts.projects(self._connection, texts.cipher)
+    def _said_by_body(self, id: ProjectId, seq: Seq, context: RecordContext) -> list[str]:
+        projects = accounts.projects(self._connection, context.cipher)
         project = next((project for project in projects if project.id == id), None)
         results: Any = self._connection.execute(SQL["select_stored"], (seq, id)).fetchall()
         if project is None or not project.full_text or not results:
             return []
-        bodies = Bodies(self._connection, project, texts)
+        bodies = Bodies(self._connection, project, context)
         try:
             item = rows.stored(Found._make(results[0]), project, bodies)
         except RecordCorrupt:

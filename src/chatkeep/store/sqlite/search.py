@@ -43,9 +43,9 @@ class Entries(NamedTuple):
     words: tuple[str, ...]
 
 
-def told(project: ProjectId, texts: Iterable[str]) -> str:
+def told(project: ProjectId, context: Iterable[str]) -> str:
     """Texts as FTS5 is given them; empty when there is no word in them."""
-    words = positions(texts)
+    words = positions(context)
     return _marked(project, words) if words else ""
 
 

@@ -44,7 +44,7 @@ from chatkeep.store.sqlite import (
     usage,
 )
 from chatkeep.store.sqlite.batch import Batch
-from chatkeep.store.sqlite.bodies import Bodies, Texts
+from chatkeep.store.sqlite.bodies import Bodies, RecordContext
 from chatkeep.store.sqlite.conversation import conversation
 from chatkeep.store.sqlite.failures import mapped
 from chatkeep.store.sqlite.pruning import PrefixHashPlace
@@ -73,7 +73,7 @@ class SqliteStore:
         self.encrypted = cipher.seals
         self._writer = Writer(writing)
         self._cipher = cipher
-        self._texts = Texts(codec, cipher)
+        self._context = RecordContext(codec, cipher)
         self._reading = reading
         self._cursor = reading.cursor()  # a connection makes one for each statement
         self._readers = ReaderPool(readers)
@@ -85,9 +85,9 @@ class SqliteStore:
     async def insert(
         self, project: Project, row: Row, record: Record, claim: Claim | None = None
     ) -> None:
-        texts = self._texts
+        context = self._context
         await self._writer.submit(
-            lambda batch: completions.insert(batch, project, row, record, texts, claim),
+            lambda batch: completions.insert(batch, project, row, record, context, claim),
             row.seq,
         )
 
@@ -109,24 +109,24 @@ class SqliteStore:
     async def insert_foreign(
         self, project: Project, id: str, created_unix: int, row: Row, record: Record
     ) -> Row | None:
-        texts = self._texts
+        context = self._context
         return await self._writer.submit(
             lambda batch: completions.insert_foreign(
-                batch, project, id, created_unix, row, record, texts
+                batch, project, id, created_unix, row, record, context
             )
         )
 
     async def get(self, project: Project, name: Name) -> Stored | None:
-        return self._look(completions.get, self._cursor, project, name, self._texts)
+        return self._look(completions.get, self._cursor, project, name, self._context)
 
     async def request(self, project: Project, name: Name) -> Request | None:
         found = self._look(completions.find, self._cursor, project, name)
         if found is None:
             return None
         if completions.is_short(found):
-            return self._look(completions.request_of, self._cursor, project, found, self._texts)
+            return self._look(completions.request_of, self._cursor, project, found, self._context)
         return await self._readers.run(
-            lambda connection: completions.request(connection, project, name, self._texts)
+            lambda connection: completions.request(connection, project, name, self._context)
         )
 
     async def conversation(
@@ -135,7 +135,7 @@ class SqliteStore:
         def read(connection: apsw.Connection) -> Conversation | None:
             if completions.find(connection, project, name) is None:
                 return None
-            bodies = Bodies(connection, project, self._texts)
+            bodies = Bodies(connection, project, self._context)
             return conversation(connection, project, bodies, name.seq, after, order, limit)
 
         return await self._readers.run(read)
@@ -147,22 +147,22 @@ class SqliteStore:
         self, project: Project, name: Name, change: Callable[[bytes], bytes]
     ) -> Stored | None:
         return await self._writer.submit(
-            lambda batch: completions.change_metadata(batch, project, name, change, self._texts)
+            lambda batch: completions.change_metadata(batch, project, name, change, self._context)
         )
 
     async def delete(self, project: Project, name: Name) -> bool:
         def delete(batch: Batch) -> bool:
             self._writer.erased()
-            return completions.delete(batch, project, name, self._texts)
+            return completions.delete(batch, project, name, self._context)
 
         deleted = await self._writer.submit(delete)
-        self._texts.recent.forget(name.seq)
+        self._context.recent.forget(name.seq)
         return deleted
 
     async def expire(self, project: Project, below: Seq) -> Expiry:
         def expire(batch: Batch) -> Expiry:
             self._writer.erased()
-            return expiry.expire(batch, project, below, self._texts)
+            return expiry.expire(batch, project, below, self._context)
 
         return await self._writer.submit(expire)
 
@@ -179,14 +179,14 @@ class SqliteStore:
         await self._catch_up(query)
         return await self._readers.run(
             lambda connection: completions.page(
-                connection, project, query, self._texts, damaged=damaged
+                connection, project, query, self._context, damaged=damaged
             )
         )
 
     async def look(self, project: Project, query: Query, read: Callable[[Iterable[Facts]], T]) -> T:
         def looked(connection: apsw.Connection) -> T:
             found = places(connection, project, query)
-            return read(facets.facts(connection, project, query, found, self._texts))
+            return read(facets.facts(connection, project, query, found, self._context))
 
         await self._catch_up(query)
         return await self._readers.run(looked)
@@ -224,7 +224,7 @@ class SqliteStore:
         self, project: ProjectId, change: Callable[[Project], Project]
     ) -> Project | None:
         def write(batch: Batch) -> Project | None:
-            batch.search.catch_up(self._texts)  # by what has been searched so far
+            batch.search.catch_up(self._context)  # by what has been searched so far
             return accounts.change_project(batch.connection, self._cipher, project, change)
 
         return await self._writer.submit(write)
@@ -280,7 +280,7 @@ class SqliteStore:
         return self._look(accounts.keys_version, self._reading)
 
     def forget(self) -> None:
-        self._texts.recent.age()
+        self._context.recent.age()
 
     async def aclose(self) -> None:
         self._readers.close()
@@ -304,11 +304,11 @@ class SqliteStore:
     async def _catch_up(self, query: Query) -> None:
         """Before words are asked for: all completions that were answered are to be searched."""
         if query.q is not None and self._look(indexing.some_wait, self._reading):
-            await self._writer.submit(lambda batch: batch.search.is_due(self._texts))
+            await self._writer.submit(lambda batch: batch.search.is_due(self._context))
 
     def _page_at_once(self, project: Project, query: Query) -> Page | None:
         def read(connection: apsw.Connection) -> Page | None:
-            return completions.page_at_once(connection, project, query, self._texts)
+            return completions.page_at_once(connection, project, query, self._context)
 
         return self._look(snapshot, self._reading, read)
 

@@ -20,7 +20,7 @@ from chatkeep.store.encoding.recent import Found
 from chatkeep.store.index import postings
 from chatkeep.store.index.balance import Balance, Entry
 from chatkeep.store.sqlite import accounts, encryption, rows
-from chatkeep.store.sqlite.bodies import Bodies, Texts
+from chatkeep.store.sqlite.bodies import Bodies, RecordContext
 from chatkeep.store.sqlite.chunks import MOST, Chunk, seqs_in
 from chatkeep.store.sqlite.connection import connect, migrate
 
@@ -58,7 +58,7 @@ class Verifier:
 
     def __init__(self, connection: apsw.Connection, cipher: Cipher) -> None:
         self._connection = connection
-        self._texts = Texts(Codec(), cipher)
+        self._context = RecordContext(Codec(), cipher)
         self._uses: Counter[int] = Counter()
         self.checked = 0
 
@@ -66,7 +66,7 @@ class Verifier:
         """What is wrong, a sentence each; nothing when all is well."""
         try:
             yield from self._damage()
-            for project in accounts.projects(self._connection, self._texts.cipher):
+            for project in accounts.projects(self._connection, self._context.cipher):
                 yield from self._project(project)
             yield from self._shared()
             yield from self._searched()
@@ -81,7 +81,7 @@ class Verifier:
         )
 
     def _project(self, project: Project) -> Iterator[str]:
-        bodies = Bodies(self._connection, project, self._texts)
+        bodies = Bodies(self._connection, project, self._context)
         held = _Held(self._all("pruned_below", project.id)[0][0])
         for (place,) in self._each("all_completions", project.id):
             self.checked += 1
