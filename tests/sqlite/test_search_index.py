@@ -21,7 +21,7 @@ from chatkeep.store.sqlite.connection import connect, migrate
 READ: frozenset[Scope] = frozenset({"read"})
 OURS = ProjectId(1)
 HIGHEST = (1 << 63) - 1
-WORD = search.told(OURS, ["word"])
+WORD = search.document(OURS, ["word"])
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_the_words_of_a_deleted_completion_are_in_no_file(
     connection = connect(path)
     migrate(connection, path)
     texts = [f"common {PLANTED[n % 2] if n in (7, 30) else n}" for n in range(64)]
-    said = {Seq(n << 31): search.told(OURS, [text]) for n, text in enumerate(texts)}
+    said = {Seq(n << 31): search.document(OURS, [text]) for n, text in enumerate(texts)}
     for start in range(0, 64, batch):
         with connection:
             for seq in list(said)[start : start + batch]:
@@ -179,7 +179,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[apsw.Connec
                 for number in range(start, start + 100):
                     half = "half" if number % 2 else "other"
                     rare = "rare" if number % 500 == 0 else ""
-                    words = search.told(OURS, [f"all word {half} {rare}"])
+                    words = search.document(OURS, [f"all word {half} {rare}"])
                     search.insert(connection, Seq(number << 31), words)
         connections.append(connection)
     yield connections

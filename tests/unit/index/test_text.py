@@ -7,24 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.store.index.text import MAX_CHARACTERS, said
+from chatkeep.store.index.text import MAX_CHARACTERS, searchable_texts
 
 NOTHING = b'{"choices":[]}'
 
 
 def of(*messages: Any) -> list[str]:
-    return said([json.dumps(message).encode() for message in messages], NOTHING)
+    return searchable_texts([json.dumps(message).encode() for message in messages], NOTHING)
 
 
 def of_answer(*messages: Any) -> list[str]:
     choices = [{"index": n, "message": message} for n, message in enumerate(messages)]
-    return said([], json.dumps({"choices": choices}).encode())
+    return searchable_texts([], json.dumps({"choices": choices}).encode())
 
 
 def test_messages_come_in_their_order_and_then_the_answer() -> None:
     messages = [b'{"role":"user","content":"one"}', b'{"role":"assistant","content":"two"}']
     answer = b'{"choices":[{"message":{"content":"three"}},{"message":{"content":"four"}}]}'
-    assert said(messages, answer) == ["one", "two", "three", "four"]
+    assert searchable_texts(messages, answer) == ["one", "two", "three", "four"]
 
 
 @pytest.mark.parametrize("role", ["system", "developer", "tool", "function"])
@@ -92,11 +92,11 @@ def test_a_long_text_is_cut() -> None:
     ],
 )
 def test_odd_json_gives_no_text_and_no_error(odd: bytes) -> None:
-    assert said([odd], odd) == []
+    assert searchable_texts([odd], odd) == []
 
 
 def test_a_lone_surrogate_takes_no_text_with_it() -> None:
-    assert said([b'{"role":"user","content":"a \\ud83d b"}'], NOTHING) == ["a \ud83d b"]
+    assert searchable_texts([b'{"role":"user","content":"a \\ud83d b"}'], NOTHING) == ["a \ud83d b"]
 
 
 values: st.SearchStrategy[Any] = st.recursive(
@@ -116,7 +116,7 @@ values: st.SearchStrategy[Any] = st.recursive(
 @given(values, values)
 def test_any_json_gives_texts(message: Any, answer: Any) -> None:
     assert all(isinstance(text, str) for text in of(message) + of_answer(answer))
-    assert said([], json.dumps(answer).encode()) is not None
+    assert searchable_texts([], json.dumps(answer).encode()) is not None
 
 
 @given(values)
@@ -124,9 +124,11 @@ def test_what_is_odd_beside_a_message_changes_nothing_in_it(message: Any) -> Non
     """It is read in another way then."""
     choices = [{"message": message}]
     beside = json.dumps({"choices": [*choices, 7]}).encode()
-    assert said([], beside) == said([], json.dumps({"choices": choices}).encode())
+    assert searchable_texts([], beside) == searchable_texts(
+        [], json.dumps({"choices": choices}).encode()
+    )
 
 
 @given(st.binary(), st.binary())
 def test_any_bytes_give_texts(message: bytes, answer: bytes) -> None:
-    assert said([message], answer) == []
+    assert searchable_texts([message], answer) == []

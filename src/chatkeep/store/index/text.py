@@ -44,7 +44,7 @@ _ANSWER = msgspec.json.Decoder(_Answer)
 _ODD = (Refusal, msgspec.DecodeError, RecursionError)
 
 
-def said(messages: Iterable[bytes], answer: bytes) -> list[str]:
+def searchable_texts(messages: Iterable[bytes], answer: bytes) -> list[str]:
     """The texts of request messages and of an answer, in their order; of odd JSON what there is."""
     found: list[str] = []
     for text in messages:

@@ -18,7 +18,7 @@ from chatkeep.errors import BodyExpired, RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.encoding.recent import Columns, Found, Written
 from chatkeep.store.index import postings
-from chatkeep.store.index.text import said
+from chatkeep.store.index.text import searchable_texts
 from chatkeep.store.sqlite import claims, expiry, rows, search
 from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies, RecordContext
@@ -61,8 +61,8 @@ def _insert(
     batch.postings.add(
         project.id, postings.of_row(project.secret, label_set, row.metadata), row.seq
     )
-    spoken = said(added.new, record.answer) if project.full_text else ()
-    batch.search.add(row.seq, search.told(project.id, spoken), context)
+    texts = searchable_texts(added.new, record.answer) if project.full_text else ()
+    batch.search.add(row.seq, search.document(project.id, texts), context)
     return rows.columns(row, bindings)
 
 
@@ -218,8 +218,8 @@ def delete(batch: Batch, project: Project, name: Name, context: RecordContext) -
         bodies.lose(seq, found.base)
     else:
         metadata = item.row.metadata
-        spoken = said(bodies.new(seq), item.answer)
-        search.delete(connection, seq, search.told(project.id, spoken))
+        texts = searchable_texts(bodies.new(seq), item.answer)
+        search.delete(connection, seq, search.document(project.id, texts))
         _delete_row(connection, seq)
         bodies.remove(seq, found.base, found.body)
     terms = postings.of_row(project.secret, found.label_set, metadata)

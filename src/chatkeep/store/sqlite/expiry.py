@@ -13,7 +13,7 @@ from chatkeep.store import sql
 from chatkeep.store.encoding.expired import expired_body
 from chatkeep.store.encoding.recent import Found
 from chatkeep.store.index.postings import ALL
-from chatkeep.store.index.text import said
+from chatkeep.store.index.text import searchable_texts
 from chatkeep.store.sqlite import rows, search
 from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies, RecordContext
@@ -64,8 +64,8 @@ def _expire(connection: apsw.Connection, project: Project, bodies: Bodies, seq: 
     try:
         item = rows.stored(found, project, bodies)
         left = expired_body(item, bodies.parent(seq, found.body, found.base))
-        spoken = said(bodies.new(seq), item.answer)
-        search.delete(connection, seq, search.told(project.id, spoken))
+        texts = searchable_texts(bodies.new(seq), item.answer)
+        search.delete(connection, seq, search.document(project.id, texts))
     except RecordCorrupt:
         body = None
         item = rows.stored_or_damaged(found, project, bodies)

@@ -18,7 +18,7 @@ from chatkeep.core.model.ids import Seq
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.encoding.recent import Found
-from chatkeep.store.index.text import said
+from chatkeep.store.index.text import searchable_texts
 from chatkeep.store.sqlite import accounts, rows, search
 from chatkeep.store.sqlite.bodies import Bodies, RecordContext
 from chatkeep.store.sqlite.search import Entries
@@ -119,9 +119,9 @@ class Index:
         known = self._waiting.words.get(seq)
         if known is not None:
             return known
-        return search.told(project, self._said_by_body(project, seq, context))
+        return search.document(project, self._texts_in_body(project, seq, context))
 
-    def _said_by_body(self, id: ProjectId, seq: Seq, context: RecordContext) -> list[str]:
+    def _texts_in_body(self, id: ProjectId, seq: Seq, context: RecordContext) -> list[str]:
         projects = accounts.projects(self._connection, context.cipher)
         project = next((project for project in projects if project.id == id), None)
         results: Any = self._connection.execute(SQL["select_stored"], (seq, id)).fetchall()
@@ -132,7 +132,7 @@ class Index:
             item = rows.stored(Found._make(results[0]), project, bodies)
         except RecordCorrupt:
             return []  # as for who deletes it
-        return said(bodies.new(seq), item.answer)
+        return searchable_texts(bodies.new(seq), item.answer)
 
 
 def some_wait(connection: apsw.Connection) -> bool:

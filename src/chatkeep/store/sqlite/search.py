@@ -43,9 +43,9 @@ class Entries(NamedTuple):
     words: tuple[str, ...]
 
 
-def told(project: ProjectId, context: Iterable[str]) -> str:
+def document(project: ProjectId, texts: Iterable[str]) -> str:
     """Texts as FTS5 is given them; empty when there is no word in them."""
-    words = positions(context)
+    words = positions(texts)
     return _marked(project, words) if words else ""
 
 
@@ -64,10 +64,10 @@ def insert(connection: apsw.Connection, seq: Seq, words: str) -> None:
 def entries(connection: apsw.Connection, waiting: Iterable[tuple[Seq, str]]) -> Entries:
     """Gives numbers to completions in their order, when all that are there stand before them."""
     before = _numbered(connection, "newest_number").number
-    spoken = [(seq, words) for seq, words in waiting if words]
-    seqs = zip(count(before + _ROOM, _ROOM), (seq for seq, _ in spoken))
+    documents = [(seq, words) for seq, words in waiting if words]
+    seqs = zip(count(before + _ROOM, _ROOM), (seq for seq, _ in documents))
     connection.executemany(SQL["insert_searched"], seqs)
-    return Entries(before, tuple(words for _, words in spoken))
+    return Entries(before, tuple(words for _, words in documents))
 
 
 def append(cursor: apsw.Cursor, entries: Entries) -> None:
