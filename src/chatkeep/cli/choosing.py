@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import msgspec
 
 from chatkeep.core.ports import Upstream, Upstreams
-from chatkeep.core.proxy.models import Catalogue, Health
+from chatkeep.core.proxy.models import Health, Models
 from chatkeep.errors import BadSetting, Fault, Refusal
 from chatkeep.settings import LOOPBACK, Settings, UpstreamSetting, upstreams
 from chatkeep.upstream.discovery import KNOWN, LocalServer, discover
@@ -43,7 +43,7 @@ class Chosen:
         if any(isinstance(upstream, LocalModel) for upstream in self.upstreams.all()):
             return MODEL_ID
         try:
-            listed = await asyncio.wait_for(Catalogue(self.upstreams).list(), _ASK_S)
+            listed = await asyncio.wait_for(Models(self.upstreams).list(), _ASK_S)
         except (Refusal, TimeoutError):
             return "gpt-4o-mini"
         models = msgspec.json.decode(listed)["data"]
@@ -79,7 +79,7 @@ async def _start(model: LocalModel) -> None:
 async def health(settings: Settings) -> Sequence[Health]:
     chosen = await choose(settings, secrets.token_hex(8))
     try:
-        return await Catalogue(chosen.upstreams).health(time.monotonic)
+        return await Models(chosen.upstreams).health(time.monotonic)
     finally:
         await chosen.aclose()
 

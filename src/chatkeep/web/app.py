@@ -18,7 +18,7 @@ from chatkeep.core.proxy.call import Caller
 from chatkeep.core.proxy.create import Capture
 from chatkeep.core.proxy.forward import Forward
 from chatkeep.core.proxy.idempotency import Idempotency
-from chatkeep.core.proxy.models import Catalogue
+from chatkeep.core.proxy.models import Models
 from chatkeep.core.proxy.recorder import Clock, Keeper
 from chatkeep.core.records import retention
 from chatkeep.core.records.completions import Library
@@ -73,11 +73,11 @@ async def running(
     capture = Capture(caller, upstreams, keeper, idempotency, settings.max_answer_bytes)
     unix = clock.unix
     door = Keyring(store, unix) if open_to is None else OpenDoor(store, open_to)
-    library, catalogue = Library(store), Catalogue(upstreams)
+    library, models = Library(store), Models(upstreams)
     forward = Forward(caller, upstreams)
     endpoints = (
-        Api(capture, forward, library, catalogue, settings.max_body_bytes),
-        Keep(store, library, catalogue, settings.max_body_bytes),
+        Api(capture, forward, library, models, settings.max_body_bytes),
+        Keep(store, library, models, settings.max_body_bytes),
         AccountRoutes(
             Accounts(store, unix, secrets.token_bytes, door.forget), settings.max_body_bytes
         ),

@@ -27,7 +27,7 @@ class Health(Struct, frozen=True):
     error: str | None = None
 
 
-class Catalogue:
+class Models:
     """What can be asked for: of each upstream the models that are routed to it.
 
     A `project` sees the upstreams it may use; without one all are seen.

@@ -6,7 +6,7 @@ import msgspec
 
 from chatkeep.core.ports import Store
 from chatkeep.core.proxy.call import Whole
-from chatkeep.core.proxy.models import Catalogue
+from chatkeep.core.proxy.models import Models
 from chatkeep.core.records.bulk import bulk
 from chatkeep.core.records.completions import Library
 from chatkeep.core.records.facets import facets
@@ -19,10 +19,10 @@ from chatkeep.web.wire import json, shown
 class Keep:
     """One method an operation of the route table, by its name there."""
 
-    def __init__(self, store: Store, library: Library, catalogue: Catalogue, max_body: int) -> None:
+    def __init__(self, store: Store, library: Library, models: Models, max_body: int) -> None:
         self._store = store
         self._library = library
-        self._catalogue = catalogue
+        self._models = models
         self._max_body = max_body
 
     async def list_kept(self, request: Request) -> Whole:
@@ -70,5 +70,5 @@ class Keep:
         return json(await stats(self._store, request.key.project, request.query()))
 
     async def list_upstreams(self, request: Request) -> Whole:
-        found = await self._catalogue.health(time.monotonic, request.key.project)
+        found = await self._models.health(time.monotonic, request.key.project)
         return json(msgspec.json.encode({"data": found}))

@@ -3,7 +3,7 @@
 from chatkeep.core.proxy.call import Call, Reply, Whole
 from chatkeep.core.proxy.create import Capture
 from chatkeep.core.proxy.forward import Forward
-from chatkeep.core.proxy.models import Catalogue
+from chatkeep.core.proxy.models import Models
 from chatkeep.core.records.completions import Library
 from chatkeep.web.request import Request
 from chatkeep.web.wire import json, shown
@@ -17,13 +17,13 @@ class Api:
         capture: Capture,
         forward: Forward,
         library: Library,
-        catalogue: Catalogue,
+        models: Models,
         max_body: int,
     ) -> None:
         self._capture = capture
         self._forward = forward
         self._library = library
-        self._catalogue = catalogue
+        self._models = models
         self._max_body = max_body
 
     async def create_completion(self, request: Request) -> Reply:
@@ -54,11 +54,11 @@ class Api:
         return json(await self._library.messages(request.key.project, id, request.query()))
 
     async def list_models(self, request: Request) -> Whole:
-        return json(await self._catalogue.list(request.key.project))
+        return json(await self._models.list(request.key.project))
 
     async def retrieve_model(self, request: Request) -> Whole:
         model = request.parameter("model")
-        return json(await self._catalogue.retrieve(model, request.key.project))
+        return json(await self._models.retrieve(model, request.key.project))
 
     async def _call(self, request: Request) -> Call:
         body = await request.body(self._max_body)
