@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chatkeep.core.accounts.accounts import Accounts
-from chatkeep.core.accounts.keys import Keyring, OpenDoor
+from chatkeep.core.accounts.keys import Keyring, NoAuth
 from chatkeep.core.model.ids import Sequencer
 from chatkeep.core.ports import Store, Upstreams
 from chatkeep.core.proxy.call import Caller
@@ -72,22 +72,22 @@ async def running(
     caller = Caller(meter, settings.on_disconnect)
     capture = Capture(caller, upstreams, keeper, idempotency, settings.max_answer_bytes)
     unix = clock.unix
-    door = Keyring(store, unix) if open_to is None else OpenDoor(store, open_to)
+    auth = Keyring(store, unix) if open_to is None else NoAuth(store, open_to)
     library, models = Library(store), Models(upstreams)
     forward = Forward(caller, upstreams)
     endpoints = (
         Api(capture, forward, library, models, settings.max_body_bytes),
         Keep(store, library, models, settings.max_body_bytes),
         AccountRoutes(
-            Accounts(store, unix, secrets.token_bytes, door.forget), settings.max_body_bytes
+            Accounts(store, unix, secrets.token_bytes, auth.forget), settings.max_body_bytes
         ),
         Operations(store, metrics, settings.root_path),
     )
     limit = settings.max_requests
-    guard = Guard(door, clock, os.urandom, metrics.requests, instance, limit)
+    guard = Guard(auth, clock, os.urandom, metrics.requests, instance, limit)
     beside = [
-        asyncio.create_task(_forget_on_change(store, door)),
-        asyncio.create_task(_note_uses(door)),
+        asyncio.create_task(_forget_on_change(store, auth)),
+        asyncio.create_task(_note_uses(auth)),
         asyncio.create_task(_write_usage(store, meter)),
         asyncio.create_task(_expire(store, clock, metrics)),
         asyncio.create_task(_keep_up(store, clock)),
@@ -103,7 +103,7 @@ async def running(
             task.cancel()
         await keeper.drain()
         await meter.flush(store)
-        await _noted(door)
+        await _noted(auth)
 
 
 def _at_edge(app: ASGIApp, settings: Settings) -> ASGIApp:
@@ -181,7 +181,7 @@ async def _forget_unread(store: Store) -> None:
         store.forget()
 
 
-async def _forget_on_change(store: Store, door: Keyring | OpenDoor) -> None:
+async def _forget_on_change(store: Store, auth: Keyring | NoAuth) -> None:
     """Lets go of remembered keys when another process has changed some."""
     seen: int | None = None
     while True:
@@ -191,20 +191,20 @@ async def _forget_on_change(store: Store, door: Keyring | OpenDoor) -> None:
             _log.warning("keys could not be checked", extra={"error": error.message})
         else:
             if version != seen:
-                door.forget()
+                auth.forget()
             seen = version
         await asyncio.sleep(KEYS_CHECKED_EVERY_S)
 
 
-async def _note_uses(door: Keyring | OpenDoor) -> None:
+async def _note_uses(auth: Keyring | NoAuth) -> None:
     """Now and then, writes when keys were last used."""
     while True:
         await asyncio.sleep(USES_NOTED_EVERY_S)
-        await _noted(door)
+        await _noted(auth)
 
 
-async def _noted(door: Keyring | OpenDoor) -> None:
+async def _noted(auth: Keyring | NoAuth) -> None:
     try:
-        await door.note_uses()
+        await auth.note_uses()
     except Refusal as error:
         _log.warning("the last use of keys could not be written", extra={"error": error.message})

@@ -35,7 +35,7 @@ Endpoint = Callable[[Request], Awaitable[Reply]]
 _log = logging.getLogger("chatkeep")
 
 
-class Door(Protocol):
+class Auth(Protocol):
     async def verify(self, authorization: str) -> Key: ...
 
 
@@ -44,14 +44,14 @@ class Guard:
 
     def __init__(
         self,
-        door: Door,
+        auth: Auth,
         clock: Clock,
         token_bytes: Callable[[int], bytes],
         requests: Requests,
         instance: str,
         max_requests: int,
     ) -> None:
-        self._door = door
+        self._auth = auth
         self._limits = Limits(clock.monotonic)
         self._clock = clock
         self._token_bytes = token_bytes
@@ -156,7 +156,7 @@ class Guard:
             raise ServerBusy(limit=self._max_requests)
         if self._instance in (request.header(HOP) or "").split(", "):
             raise LoopDetected(upstream=request.header(b"host") or "")
-        request.key = await self._door.verify(request.header(b"authorization") or "")
+        request.key = await self._auth.verify(request.header(b"authorization") or "")
         allow(request.key, operation.scope)
         granted = self._limits.enter(request.key) if operation.forwards else None
         if granted is not None:

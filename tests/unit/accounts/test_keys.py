@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.accounts import keys
-from chatkeep.core.accounts.keys import Keyring, OpenDoor
+from chatkeep.core.accounts.keys import Keyring, NoAuth
 from chatkeep.core.model.completion import SCOPES, Key, KeyId, Project, ProjectId, Scope
 from chatkeep.core.ports import Store
 from chatkeep.errors import (
@@ -265,16 +265,16 @@ async def test_uses_that_could_not_be_written_are_written_later() -> None:
     assert store.noted == [{1: 2000, 2: 1000}]
 
 
-async def test_the_open_door_needs_its_project() -> None:
+async def test_no_auth_needs_its_project() -> None:
     with pytest.raises(ProjectNotFound):
-        await OpenDoor(cast(Store, KeysOnly({})), "nobody's").verify("")
+        await NoAuth(cast(Store, KeysOnly({})), "nobody's").verify("")
 
 
-async def test_the_open_door_lets_everybody_do_everything() -> None:
-    door = OpenDoor(cast(Store, KeysOnly({})), "default")
+async def test_no_auth_lets_everybody_do_everything() -> None:
+    auth = NoAuth(cast(Store, KeysOnly({})), "default")
     for header in ("", "Basic x", "Bearer sk-ck-anything"):
-        door.forget()
-        holder = await door.verify(header)
+        auth.forget()
+        holder = await auth.verify(header)
         assert holder.project == PROJECT
         for scope in SCOPES:
             keys.allow(holder, scope)

@@ -111,7 +111,7 @@ class Keyring:
         self._known[authorization] = key
 
 
-class OpenDoor:
+class NoAuth:
     """Stands in for the keyring under --no-auth: whoever comes has the root key's rights."""
 
     def __init__(self, store: AccountStore, project: str) -> None:
