@@ -60,7 +60,7 @@ async def test_a_call_that_took_long_is_let_go_of(
     async with connected(chatkeep.url) as wire, connected(chatkeep.url) as meanwhile:
         wire.send(post(PATH, create(stream=True, store=True), chatkeep.key))
         await wire.head()
-        for _ in range(100):  # by then its departure is watched
+        for _ in range(100):  # by then its disconnect is watched
             meanwhile.send(get("/healthz", None))
             await meanwhile.reply()
         stream.step(3)

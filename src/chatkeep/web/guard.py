@@ -113,9 +113,9 @@ class Guard:
         try:
             await self._answered(request, send, operation, endpoint)
         except asyncio.CancelledError:
-            # Cancelled by the departure: there is nobody to answer. Else the server is stopping.
+            # Cancelled by the disconnect: there is nobody to answer. Else the server is stopping.
             task = asyncio.current_task()
-            if not request.departure.left or task is None or task.uncancel() > 0:
+            if not request.disconnect.happened or task is None or task.uncancel() > 0:
                 raise
         finally:
             self._running -= 1

@@ -9,7 +9,7 @@ from starlette.types import Receive, Scope
 
 from chatkeep.core.accounts import limits
 from chatkeep.core.model.completion import Key
-from chatkeep.core.proxy.disconnect import Departure
+from chatkeep.core.proxy.disconnect import Disconnect
 from chatkeep.errors import BodyTooLarge, ClientLeft, MalformedRequest, UnsupportedCoding
 from chatkeep.web.server.cycle import REFUSED, cycle_of
 
@@ -34,7 +34,7 @@ class Request:
         self.request_id = request_id
         self.started = started
         self.headers = dict(reversed(scope["headers"]))
-        self.departure = Departure()
+        self.disconnect = Disconnect()
         self.cleanup: list[Callable[[], object]] = []
         self.rate: limits.Headers = ()
 
@@ -78,12 +78,12 @@ class Request:
         self.check_readable()
         return _gunzipped(raw, limit) if coding.endswith("gzip") else raw
 
-    def expect_departure(self) -> None:
+    def expect_disconnect(self) -> None:
         """From now on, says when the client leaves."""
         cycle = cycle_of(self.receive)
         if cycle is not None:
-            cycle.on_departure(self.departure.happened)
-            self.cleanup.append(lambda: cycle.on_departure(None))
+            cycle.on_disconnect(self.disconnect.notify)
+            self.cleanup.append(lambda: cycle.on_disconnect(None))
 
     def _arrived(self, limit: int) -> bytes:
         """The body as received, when it is all there; else b""."""

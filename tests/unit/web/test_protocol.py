@@ -144,8 +144,8 @@ async def test_whoever_leaves_after_a_body_is_noticed(size: int) -> None:
     async def wait(scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, b"", 0.0)
         await request.body(size)
-        request.departure.then(left.set)
-        request.expect_departure()
+        request.disconnect.set_callback(left.set)
+        request.expect_disconnect()
         await left.wait()
 
     client = Client(wait)

@@ -10,7 +10,7 @@ from chatkeep.core.model.completion import Key
 from chatkeep.core.model.ids import CompletionId
 from chatkeep.core.model.usage import Outcome
 from chatkeep.core.ports import Route, UpstreamAnswer
-from chatkeep.core.proxy.disconnect import Departure
+from chatkeep.core.proxy.disconnect import Disconnect
 from chatkeep.core.usage.meter import TAIL, Meter
 from chatkeep.core.wire import headers as wire
 from chatkeep.core.wire.headers import Headers
@@ -53,7 +53,7 @@ class Call(Struct, frozen=True):
     body: bytes
     headers: Mapping[bytes, bytes]
     request_id: bytes
-    departure: Departure
+    disconnect: Disconnect
 
 
 class Answered(Struct, frozen=True):
@@ -96,7 +96,7 @@ class Caller:
         """
         started = self._meter.now()
         if not self.finishes:
-            call.departure.then(_cancelling())
+            call.disconnect.set_callback(_cancelling())
         try:
             for route in routes[:-1]:
                 tried = await self._tried(call, path, route, body_for)
@@ -111,7 +111,7 @@ class Caller:
             self._meter.count(call.key, model, routes[-1].upstream.name, "failed", started)
             raise
         finally:
-            call.departure.then(None)
+            call.disconnect.set_callback(None)
 
     def passed(
         self,
@@ -129,10 +129,10 @@ class Caller:
             self._count(call, answered, "failed" if failed else outcome, body[-TAIL:])
             return Whole(answer.status, self.whole_head(answered, stored), body)
         if not self.finishes:
-            call.departure.then(answer.close)
+            call.disconnect.set_callback(answer.close)
 
         def ended(tail: bytes, broke_off: bool) -> None:
-            failed = answer.status >= 400 or (broke_off and not call.departure.left)
+            failed = answer.status >= 400 or (broke_off and not call.disconnect.happened)
             self._count(call, answered, "failed" if failed else outcome, tail)
 
         pieces = _all_of(answer, ended, read_already)

@@ -87,7 +87,7 @@ class Capture:
     async def _plain(self, draft: Draft, answered: Answered) -> Reply:
         answer = answered.answer
         if not self._caller.finishes:
-            draft.call.departure.then(lambda: _close_later(answer))
+            draft.call.disconnect.set_callback(lambda: _close_later(answer))
         body, all_read = await self._caller.whole(draft.call, answered, self._max_answer)
         if not all_read:
             self._keeper.passed_unkept("too large")
@@ -109,11 +109,11 @@ class Capture:
         self, draft: Draft, answer: UpstreamAnswer, *, hide_usage: bool
     ) -> AsyncIterator[bytes]:
         """The stream's bytes; its completion is committed before `[DONE]`, or when it ends."""
-        departure = draft.call.departure
+        disconnect = draft.call.disconnect
         recording = Recording(
             draft.id, draft.request.n, hide_usage=hide_usage, max_bytes=self._max_answer
         )
-        departure.then(lambda: self._leave(recording, answer))
+        disconnect.set_callback(lambda: self._leave(recording, answer))
         broken: Refusal | None = None
         kept: asyncio.Task[str | None] | None = None
         closing: asyncio.TimerHandle | None = None
@@ -131,7 +131,7 @@ class Capture:
             draft.ended = True
         except (UpstreamFailed, UpstreamTimeout) as error:
             broken = error.with_traceback(None)  # that holds this frame
-            draft.ended = not departure.left
+            draft.ended = not disconnect.happened
         finally:
             answer.close()
             if closing is not None:
@@ -142,7 +142,7 @@ class Capture:
         if rest:
             yield rest
         comment = _comment(await asyncio.shield(kept))
-        if broken is not None and not departure.left and not recording.assembly.done:
+        if broken is not None and not disconnect.happened and not recording.assembly.done:
             try:
                 raise broken
             finally:

@@ -1,24 +1,25 @@
-"""The client's leaving, told to whoever works for it at that moment."""
+"""The client's disconnect, told to whoever works for it at that moment."""
 
 from collections.abc import Callable
 
 
-class Departure:
-    """The web layer calls `happened`; the call in progress says what is then to be done."""
+class Disconnect:
+    """The web layer calls `notify`; the call in progress says what is then to be done."""
 
     def __init__(self) -> None:
-        self.left = False
-        self._act: Callable[[], object] | None = None
+        self.happened = False
+        self._callback: Callable[[], object] | None = None
 
-    def then(self, act: Callable[[], object] | None) -> None:
-        """Replaces what is to be done; done at once when the client has left already."""
-        self._act = act
-        if self.left and act is not None:
-            act()
+    def set_callback(self, callback: Callable[[], object] | None) -> None:
+        """Replaces what is to be done; done at once when the client has disconnected already."""
+        self._callback = callback
+        if self.happened and callback is not None:
+            callback()
 
-    def happened(self) -> None:
-        if not self.left:
-            self.left = True
-            act, self._act = self._act, None  # which knows the call, and the call knows us
-            if act is not None:
-                act()
+    def notify(self) -> None:
+        if not self.happened:
+            self.happened = True
+            # Dropped: the callback knows the call, and the call knows us.
+            callback, self._callback = self._callback, None
+            if callback is not None:
+                callback()

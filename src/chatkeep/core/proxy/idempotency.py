@@ -72,7 +72,7 @@ class Idempotency:
                         raise BodyExpired(id=stored.id)
                     return _Before(stored.answer, _headers(stored.id, stored.row.upstream))
             await asyncio.sleep(_WAIT_S)
-            if call.departure.left:
+            if call.disconnect.happened:
                 raise ClientLeft
 
     async def _running(self, call: Call, claim: Claim, run: Run) -> Reply:

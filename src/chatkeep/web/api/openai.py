@@ -62,5 +62,5 @@ class Api:
 
     async def _call(self, request: Request) -> Call:
         body = await request.body(self._max_body)
-        request.expect_departure()
-        return Call(request.key, body, request.headers, request.request_id, request.departure)
+        request.expect_disconnect()
+        return Call(request.key, body, request.headers, request.request_id, request.disconnect)

@@ -34,7 +34,7 @@ class Cycle(RequestResponseCycle):
     _head = b""
     _came = False
     _waiting: asyncio.Future[None] | None = None
-    _departure: Callable[[], object] | None = None
+    _on_disconnect: Callable[[], object] | None = None
 
     def __init__(  # not uvicorn's, which sets all of it each time
         self,
@@ -56,20 +56,20 @@ class Cycle(RequestResponseCycle):
         self.keep_alive = keep_alive
         self.body = bytearray()
 
-    def on_departure(self, act: Callable[[], object] | None) -> None:
+    def on_disconnect(self, act: Callable[[], object] | None) -> None:
         """What is done when the client leaves, at once when it has left already."""
-        self._departure = act
+        self._on_disconnect = act
         if self.disconnected:
-            self._departed()
+            self._tell_disconnect()
 
     def left(self) -> None:
         """The client has."""
         self.disconnected = not self.response_complete
         self.told()
-        self._departed()
+        self._tell_disconnect()
 
-    def _departed(self) -> None:
-        act, self._departure = self._departure, None
+    def _tell_disconnect(self) -> None:
+        act, self._on_disconnect = self._on_disconnect, None
         if act is not None:
             act()
 
