@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chatkeep.upstream.http import coding, connection, connections, timeouts
 from chatkeep.upstream.http.client import FAILURES
 from chatkeep.upstream.http.connection import Closed, Connection, CutOff, Exchange, NotHttp
-from chatkeep.upstream.http.timeouts import Patience
+from chatkeep.upstream.http.timeouts import Timeouts
 
 LONG_S = 1000.0
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/x\r\nX-Odd:  \xe9\x01 \r\nX-Odd: again\r\n"
@@ -48,7 +48,7 @@ class Line:
     def __init__(self) -> None:
         self.free = 0
         self.wire = Wire()
-        self.connection = Connection(self._freed, lambda _: None, Patience())
+        self.connection = Connection(self._freed, lambda _: None, Timeouts())
         self.connection.transport = self.wire
 
     def _freed(self, _: Connection) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.upstream.http.timeouts import Patience, Silent
+from chatkeep.upstream.http.timeouts import ReadTimeout, Timeouts
 
 END = 20
 
@@ -20,7 +20,7 @@ class Plan(NamedTuple):
 
     begins: int
     lasts: int
-    silence: int
+    read_timeout: int
     hears: set[int]
     done: int
     paused: int
@@ -28,17 +28,17 @@ class Plan(NamedTuple):
 
 
 class Waiting:
-    def __init__(self, plan: Plan, patience: Patience) -> None:
+    def __init__(self, plan: Plan, timeouts: Timeouts) -> None:
         self.deadline = float(plan.begins + plan.lasts)
-        self.silence_s = float(plan.silence)
-        self.heard = float(plan.begins)
+        self.read_timeout_s = float(plan.read_timeout)
+        self.last_received = float(plan.begins)
         self.failure: Exception | None = None
         self.waits = False
-        self._patience = patience
+        self._timeouts = timeouts
 
     def give_up(self, failure: Exception) -> None:
         self.failure = failure
-        self._patience.leave(self)
+        self._timeouts.leave(self)
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -56,33 +56,33 @@ class Loop(asyncio.SelectorEventLoop):
             self.run_forever()
 
 
-def step(plan: Plan, one: Waiting, patience: Patience, now: int) -> None:
+def step(plan: Plan, one: Waiting, timeouts: Timeouts, now: int) -> None:
     if now == plan.begins:
         one.waits = True
-        patience.watch(one)
+        timeouts.watch(one)
     elif one.waits and now == plan.done:
         one.waits = False
-        patience.leave(one)
+        timeouts.leave(one)
     elif one.waits and now == plan.paused:
-        one.heard = float("inf")
+        one.last_received = float("inf")
     elif one.waits and now == plan.resumed:
-        one.heard = float(now)
-        patience.watch(one)
-    elif one.waits and now in plan.hears and one.heard <= now:
-        one.heard = float(now)
+        one.last_received = float(now)
+        timeouts.watch(one)
+    elif one.waits and now in plan.hears and one.last_received <= now:
+        one.last_received = float(now)
 
 
 def late(one: Waiting, now: int) -> type[Exception] | None:
-    if not one.waits or now < min(one.deadline, one.heard + one.silence_s):
+    if not one.waits or now < min(one.deadline, one.last_received + one.read_timeout_s):
         return None
-    return TimeoutError if now >= one.deadline else Silent
+    return TimeoutError if now >= one.deadline else ReadTimeout
 
 
 plans = st.builds(
     Plan,
     begins=st.integers(0, 9),
     lasts=st.integers(1, 12),
-    silence=st.integers(1, 12),
+    read_timeout=st.integers(1, 12),
     hears=st.sets(st.integers(0, END)),
     done=st.integers(1, 2 * END),
     paused=st.integers(1, 2 * END),
@@ -92,12 +92,12 @@ plans = st.builds(
 
 @given(st.lists(plans, max_size=6))
 def test_each_gives_up_when_its_own_time_is_over(plans: list[Plan]) -> None:
-    patience, loop = Patience(), Loop()
-    waiting = [(plan, Waiting(plan, patience)) for plan in plans]
+    timeouts, loop = Timeouts(), Loop()
+    waiting = [(plan, Waiting(plan, timeouts)) for plan in plans]
 
     def steps() -> None:
         for plan, one in waiting:
-            step(plan, one, patience, loop.now)
+            step(plan, one, timeouts, loop.now)
 
     try:
         for loop.now in range(END):
@@ -107,5 +107,5 @@ def test_each_gives_up_when_its_own_time_is_over(plans: list[Plan]) -> None:
                 assert gave_up is late(one, loop.now)
                 one.waits, one.failure = one.waits and gave_up is None, None
     finally:
-        patience.end()
+        timeouts.end()
         loop.close()

@@ -14,7 +14,7 @@ from chatkeep.core.wire.stored import fields
 from chatkeep.errors import ModelNotFound, Refusal, UpstreamFailed, UpstreamTimeout
 
 _MAX_BYTES = 16 << 20
-_PATIENCE_S = 10  # one that is silent does not hold up what the others say
+_TIMEOUT_S = 10  # one that is silent does not hold up what the others say
 
 
 class Health(Struct, frozen=True):
@@ -85,12 +85,12 @@ async def _health(upstream: Upstream, monotonic: Callable[[], float]) -> Health:
 
 async def _models_of(upstream: Upstream) -> dict[str, bytes]:
     try:
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(_TIMEOUT_S):
             answer = await upstream.get("/models")
             text, _ = await read_whole(answer, _MAX_BYTES)
     except TimeoutError as error:
         raise UpstreamTimeout(
-            upstream=upstream.name, detail=f"it took over {_PATIENCE_S} s for its models"
+            upstream=upstream.name, detail=f"it took over {_TIMEOUT_S} s for its models"
         ) from error
     answer.close()
     if answer.status != 200:

@@ -13,9 +13,9 @@ from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout, UpstreamUn
 from chatkeep.settings import UpstreamSetting
 from chatkeep.upstream.http.coding import Inflater, Undecodable, decoder
 from chatkeep.upstream.http.connection import Closed, CutOff, Exchange, NotHttp
-from chatkeep.upstream.http.connections import Connections, NoConnection, NoProxy, NotAccepted
+from chatkeep.upstream.http.connections import Connections, ConnectTimeout, NoConnection, NoProxy
 from chatkeep.upstream.http.heads import Heads
-from chatkeep.upstream.http.timeouts import Silent
+from chatkeep.upstream.http.timeouts import ReadTimeout
 
 _log = logging.getLogger("chatkeep")
 # Decoded already, so neither the coding nor the length of the coded bytes holds any more.
@@ -24,8 +24,8 @@ _OF_CODING = frozenset({b"content-encoding", b"content-length"})
 _MIN_STATUS, _MAX_STATUS = 200, 599
 # What a call can fail with, the first that fits: the border where such errors become ours.
 FAILURES: tuple[tuple[type[Exception], type[Refusal], str], ...] = (
-    (NotAccepted, UpstreamTimeout, "it took too long to accept a connection"),
-    (Silent, UpstreamTimeout, "it sent nothing for too long"),
+    (ConnectTimeout, UpstreamTimeout, "it took too long to accept a connection"),
+    (ReadTimeout, UpstreamTimeout, "it sent nothing for too long"),
     (TimeoutError, UpstreamTimeout, "it took too long"),
     (socket.gaierror, UpstreamUnreachable, "its name is not known"),
     (ssl.SSLError, UpstreamUnreachable, "no secure connection could be made"),
@@ -79,7 +79,7 @@ class HttpUpstream:
                 body,
                 # Else a head that never ends, or 1xx after 1xx, would go on for ever.
                 deadline=loop.time() + setting.connect_timeout_s + setting.timeout_s,
-                silence_s=setting.timeout_s,
+                read_timeout_s=setting.timeout_s,
                 repeatable=method == "GET",
             )
         except _CAUGHT as error:
@@ -107,7 +107,8 @@ class HttpAnswer:
         try:
             if self._decoder is not None:
                 return await self._decoded(self._decoder)
-            while (data := self._exchange.come()) is None:  # each chunk of a stream comes by here
+            # Without an await for what is there already: each chunk of a stream comes by here.
+            while (data := self._exchange.read_nowait()) is None:
                 await self._exchange.news()
             return data
         except _CAUGHT as error:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import httptools
 
 from chatkeep.core.wire.headers import CONTROLS
-from chatkeep.upstream.http.timeouts import Patience
+from chatkeep.upstream.http.timeouts import Timeouts
 
 _MAX_QUIET = 1 << 16  # bytes on end that are no body: a head, trailers, what is between chunks
 _MAX_UNREAD = 1 << 18  # bytes of body from which on the upstream has to wait for the reader
@@ -43,10 +43,10 @@ class Connection(asyncio.Protocol):
         self,
         free: Callable[["Connection"], object],
         lost: Callable[["Connection"], object],
-        patience: Patience,
+        timeouts: Timeouts,
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.patience = patience
+        self.timeouts = timeouts
         self.idle_since = 0.0  # in the loop's time
         self._free = free
         self._lost = lost
@@ -54,12 +54,14 @@ class Connection(asyncio.Protocol):
         self._sending: asyncio.Task[None] | None = None
         self._full: asyncio.Future[None] | None = None
 
-    async def ask(self, head: bytes, body: bytes, deadline: float, silence_s: float) -> "Exchange":
+    async def ask(
+        self, head: bytes, body: bytes, deadline: float, read_timeout_s: float
+    ) -> "Exchange":
         """Sends a request; returns when the head of the answer is there.
 
         Raises ConnectionError and TimeoutError.
         """
-        exchange = self._exchange = Exchange(self, deadline, silence_s)
+        exchange = self._exchange = Exchange(self, deadline, read_timeout_s)
         try:
             if len(body) <= _IN_ONE_PIECE:
                 self.transport.writelines((head, body))
@@ -146,15 +148,15 @@ class Exchange:
         "_unread",
         "deadline",
         "headers",
-        "heard",
-        "silence_s",
+        "last_received",
+        "read_timeout_s",
         "status",
     )
 
-    def __init__(self, connection: Connection, deadline: float, silence_s: float) -> None:
+    def __init__(self, connection: Connection, deadline: float, read_timeout_s: float) -> None:
         self.status = -1
         self.headers: list[tuple[bytes, bytes]] = []  # as an UpstreamAnswer has them
-        self.deadline, self.silence_s = deadline, silence_s
+        self.deadline, self.read_timeout_s = deadline, read_timeout_s
         self._connection: Connection | None = connection  # until one of the two is done
         self._loop = connection.loop
         self._parser = httptools.HttpResponseParser(self)
@@ -174,7 +176,7 @@ class Exchange:
         """Sets when all of the answer must be there, in the loop's time."""
         self.deadline = deadline
         if self._connection is not None:
-            self._connection.patience.watch(self)
+            self._connection.timeouts.watch(self)
 
     def news(self) -> "asyncio.Future[None]":
         """Is done when something has changed; only one at a time can wait for it."""
@@ -185,11 +187,11 @@ class Exchange:
 
     async def read(self) -> bytes:
         """The next bytes of the body as they came, b"" at the end."""
-        while (data := self.come()) is None:
+        while (data := self.read_nowait()) is None:
             await self.news()
         return data
 
-    def come(self) -> bytes | None:
+    def read_nowait(self) -> bytes | None:
         """What `read` gives, None when there is nothing before the next news."""
         pieces = self._pieces
         if not pieces:
@@ -216,7 +218,7 @@ class Exchange:
         self.give_up(Closed())
 
     def feed(self, data: bytes) -> None:
-        self.heard = self._loop.time()
+        self.last_received = self._loop.time()
         self._quiet += len(data)
         try:
             self._parser.feed_data(data)
@@ -229,7 +231,7 @@ class Exchange:
         elif self._quiet > _MAX_QUIET:
             self.give_up(NotHttp("its head does not end"))
         elif self._unread > _MAX_UNREAD and self._connection is not None:
-            self.heard = math.inf  # it is us who let the upstream wait
+            self.last_received = math.inf  # it is us who let the upstream wait
             self._connection.transport.pause_reading()
         self._wake()
 
@@ -288,7 +290,7 @@ class Exchange:
     def _detached(self) -> Connection | None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.patience.leave(self)
+            connection.timeouts.leave(self)
             del self._parser  # which knows us
         return connection
 
@@ -311,9 +313,9 @@ class Exchange:
         )
 
     def _wait(self) -> None:
-        self.heard = self._loop.time()
+        self.last_received = self._loop.time()
         if self._connection is not None:
-            self._connection.patience.watch(self)
+            self._connection.timeouts.watch(self)
 
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():

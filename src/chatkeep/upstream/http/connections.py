@@ -12,7 +12,7 @@ import aiohappyeyeballs
 
 from chatkeep.settings import LOOPBACK
 from chatkeep.upstream.http.connection import Closed, Connection, Exchange
-from chatkeep.upstream.http.timeouts import Patience
+from chatkeep.upstream.http.timeouts import Timeouts
 
 KEPT_S = 15.0  # the longer, the more often one is used that the upstream is just closing
 _NEXT_ADDRESS_S = 0.25  # until another address of a host is tried beside the first
@@ -20,7 +20,7 @@ _PORTS = {"http": 80, "https": 443}
 _MAX_PROXY_HEAD = 1 << 14
 
 
-class NotAccepted(TimeoutError):
+class ConnectTimeout(TimeoutError):
     """It took too long to get a connection."""
 
 
@@ -47,7 +47,7 @@ class Connections:
         self._open: set[Connection] = set()
         self._free: dict[Connection, None] = {}  # the one that was used last is the last
         self._ageing: asyncio.TimerHandle | None = None
-        self._patience = Patience()
+        self._timeouts = Timeouts()
 
     def first_lines(self, method: str, target: str) -> bytes:
         """How a request begins that is sent there."""
@@ -58,7 +58,7 @@ class Connections:
         return lines if proxy is None or address.tls else lines + proxy.authorization
 
     async def ask(
-        self, head: bytes, body: bytes, deadline: float, silence_s: float, *, repeatable: bool
+        self, head: bytes, body: bytes, deadline: float, read_timeout_s: float, *, repeatable: bool
     ) -> Exchange:
         """Sends a request; returns when the head of its answer is there.
 
@@ -69,19 +69,19 @@ class Connections:
             if connection.transport.is_closing():
                 continue
             try:
-                return await connection.ask(head, body, deadline, silence_s)
+                return await connection.ask(head, body, deadline, read_timeout_s)
             except Closed:
                 if not repeatable:
                     raise
         connection = await self._opened(deadline)
-        return await connection.ask(head, body, deadline, silence_s)
+        return await connection.ask(head, body, deadline, read_timeout_s)
 
     async def aclose(self) -> None:
         for connection in tuple(self._open):
             connection.drop()
         if self._ageing is not None:
             self._ageing.cancel()
-        self._patience.end()
+        self._timeouts.end()
         await asyncio.sleep(0)  # then they are closed
 
     async def _opened(self, deadline: float) -> Connection:
@@ -90,7 +90,7 @@ class Connections:
             async with asyncio.timeout_at(min(deadline, latest)):
                 return await self._connect()
         except TimeoutError as error:
-            raise NotAccepted from error
+            raise ConnectTimeout from error
         except (NoProxy, socket.gaierror, ssl.SSLError):
             raise
         except OSError as error:
@@ -111,7 +111,7 @@ class Connections:
             if self._proxy is not None and self._tls is not None:
                 await self._proxy.let_through(sock, self._address)
             _, connection = await loop.create_connection(
-                lambda: Connection(self._freed, self._lost, self._patience),
+                lambda: Connection(self._freed, self._lost, self._timeouts),
                 sock=sock,
                 ssl=self._tls,
                 server_hostname=None if self._tls is None else self._address.host,

@@ -4,24 +4,24 @@ import asyncio
 from typing import Protocol
 
 
-class Silent(TimeoutError):
+class ReadTimeout(TimeoutError):
     """Nothing came for too long."""
 
 
 class Waiting(Protocol):
-    """Who waits until `deadline`, and no longer than `silence_s` after it `heard` something.
+    """Who waits until `deadline`, and no longer than `read_timeout_s` after `last_received`.
 
-    Both times are the loop's. Who lets the upstream wait has heard something at infinity.
+    Times are the loop's. While it is us who let the upstream wait, `last_received` is infinity.
     """
 
     deadline: float
-    silence_s: float
-    heard: float
+    read_timeout_s: float
+    last_received: float
 
     def give_up(self, failure: Exception) -> object: ...
 
 
-class Patience:
+class Timeouts:
     """Has those give up who have waited for too long.
 
     One timer does for all of them. It is set anew neither when something comes nor when one of them
@@ -59,11 +59,11 @@ class Patience:
         for one in tuple(self._waiting):
             if now >= one.deadline:
                 one.give_up(TimeoutError())
-            elif now >= one.heard + one.silence_s:
-                one.give_up(Silent())
+            elif now >= one.last_received + one.read_timeout_s:
+                one.give_up(ReadTimeout())
         if self._waiting:
             self._set_timer(min(map(_due, self._waiting)))
 
 
 def _due(one: Waiting) -> float:
-    return min(one.deadline, one.heard + one.silence_s)
+    return min(one.deadline, one.last_received + one.read_timeout_s)
