@@ -11,7 +11,7 @@ from chatkeep.core.accounts.keys import allow
 from chatkeep.core.accounts.limits import Limits
 from chatkeep.core.model.completion import Key
 from chatkeep.core.model.ids import REQUEST_ID_BYTES, request_id
-from chatkeep.core.proxy.call import Reply, Whole
+from chatkeep.core.proxy.call import Reply, Response
 from chatkeep.core.proxy.recorder import Clock
 from chatkeep.core.wire.headers import HOP
 from chatkeep.errors import (
@@ -90,7 +90,7 @@ class Guard:
     async def _refusing(
         self, scope: Scope, receive: Receive, send: Send, error: Callable[[Request], Refusal]
     ) -> None:
-        async def refuse(request: Request) -> Whole:
+        async def refuse(request: Request) -> Response:
             request.check_readable()
             raise error(request)
 
@@ -183,7 +183,7 @@ class GuardedPath:
         operation, endpoint = self._endpoints.get(method, (None, self._refuse))
         return self._guard.run(scope, receive, send, self._path, operation, endpoint)
 
-    async def _refuse(self, request: Request) -> Whole:
+    async def _refuse(self, request: Request) -> Response:
         methods = sorted(self._endpoints)
         raise MethodNotSupported(
             methods=" and ".join(methods), headers=(("allow", ", ".join(methods)),)

@@ -4,7 +4,7 @@ import msgspec
 from starlette.types import Send
 
 from chatkeep.core.accounts import limits
-from chatkeep.core.proxy.call import Flowing, Reply, Whole
+from chatkeep.core.proxy.call import Reply, Response, StreamingResponse
 from chatkeep.core.records.completions import Shown
 from chatkeep.core.wire.headers import Headers, get, value, without
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout
@@ -42,15 +42,15 @@ class ErrorEnvelope(msgspec.Struct, frozen=True):
     error: ErrorBody
 
 
-def json(body: bytes, *more: tuple[bytes, bytes], status: int = 200) -> Whole:
-    return Whole(status, (*JSON, *more), body)
+def json(body: bytes, *more: tuple[bytes, bytes], status: int = 200) -> Response:
+    return Response(status, (*JSON, *more), body)
 
 
-def shown(found: Shown) -> Whole:
+def shown(found: Shown) -> Response:
     return json(found.body, (b"etag", found.etag.encode()))
 
 
-def refused(error: Refusal) -> Whole:
+def refused(error: Refusal) -> Response:
     envelope = ErrorEnvelope(
         ErrorBody(_sendable(error.message), error.type, _param(error), error.code)
     )
@@ -76,12 +76,12 @@ async def send_answer(send: Send, answer: Reply, request_id: bytes, elapsed_ms: 
         _VERSION,
     )
     match answer:
-        case Whole():
+        case Response():
             length = len(answer.body)
             said = (b"content-length", b"%d" % length)
             out.begin(answer.status, (*answer.headers, said, *ours), length)
             await out.write(answer.body, more=False)
-        case Flowing():
+        case StreamingResponse():
             given = get(answer.headers, b"content-length")
             out.begin(answer.status, (*answer.headers, *ours), int(given) if given else None)
             await out.write(b"", more=True)  # the head goes out at once

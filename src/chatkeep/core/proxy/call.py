@@ -26,7 +26,7 @@ _OF_STREAMS = frozenset(name for name, _ in wire.STREAM)
 _ELSEWHERE = frozenset({429, 500, 502, 503, 504})
 
 
-class Whole(Struct, frozen=True):
+class Response(Struct, frozen=True):
     """An answer to be sent in one piece. Its length is not among its headers."""
 
     status: int
@@ -34,7 +34,7 @@ class Whole(Struct, frozen=True):
     body: bytes
 
 
-class Flowing(Struct, frozen=True):
+class StreamingResponse(Struct, frozen=True):
     """An answer to be sent as it comes. When `pieces` raises UpstreamFailed or UpstreamTimeout the
     upstream broke off, and so must the answer."""
 
@@ -43,7 +43,7 @@ class Flowing(Struct, frozen=True):
     pieces: AsyncIterator[bytes]
 
 
-Reply = Whole | Flowing
+Reply = Response | StreamingResponse
 
 
 class Call(Struct, frozen=True):
@@ -76,10 +76,10 @@ class Caller:
         self._meter = meter
         self.finishes = on_disconnect == "finish"
         self._passed = wire.Passing()
-        self._whole = wire.Passing(_OF_LENGTH)
-        self._renamed = wire.Passing(_OF_BYTES)
-        self._streamed = wire.Passing(_OF_STREAMS)
-        self._streamed_renamed = wire.Passing(_OF_STREAMS | _OF_BYTES)
+        self._of_response = wire.Passing(_OF_LENGTH)
+        self._of_renamed = wire.Passing(_OF_BYTES)
+        self._of_stream = wire.Passing(_OF_STREAMS)
+        self._of_renamed_stream = wire.Passing(_OF_STREAMS | _OF_BYTES)
 
     async def send(
         self,
@@ -127,7 +127,7 @@ class Caller:
         if body:  # in one write instead of two
             failed = answer.status >= 400
             self._count(call, answered, "failed" if failed else outcome, body[-TAIL:])
-            return Whole(answer.status, self.whole_head(answered, stored), body)
+            return Response(answer.status, self.response_headers(answered, stored), body)
         if not self.finishes:
             call.disconnect.set_callback(answer.close)
 
@@ -136,26 +136,26 @@ class Caller:
             self._count(call, answered, "failed" if failed else outcome, tail)
 
         pieces = _all_of(answer, ended, read_already)
-        return Flowing(answer.status, self.head(answered, stored), pieces)
+        return StreamingResponse(answer.status, self.streaming_headers(answered, stored), pieces)
 
-    def head(
+    def streaming_headers(
         self, answered: Answered, stored: str | None, id: CompletionId | None = None
     ) -> Headers:
-        """The headers of an answer that flows: the upstream's that pass, and ours.
+        """The headers of a StreamingResponse: the upstream's that pass, and ours.
 
         `stored` is what `x-chatkeep-stored` says; `id` is what the answer is kept under, and stands
         in it in place of the upstream's.
         """
         if answered.is_stream:
-            passing = self._streamed if id is None else self._streamed_renamed
-            return [*_head(passing, answered, stored, id), *wire.STREAM]
-        return _head(self._passed if id is None else self._renamed, answered, stored, id)
+            passing = self._of_stream if id is None else self._of_renamed_stream
+            return [*_headers(passing, answered, stored, id), *wire.STREAM]
+        return _headers(self._passed if id is None else self._of_renamed, answered, stored, id)
 
-    def whole_head(
+    def response_headers(
         self, answered: Answered, stored: str | None, id: CompletionId | None = None
     ) -> Headers:
-        """The same of an answer that is sent in one piece."""
-        return _head(self._whole if id is None else self._renamed, answered, stored, id)
+        """The headers of a Response, by the same rules."""
+        return _headers(self._of_response if id is None else self._of_renamed, answered, stored, id)
 
     async def whole(self, call: Call, answered: Answered, limit: int) -> tuple[bytes, bool]:
         """What `read_whole` reads; an answer that breaks off is counted."""
@@ -184,7 +184,7 @@ class Caller:
         return answer
 
 
-def _head(
+def _headers(
     passing: wire.Passing, answered: Answered, stored: str | None, id: CompletionId | None
 ) -> list[tuple[bytes, bytes]]:
     headers = passing.down(answered.answer.headers)
@@ -196,7 +196,7 @@ def _head(
     return headers
 
 
-def is_stream(answer: UpstreamAnswer | Flowing) -> bool:
+def is_stream(answer: UpstreamAnswer | StreamingResponse) -> bool:
     return wire.get(answer.headers, b"content-type").lower().startswith(b"text/event-stream")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from chatkeep.core.json import spans
 from chatkeep.core.ports import Claim, Route, UpstreamAnswer, Upstreams
 from chatkeep.core.proxy import routing
-from chatkeep.core.proxy.call import Answered, Call, Caller, Flowing, Reply, Whole
+from chatkeep.core.proxy.call import Answered, Call, Caller, Reply, Response, StreamingResponse
 from chatkeep.core.proxy.idempotency import Idempotency
 from chatkeep.core.proxy.recorder import Draft, Keeper
 from chatkeep.core.stream.relay import Recording
@@ -61,9 +61,9 @@ class Capture:
             return self._caller.passed(call, answered, "no; the upstream refused the call")
         if answered.is_stream:
             hide_usage = answered.route.add_usage and not request.include_usage
-            return Flowing(
+            return StreamingResponse(
                 answer.status,
-                self._caller.head(answered, "pending", draft.id),
+                self._caller.streaming_headers(answered, "pending", draft.id),
                 self._recorded(draft, answer, hide_usage=hide_usage),
             )
         return await self._plain(draft, answered)
@@ -97,13 +97,17 @@ class Capture:
         ours = renamed(body, draft.id)
         if ours is None and not _unreadable_json(answer, body):
             self._keeper.not_kept(draft, "no completion")
-            return Whole(
-                answer.status, self._caller.whole_head(answered, "no; it is no completion"), body
+            return Response(
+                answer.status,
+                self._caller.response_headers(answered, "no; it is no completion"),
+                body,
             )
         ours = ours or under(body, draft.id)
         failed = await self._keeper.keep(draft, ours)
         stored = "yes" if failed is None else f"no; {failed}"
-        return Whole(answer.status, self._caller.whole_head(answered, stored, draft.id), ours.text)
+        return Response(
+            answer.status, self._caller.response_headers(answered, stored, draft.id), ours.text
+        )
 
     async def _recorded(
         self, draft: Draft, answer: UpstreamAnswer, *, hide_usage: bool

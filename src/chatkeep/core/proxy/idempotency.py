@@ -14,7 +14,7 @@ import msgspec
 
 from chatkeep.core.json import spans
 from chatkeep.core.ports import Claim, Store
-from chatkeep.core.proxy.call import Call, Flowing, Reply, Whole
+from chatkeep.core.proxy.call import Call, Reply, Response, StreamingResponse
 from chatkeep.core.wire import events as replayed
 from chatkeep.core.wire.headers import Headers, value
 from chatkeep.core.wire.request import STORE_HEADERS, CreateRequest
@@ -82,13 +82,13 @@ class Idempotency:
         except BaseException:
             await self._end(call, claim, renewing)
             raise
-        if isinstance(reply, Flowing):
-            pieces = self._flowing(reply.pieces, call, claim, renewing)
-            return Flowing(reply.status, reply.headers, pieces)
+        if isinstance(reply, StreamingResponse):
+            pieces = self._until_ended(reply.pieces, call, claim, renewing)
+            return StreamingResponse(reply.status, reply.headers, pieces)
         await self._end(call, claim, renewing)
         return reply
 
-    async def _flowing(
+    async def _until_ended(
         self,
         pieces: AsyncIterator[bytes],
         call: Call,
@@ -130,12 +130,12 @@ def _headers(id: str, upstream: str) -> Headers:
     )
 
 
-def _repeated(before: _Before, request: CreateRequest) -> Whole:
+def _repeated(before: _Before, request: CreateRequest) -> Response:
     if not request.stream:
         head = ((b"content-type", b"application/json"), *before.headers)
-        return Whole(200, head, before.answer)
+        return Response(200, head, before.answer)
     events = replayed.events(before.answer, include_usage=request.include_usage)
-    return Whole(200, (*replayed.HEADERS, *before.headers), events)
+    return Response(200, (*replayed.HEADERS, *before.headers), events)
 
 
 def _saying(word: bytes, reply: Reply) -> Reply:

@@ -19,7 +19,7 @@ _MAX_ERROR = 1 << 20
 Ask = Callable[[int], Awaitable[UpstreamAnswer]]
 
 
-class Whole:
+class PlainAnswer:
     """An answer that is there already."""
 
     headers: Headers = ((b"content-type", b"application/json"),)
@@ -120,7 +120,7 @@ class Stream:
         return response
 
 
-async def assembled(stream: Stream, n: int) -> Whole:
+async def assembled(stream: Stream, n: int) -> PlainAnswer:
     """What the same call without `stream` answers."""
     assembly = Assembly(n)
     try:
@@ -129,8 +129,8 @@ async def assembled(stream: Stream, n: int) -> Whole:
     finally:
         stream.close()
     if assembly.error is not None:
-        return Whole(b'{"error":' + assembly.error + b"}", 500)
-    return Whole(assembly.completion())
+        return PlainAnswer(b'{"error":' + assembly.error + b"}", 500)
+    return PlainAnswer(assembly.completion())
 
 
 async def events(response: UpstreamAnswer) -> AsyncIterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from chatkeep.core.ports import UpstreamAnswer
 from chatkeep.errors import UnknownUrl, UpstreamFailed, UpstreamUnreachable
 from chatkeep.upstream.local import child
-from chatkeep.upstream.local.answer import Stream, Whole, assembled, events, refusal
+from chatkeep.upstream.local.answer import PlainAnswer, Stream, assembled, events, refusal
 from chatkeep.upstream.local.chunks import Chunks
 from chatkeep.upstream.local.process import NAME, ModelProcess
 from chatkeep.upstream.local.request import MODEL_ID, Declined, Function, Plan, planned
@@ -58,7 +58,7 @@ class LocalModel:
             "created": CREATED_UNIX,
             "owned_by": "chatkeep",
         }
-        return Whole(json.dumps({"object": "list", "data": [model]}).encode())
+        return PlainAnswer(json.dumps({"object": "list", "data": [model]}).encode())
 
     async def aclose(self) -> None:
         self._closed = True
@@ -120,10 +120,10 @@ class LocalModel:
             return self.process
 
 
-def _unknown(method: str, path: str) -> Whole:
+def _unknown(method: str, path: str) -> PlainAnswer:
     error = UnknownUrl(method=method, path=f"/v1{path}")
     return _error(Declined(error.status, error.message))
 
 
-def _error(answer: Declined) -> Whole:
-    return Whole(answer.envelope(), answer.status)
+def _error(answer: Declined) -> PlainAnswer:
+    return PlainAnswer(answer.envelope(), answer.status)

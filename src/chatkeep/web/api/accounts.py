@@ -7,7 +7,7 @@ import msgspec
 
 from chatkeep.core.accounts import accounts, authority, projects
 from chatkeep.core.accounts.accounts import Accounts
-from chatkeep.core.proxy.call import Whole
+from chatkeep.core.proxy.call import Response
 from chatkeep.core.wire.body import fields_of
 from chatkeep.web.request import Request
 from chatkeep.web.wire import json
@@ -20,47 +20,47 @@ class AccountRoutes:
         self._accounts = accounts
         self._max_body = max_body
 
-    async def list_keys(self, request: Request) -> Whole:
+    async def list_keys(self, request: Request) -> Response:
         found = await self._accounts.keys(authority.of(request.key), request.query())
         return _list(list(map(accounts.described, found)))
 
-    async def create_key(self, request: Request) -> Whole:
+    async def create_key(self, request: Request) -> Response:
         given = await self._given(request, accounts.NEW_KEY)
         own = request.key.project.name
         issued = await self._accounts.create_key(authority.of(request.key), own, given)
         shown = {**accounts.described(issued.key), "key": issued.secret}
         return json(msgspec.json.encode(shown), (b"cache-control", b"no-store"))
 
-    async def retrieve_key(self, request: Request) -> Whole:
+    async def retrieve_key(self, request: Request) -> Response:
         id = request.parameter("key_id")
         return _one(accounts.described(await self._accounts.key(authority.of(request.key), id)))
 
-    async def change_key(self, request: Request) -> Whole:
+    async def change_key(self, request: Request) -> Response:
         given = await self._given(request, accounts.KEY)
         id = request.parameter("key_id")
         changed = await self._accounts.change_key(authority.of(request.key), id, given)
         return _one(accounts.described(changed))
 
-    async def revoke_key(self, request: Request) -> Whole:
+    async def revoke_key(self, request: Request) -> Response:
         id = request.parameter("key_id")
         revoked = await self._accounts.revoke_key(authority.of(request.key), id)
         return _one(accounts.described(revoked))
 
-    async def list_projects(self, request: Request) -> Whole:
+    async def list_projects(self, request: Request) -> Response:
         found = await self._accounts.projects(authority.of(request.key))
         return _list(list(map(projects.described, found)))
 
-    async def create_project(self, request: Request) -> Whole:
+    async def create_project(self, request: Request) -> Response:
         given = await self._given(request, accounts.NEW_PROJECT)
         made = await self._accounts.create_project(authority.of(request.key), given)
         return _one(projects.described(made))
 
-    async def retrieve_project(self, request: Request) -> Whole:
+    async def retrieve_project(self, request: Request) -> Response:
         name = request.parameter("project")
         found = await self._accounts.project(authority.of(request.key), name)
         return _one(projects.described(found))
 
-    async def change_project(self, request: Request) -> Whole:
+    async def change_project(self, request: Request) -> Response:
         given = await self._given(request, accounts.PROJECT)
         name = request.parameter("project")
         changed = await self._accounts.change_project(authority.of(request.key), name, given)
@@ -70,9 +70,9 @@ class AccountRoutes:
         return fields_of(await request.body(self._max_body), known)
 
 
-def _one(described: dict[str, Any]) -> Whole:
+def _one(described: dict[str, Any]) -> Response:
     return json(msgspec.json.encode(described))
 
 
-def _list(described: list[dict[str, Any]]) -> Whole:
+def _list(described: list[dict[str, Any]]) -> Response:
     return json(msgspec.json.encode({"object": "list", "data": described}))

@@ -5,7 +5,7 @@ import time
 import msgspec
 
 from chatkeep.core.ports import Store
-from chatkeep.core.proxy.call import Whole
+from chatkeep.core.proxy.call import Response
 from chatkeep.core.proxy.models import Models
 from chatkeep.core.records.bulk import bulk
 from chatkeep.core.records.completions import Library
@@ -25,25 +25,25 @@ class Keep:
         self._models = models
         self._max_body = max_body
 
-    async def list_kept(self, request: Request) -> Whole:
+    async def list_kept(self, request: Request) -> Response:
         return json(await self._library.kept(request.key.project, request.query()))
 
-    async def bulk_completions(self, request: Request) -> Whole:
+    async def bulk_completions(self, request: Request) -> Response:
         body = await request.body(self._max_body)
         project = request.key.project
         return json(await bulk(self._store, self._library, project, body, time.monotonic))
 
-    async def merge_metadata(self, request: Request) -> Whole:
+    async def merge_metadata(self, request: Request) -> Response:
         body = await request.body(self._max_body)
         id = request.parameter("completion_id")
         if_match = request.header(b"if-match")
         return shown(await self._library.merge(request.key.project, id, body, if_match))
 
-    async def conversation(self, request: Request) -> Whole:
+    async def conversation(self, request: Request) -> Response:
         id = request.parameter("completion_id")
         return json(await self._library.conversation(request.key.project, id, request.query()))
 
-    async def attachment(self, request: Request) -> Whole:
+    async def attachment(self, request: Request) -> Response:
         id, part = request.parameter("completion_id"), request.parameter("part")
         found = await self._library.attachment(request.key.project, id, part)
         # Whoever sent it may be anybody: no browser runs it, whatever it is.
@@ -53,22 +53,22 @@ class Keep:
             (b"content-security-policy", b"sandbox"),
             (b"x-content-type-options", b"nosniff"),
         )
-        return Whole(200, headers, found.content)
+        return Response(200, headers, found.content)
 
-    async def raw_request(self, request: Request) -> Whole:
+    async def raw_request(self, request: Request) -> Response:
         id = request.parameter("completion_id")
         return json(await self._library.raw_request(request.key.project, id))
 
-    async def raw_answer(self, request: Request) -> Whole:
+    async def raw_answer(self, request: Request) -> Response:
         id = request.parameter("completion_id")
         return json(await self._library.raw_answer(request.key.project, id))
 
-    async def facets(self, request: Request) -> Whole:
+    async def facets(self, request: Request) -> Response:
         return json(await facets(self._store, request.key.project, request.query()))
 
-    async def stats(self, request: Request) -> Whole:
+    async def stats(self, request: Request) -> Response:
         return json(await stats(self._store, request.key.project, request.query()))
 
-    async def list_upstreams(self, request: Request) -> Whole:
+    async def list_upstreams(self, request: Request) -> Response:
         found = await self._models.health(time.monotonic, request.key.project)
         return json(msgspec.json.encode({"data": found}))

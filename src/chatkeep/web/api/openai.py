@@ -1,6 +1,6 @@
 """The endpoints of OpenAI's API: decode, call the core, encode."""
 
-from chatkeep.core.proxy.call import Call, Reply, Whole
+from chatkeep.core.proxy.call import Call, Reply, Response
 from chatkeep.core.proxy.create import Capture
 from chatkeep.core.proxy.forward import Forward
 from chatkeep.core.proxy.models import Models
@@ -32,31 +32,31 @@ class Api:
     async def forward(self, request: Request) -> Reply:
         return await self._forward.call(await self._call(request), request.path.removeprefix("/v1"))
 
-    async def list_completions(self, request: Request) -> Whole:
+    async def list_completions(self, request: Request) -> Response:
         return json(await self._library.page(request.key.project, request.query()))
 
-    async def retrieve_completion(self, request: Request) -> Whole:
+    async def retrieve_completion(self, request: Request) -> Response:
         id = request.parameter("completion_id")
         return shown(await self._library.retrieve(request.key.project, id))
 
-    async def update_completion(self, request: Request) -> Whole:
+    async def update_completion(self, request: Request) -> Response:
         body = await request.body(self._max_body)
         id = request.parameter("completion_id")
         if_match = request.header(b"if-match")
         return shown(await self._library.update(request.key.project, id, body, if_match))
 
-    async def delete_completion(self, request: Request) -> Whole:
+    async def delete_completion(self, request: Request) -> Response:
         id = request.parameter("completion_id")
         return json(await self._library.delete(request.key.project, id))
 
-    async def list_messages(self, request: Request) -> Whole:
+    async def list_messages(self, request: Request) -> Response:
         id = request.parameter("completion_id")
         return json(await self._library.messages(request.key.project, id, request.query()))
 
-    async def list_models(self, request: Request) -> Whole:
+    async def list_models(self, request: Request) -> Response:
         return json(await self._models.list(request.key.project))
 
-    async def retrieve_model(self, request: Request) -> Whole:
+    async def retrieve_model(self, request: Request) -> Response:
         model = request.parameter("model")
         return json(await self._models.retrieve(model, request.key.project))
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from chatkeep.core.ports import Store
-from chatkeep.core.proxy.call import Whole
+from chatkeep.core.proxy.call import Response
 from chatkeep.web.api import openapi
 from chatkeep.web.metrics import CONTENT_TYPE, Metrics
 from chatkeep.web.request import Request
@@ -19,15 +19,15 @@ class Operations:
         self._metrics = metrics
         self._openapi = msgspec.json.encode(openapi.document(OPERATIONS, root_path))
 
-    async def health(self, request: Request) -> Whole:
+    async def health(self, request: Request) -> Response:
         return json(b'{"status":"ok"}')
 
-    async def ready(self, request: Request) -> Whole:
+    async def ready(self, request: Request) -> Response:
         await self._store.keys_version()  # a refusal of the store's is the answer
         return json(b'{"status":"ready"}')
 
-    async def metrics(self, request: Request) -> Whole:
-        return Whole(200, ((b"content-type", CONTENT_TYPE.encode()),), self._metrics.text())
+    async def metrics(self, request: Request) -> Response:
+        return Response(200, ((b"content-type", CONTENT_TYPE.encode()),), self._metrics.text())
 
-    async def openapi(self, request: Request) -> Whole:
+    async def openapi(self, request: Request) -> Response:
         return json(self._openapi)
