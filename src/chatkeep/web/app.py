@@ -15,11 +15,11 @@ from chatkeep.core.accounts.keys import Keyring, NoAuth
 from chatkeep.core.model.ids import Sequencer
 from chatkeep.core.ports import Store, Upstreams
 from chatkeep.core.proxy.call import Caller
-from chatkeep.core.proxy.create import Capture
+from chatkeep.core.proxy.create import Creator
 from chatkeep.core.proxy.forward import Forward
 from chatkeep.core.proxy.idempotency import Idempotency
 from chatkeep.core.proxy.models import Models
-from chatkeep.core.proxy.recorder import Clock, Keeper
+from chatkeep.core.proxy.recorder import Clock, Recorder
 from chatkeep.core.records import retention
 from chatkeep.core.records.completions import Library
 from chatkeep.core.usage.meter import Meter
@@ -67,16 +67,16 @@ async def running(
     metrics = Metrics()
     prices = Prices(settings.price)
     meter = Meter(clock.unix, clock.monotonic, prices)
-    keeper = Keeper(store, sequencer, clock, metrics, meter, prices)
+    recorder = Recorder(store, sequencer, clock, metrics, meter, prices)
     idempotency = Idempotency(store, clock.unix, secrets.token_bytes)
     caller = Caller(meter, settings.on_disconnect)
-    capture = Capture(caller, upstreams, keeper, idempotency, settings.max_answer_bytes)
+    creator = Creator(caller, upstreams, recorder, idempotency, settings.max_answer_bytes)
     unix = clock.unix
     auth = Keyring(store, unix) if open_to is None else NoAuth(store, open_to)
     library, models = Library(store), Models(upstreams)
     forward = Forward(caller, upstreams)
     endpoints = (
-        Api(capture, forward, library, models, settings.max_body_bytes),
+        Api(creator, forward, library, models, settings.max_body_bytes),
         Keep(store, library, models, settings.max_body_bytes),
         AccountRoutes(
             Accounts(store, unix, secrets.token_bytes, auth.forget), settings.max_body_bytes
@@ -101,7 +101,7 @@ async def running(
     finally:
         for task in beside:
             task.cancel()
-        await keeper.drain()
+        await recorder.drain()
         await meter.flush(store)
         await _noted(auth)
 

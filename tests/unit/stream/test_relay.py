@@ -12,7 +12,7 @@ from support.assembly import read
 from support.data import DATA
 
 from chatkeep.core.model.ids import CompletionId
-from chatkeep.core.stream.relay import Recording
+from chatkeep.core.stream.relay import StreamRelay
 
 STREAMS = sorted((DATA / "sse").glob("*.bin"))
 ID = CompletionId("chatcmpl-0abcdefghijklmnopqrstuvwxyzAB")
@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
     sent: bytes  # before the commit
     held: bytes  # after it
     late: bytes
-    recording: Recording
+    relay: StreamRelay
 
     @property
     def all(self) -> bytes:
@@ -36,14 +36,14 @@ class Outcome(NamedTuple):
 
 def run(reads: list[bytes], *, hide_usage: bool = False, max_bytes: int = PLENTY) -> Outcome:
     """As a call runs it: what is held goes out as soon as the stream is done."""
-    recording = Recording(ID, 1, hide_usage=hide_usage, max_bytes=max_bytes)
+    relay = StreamRelay(ID, 1, hide_usage=hide_usage, max_bytes=max_bytes)
     sent, late = b"", b""
     for one in reads:
-        done = recording.assembly.done
-        out = recording.take(one)
+        done = relay.assembly.done
+        out = relay.take(one)
         sent, late = (sent, late + out) if done else (sent + out, late)
-    late += recording.end()
-    return Outcome(sent, recording.held, late, recording)
+    late += relay.end()
+    return Outcome(sent, relay.held, late, relay)
 
 
 @pytest.mark.parametrize(
@@ -142,10 +142,10 @@ def test_an_id_behind_the_text_is_replaced_in_each() -> None:
         b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}],"id":"up"}\n\n' % text
         for text in (b"a", b"a", b"b", b"c")
     ]
-    recording = Recording(ID, 1, hide_usage=False, max_bytes=1 << 20)
-    sent = b"".join(map(recording.take, events))
+    relay = StreamRelay(ID, 1, hide_usage=False, max_bytes=1 << 20)
+    sent = b"".join(map(relay.take, events))
     assert sent == b"".join(events).replace(b'"up"', b'"%b"' % ID.encode())
-    assert b'"content":"aabc"' in recording.assembly.completion()
+    assert b'"content":"aabc"' in relay.assembly.completion()
 
 
 def test_done_and_what_follows_is_held_back_until_the_commit() -> None:
@@ -158,7 +158,7 @@ def test_done_and_what_follows_is_held_back_until_the_commit() -> None:
 def test_without_done_nothing_is_held_and_the_last_bytes_are_the_rest() -> None:
     outcome = run([CHUNK % THEIRS, b'data: {"id":"chatcm'])
     assert (outcome.sent, outcome.held, outcome.late) == (CHUNK % OURS, b"", b'data: {"id":"chatcm')
-    assert not outcome.recording.assembly.done
+    assert not outcome.relay.assembly.done
 
 
 USAGE_ONLY = [
@@ -187,7 +187,7 @@ def test_the_usage_we_asked_for_is_hidden_and_counted(event: bytes) -> None:
     stream = [CHUNK % THEIRS, event, DONE]
     hidden = run(stream, hide_usage=True)
     assert hidden.all == CHUNK % OURS + DONE
-    assert hidden.recording.assembly.usage is not None
+    assert hidden.relay.assembly.usage is not None
 
 
 @pytest.mark.parametrize("event", USAGE_ONLY)
@@ -212,16 +212,16 @@ def test_beyond_the_limit_chunks_pass_under_the_same_id_and_are_not_kept() -> No
     stream = [CHUNK % THEIRS] * 4 + [DONE, b"rest"]
     size = len(CHUNK % THEIRS)
     outcome = run(stream, max_bytes=3 * size - 1)
-    assert outcome.recording.overflow
+    assert outcome.relay.overflow
     assert outcome.all == CHUNK % OURS * 4 + DONE + b"rest"
-    assert not run(stream[:3], max_bytes=3 * size).recording.overflow
+    assert not run(stream[:3], max_bytes=3 * size).relay.overflow
 
 
 @pytest.mark.parametrize("first", [b"", CHUNK % THEIRS])
 def test_an_event_longer_than_the_limit_passes_byte_for_byte(first: bytes) -> None:
     reads = [first, b"data: " + b"x" * 100, b"y" * 100, b"\n\n", DONE]
     outcome = run(reads, max_bytes=180)
-    assert outcome.recording.overflow
+    assert outcome.relay.overflow
     assert outcome.all == first.replace(THEIRS, OURS) + b"".join(reads[1:])
 
 
@@ -254,9 +254,9 @@ def test_any_split_of_the_bytes_gives_the_same_bytes_and_the_same_completion(
     whole = run([stream + rest], hide_usage=hide_usage)
     parts = run(cut(data, stream + rest), hide_usage=hide_usage)
     assert parts.all == whole.all
-    if whole.recording.assembly.done:
+    if whole.relay.assembly.done:
         assert parts.sent == whole.sent
-    assert parts.recording.assembly.completion() == whole.recording.assembly.completion()
+    assert parts.relay.assembly.completion() == whole.relay.assembly.completion()
 
 
 @pytest.mark.parametrize("hide_usage", [False, True])
@@ -284,5 +284,5 @@ def test_a_real_stream_differs_in_its_id_alone_however_it_is_cut(
     outcome = run(cut(data, stream))
     assert outcome.sent == body.replace(theirs.encode(), ID.encode())
     assert outcome.held + outcome.late == done + after
-    assert outcome.recording.assembly.upstream_id == theirs
-    assert outcome.recording.assembly.completion() == read([stream]).completion()
+    assert outcome.relay.assembly.upstream_id == theirs
+    assert outcome.relay.assembly.completion() == read([stream]).completion()

@@ -13,7 +13,7 @@ from support.jsontexts import strings
 
 from chatkeep.core.model.ids import CompletionId
 from chatkeep.core.stream.assembly import Assembly
-from chatkeep.core.stream.relay import Recording
+from chatkeep.core.stream.relay import StreamRelay
 from chatkeep.core.stream.template import Shape, shape_of
 
 STREAMS = DATA / "sse"
@@ -113,16 +113,16 @@ def text_of(event: bytes, shape: Shape) -> str | None:
     return text
 
 
-def taken(events: list[bytes]) -> Recording:
-    recording = Recording(ID, 1, hide_usage=True, max_bytes=1 << 24)
+def taken(events: list[bytes]) -> StreamRelay:
+    relay = StreamRelay(ID, 1, hide_usage=True, max_bytes=1 << 24)
     for event in events:
-        recording.take(event)
-    return recording
+        relay.take(event)
+    return relay
 
 
 def sent(events: list[bytes]) -> bytes:
-    recording = Recording(ID, 1, hide_usage=True, max_bytes=1 << 24)
-    return b"".join((*map(recording.take, events), recording.end()))
+    relay = StreamRelay(ID, 1, hide_usage=True, max_bytes=1 << 24)
+    return b"".join((*map(relay.take, events), relay.end()))
 
 
 def test_every_form_is_kept_as_when_every_chunk_is_read_whole() -> None:
@@ -147,9 +147,9 @@ def test_what_is_kept_and_sent_is_the_same_as_when_every_chunk_is_read_whole(
     ends = sorted(data.draw(st.sets(st.integers(1, len(whole) - 1), max_size=4)))
     reads = [whole[start:end] for start, end in pairwise([0, *ends, len(whole)])]
     for pieces in (events, [whole], reads):
-        recording = taken(pieces)
-        assert recording.assembly.completion() == wanted.completion()
-        assert recording.assembly.complete == wanted.complete
+        relay = taken(pieces)
+        assert relay.assembly.completion() == wanted.completion()
+        assert relay.assembly.complete == wanted.complete
         assert sent(pieces) == b"".join(sent([event]) for event in events)
 
 

@@ -20,7 +20,7 @@ from chatkeep.core.json import spans
 from chatkeep.core.model import ids
 from chatkeep.core.model.ids import CompletionId
 from chatkeep.core.records import filters
-from chatkeep.core.stream.relay import Recording
+from chatkeep.core.stream.relay import StreamRelay
 from chatkeep.core.wire import answer, etag, metadata, renaming, request
 from chatkeep.errors import Refusal
 from chatkeep.upstream.http.coding import Undecodable, decoder
@@ -99,13 +99,13 @@ def stream(given: bytes) -> None:
 
 
 def _recorded(reads: list[bytes]) -> tuple[bytes, bytes]:
-    recording = Recording(ID, 1, hide_usage=True, max_bytes=1 << 20)
+    relay = StreamRelay(ID, 1, hide_usage=True, max_bytes=1 << 20)
     sent = b""
     for read in reads:
-        was_done = recording.assembly.done
-        sent += recording.take(read)
-        sent += recording.held if recording.assembly.done and not was_done else b""
-    return sent + recording.end(), recording.assembly.completion()
+        was_done = relay.assembly.done
+        sent += relay.take(read)
+        sent += relay.held if relay.assembly.done and not was_done else b""
+    return sent + relay.end(), relay.assembly.completion()
 
 
 Target = Callable[[bytes], None]

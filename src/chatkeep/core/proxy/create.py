@@ -13,8 +13,8 @@ from chatkeep.core.ports import Claim, Route, UpstreamAnswer, Upstreams
 from chatkeep.core.proxy import routing
 from chatkeep.core.proxy.call import Answered, Call, Caller, Reply, Response, StreamingResponse
 from chatkeep.core.proxy.idempotency import Idempotency
-from chatkeep.core.proxy.recorder import Draft, Keeper
-from chatkeep.core.stream.relay import Recording
+from chatkeep.core.proxy.recorder import Draft, Recorder
+from chatkeep.core.stream.relay import StreamRelay
 from chatkeep.core.wire import headers as wire
 from chatkeep.core.wire.renaming import renamed, under
 from chatkeep.core.wire.request import CreateRequest, parsed, store_headers, upstream_body
@@ -24,20 +24,20 @@ PATH = "/chat/completions"
 GRACE_S = 5.0  # how long a finished stream is read on after its client left, or after [DONE]
 
 
-class Capture:
+class Creator:
     """Answers create calls. `max_answer` bounds, in bytes, the answers that can be kept."""
 
     def __init__(
         self,
         caller: Caller,
         upstreams: Upstreams,
-        keeper: Keeper,
+        recorder: Recorder,
         idempotency: Idempotency,
         max_answer: int,
     ) -> None:
         self._caller = caller
         self._upstreams = upstreams
-        self._keeper = keeper
+        self._recorder = recorder
         self._idempotency = idempotency
         self._max_answer = max_answer
 
@@ -53,7 +53,7 @@ class Capture:
         return self._caller.passed(call, answered, "no; store was not asked for")
 
     async def _kept(self, call: Call, request: CreateRequest, claim: Claim | None) -> Reply:
-        draft = self._keeper.draft(call, request, claim)
+        draft = self._recorder.draft(call, request, claim)
         answered = await self._send(call, request, keep=True)
         draft.upstream = answered.route.upstream.name
         answer = answered.answer
@@ -90,20 +90,20 @@ class Capture:
             draft.call.disconnect.set_callback(lambda: _close_later(answer))
         body, all_read = await self._caller.whole(draft.call, answered, self._max_answer)
         if not all_read:
-            self._keeper.passed_unkept("too large")
+            self._recorder.passed_unkept("too large")
             return self._caller.passed(
                 draft.call, answered, "no; it is too large", "unkept", read_already=body
             )
         ours = renamed(body, draft.id)
         if ours is None and not _unreadable_json(answer, body):
-            self._keeper.not_kept(draft, "no completion")
+            self._recorder.not_kept(draft, "no completion")
             return Response(
                 answer.status,
                 self._caller.response_headers(answered, "no; it is no completion"),
                 body,
             )
         ours = ours or under(body, draft.id)
-        failed = await self._keeper.keep(draft, ours)
+        failed = await self._recorder.keep(draft, ours)
         stored = "yes" if failed is None else f"no; {failed}"
         return Response(
             answer.status, self._caller.response_headers(answered, stored, draft.id), ours.text
@@ -114,23 +114,23 @@ class Capture:
     ) -> AsyncIterator[bytes]:
         """The stream's bytes; its completion is committed before `[DONE]`, or when it ends."""
         disconnect = draft.call.disconnect
-        recording = Recording(
+        relay = StreamRelay(
             draft.id, draft.request.n, hide_usage=hide_usage, max_bytes=self._max_answer
         )
-        disconnect.set_callback(lambda: self._leave(recording, answer))
+        disconnect.set_callback(lambda: self._leave(relay, answer))
         broken: Refusal | None = None
         kept: asyncio.Task[str | None] | None = None
         closing: asyncio.TimerHandle | None = None
         try:
             while data := await answer.read():
-                out = recording.take(data)
-                if draft.first_token is None and recording.assembly.has_content:
-                    self._keeper.token_came(draft)
+                out = relay.take(data)
+                if draft.first_token is None and relay.assembly.has_content:
+                    self._recorder.token_came(draft)
                 if out:
                     yield out
-                if recording.assembly.done and kept is None:
-                    kept = self._keeper.keep_stream(draft, recording)
-                    yield _comment(await asyncio.shield(kept)) + recording.held
+                if relay.assembly.done and kept is None:
+                    kept = self._recorder.keep_stream(draft, relay)
+                    yield _comment(await asyncio.shield(kept)) + relay.held
                     closing = _close_later(answer)
             draft.ended = True
         except (UpstreamFailed, UpstreamTimeout) as error:
@@ -140,24 +140,24 @@ class Capture:
             answer.close()
             if closing is not None:
                 closing.cancel()
-            rest = recording.end()
+            rest = relay.end()
             if kept is None:
-                kept = self._keeper.keep_stream(draft, recording)
+                kept = self._recorder.keep_stream(draft, relay)
         if rest:
             yield rest
         comment = _comment(await asyncio.shield(kept))
-        if broken is not None and not disconnect.happened and not recording.assembly.done:
+        if broken is not None and not disconnect.happened and not relay.assembly.done:
             try:
                 raise broken
             finally:
                 broken = None  # raised, it has a traceback again
-        if comment and not recording.assembly.done:
+        if comment and not relay.assembly.done:
             yield comment
 
-    def _leave(self, recording: Recording, answer: UpstreamAnswer) -> None:
+    def _leave(self, relay: StreamRelay, answer: UpstreamAnswer) -> None:
         if self._caller.finishes:
             return
-        if recording.assembly.complete:
+        if relay.assembly.complete:
             _close_later(answer)  # the usage and [DONE] are still to come
         else:
             answer.close()

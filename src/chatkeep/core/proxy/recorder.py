@@ -11,7 +11,7 @@ from chatkeep.core.model.ids import CompletionId, Name, Sequencer, named, tag_of
 from chatkeep.core.model.record import Record
 from chatkeep.core.ports import Claim, Store, Watcher
 from chatkeep.core.proxy.call import Call
-from chatkeep.core.stream.relay import Recording
+from chatkeep.core.stream.relay import StreamRelay
 from chatkeep.core.usage.meter import Meter
 from chatkeep.core.usage.prices import Prices
 from chatkeep.core.wire.answer import Answer, scrubbed
@@ -46,7 +46,7 @@ class Draft(Struct):
     ended: bool = False
 
 
-class Keeper:
+class Recorder:
     """Writes completions to the store. What has begun to be written is written to its end."""
 
     def __init__(
@@ -100,22 +100,22 @@ class Keeper:
         self._watcher.kept(status)
         return None
 
-    def keep_stream(self, draft: Draft, recording: Recording) -> "asyncio.Task[str | None]":
+    def keep_stream(self, draft: Draft, relay: StreamRelay) -> "asyncio.Task[str | None]":
         """The same for a stream as far as it has come.
 
         In a task of its own: the request's may be cancelled at any moment, and what was received is
         kept all the same.
         """
-        return self._in_background(self._keep_stream(draft, recording))
+        return self._in_background(self._keep_stream(draft, relay))
 
     async def drain(self) -> None:
         """Waits for what is being written."""
         while self._writing:
             await asyncio.wait(self._writing)
 
-    async def _keep_stream(self, draft: Draft, recording: Recording) -> str | None:
-        assembly = recording.assembly
-        if recording.overflow:
+    async def _keep_stream(self, draft: Draft, relay: StreamRelay) -> str | None:
+        assembly = relay.assembly
+        if relay.overflow:
             self.not_kept(draft, "too large")
             return "it is too large"
         if assembly.upstream_id is None and not assembly.has_content:
@@ -123,7 +123,7 @@ class Keeper:
             return "nothing came"
         under_ours = under(assembly.completion(), draft.id)
         answer = Renamed(under_ours.text, assembly.upstream_id, under_ours.read)
-        return await self.keep(draft, answer, _status(recording, ended=draft.ended))
+        return await self.keep(draft, answer, _status(relay, ended=draft.ended))
 
     def _in_background(self, keep: Coroutine[Any, Any, str | None]) -> "asyncio.Task[str | None]":
         task = asyncio.create_task(keep)
@@ -149,8 +149,8 @@ class Keeper:
         )
 
 
-def _status(recording: Recording, *, ended: bool) -> Status:
-    assembly = recording.assembly
+def _status(relay: StreamRelay, *, ended: bool) -> Status:
+    assembly = relay.assembly
     if assembly.error is None and (assembly.complete or assembly.done):
         return "complete"
     return "failed_midstream" if ended or assembly.error is not None else "partial"

@@ -31,7 +31,7 @@ class _Alike:
         self.used = False
 
 
-class Recording:
+class StreamRelay:
     """Takes the upstream's bytes, gives the client's; pure, so any split of them gives the same.
 
     `take` holds back `[DONE]` and what follows: the caller commits first and then sends `held`.

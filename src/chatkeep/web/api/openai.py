@@ -1,7 +1,7 @@
 """The endpoints of OpenAI's API: decode, call the core, encode."""
 
 from chatkeep.core.proxy.call import Call, Reply, Response
-from chatkeep.core.proxy.create import Capture
+from chatkeep.core.proxy.create import Creator
 from chatkeep.core.proxy.forward import Forward
 from chatkeep.core.proxy.models import Models
 from chatkeep.core.records.completions import Library
@@ -14,20 +14,20 @@ class Api:
 
     def __init__(
         self,
-        capture: Capture,
+        creator: Creator,
         forward: Forward,
         library: Library,
         models: Models,
         max_body: int,
     ) -> None:
-        self._capture = capture
+        self._creator = creator
         self._forward = forward
         self._library = library
         self._models = models
         self._max_body = max_body
 
     async def create_completion(self, request: Request) -> Reply:
-        return await self._capture.create(await self._call(request))
+        return await self._creator.create(await self._call(request))
 
     async def forward(self, request: Request) -> Reply:
         return await self._forward.call(await self._call(request), request.path.removeprefix("/v1"))
