@@ -75,14 +75,14 @@ class Metrics:
         ProcessCollector(registry=self._registry)
         self.requests = Requests()
         self._registry.register(self.requests)
-        kept = Counter(
+        stored = Counter(
             "chatkeep_completions_kept",
             "Completions committed to the store, by how they ended.",
             ("status",),
             registry=self._registry,
         )
-        self._kept: dict[Status, Counter] = {status: kept.labels(status) for status in STATUSES}
-        self._not_kept = Counter(
+        self._stored: dict[Status, Counter] = {status: stored.labels(status) for status in STATUSES}
+        self._not_stored = Counter(
             "chatkeep_completions_not_kept",
             "Completions that were to be stored and were not, by reason.",
             ("reason",),
@@ -101,11 +101,11 @@ class Metrics:
             ),
         }
 
-    def kept(self, status: Status) -> None:
-        self._kept[status].inc()
+    def stored(self, status: Status) -> None:
+        self._stored[status].inc()
 
-    def not_kept(self, reason: str, error: Exception | None) -> None:
-        self._not_kept.labels(reason).inc()
+    def not_stored(self, reason: str, error: Exception | None) -> None:
+        self._not_stored.labels(reason).inc()
         _log.warning(
             "a completion was not kept",
             extra={"reason": reason, "error": None if error is None else str(error)},

@@ -47,12 +47,12 @@ class Creator:
         wanted = request.store
         if call.key.project.store_by_default if wanted is None else wanted:
             return await self._idempotency.once(
-                call, request, lambda claim: self._kept(call, request, claim)
+                call, request, lambda claim: self._stored(call, request, claim)
             )
         answered = await self._send(call, request, keep=False)
         return self._caller.passed(call, answered, "no; store was not asked for")
 
-    async def _kept(self, call: Call, request: CreateRequest, claim: Claim | None) -> Reply:
+    async def _stored(self, call: Call, request: CreateRequest, claim: Claim | None) -> Reply:
         draft = self._recorder.draft(call, request, claim)
         answered = await self._send(call, request, keep=True)
         draft.upstream = answered.route.upstream.name
@@ -64,7 +64,7 @@ class Creator:
             return StreamingResponse(
                 answer.status,
                 self._caller.streaming_headers(answered, "pending", draft.id),
-                self._recorded(draft, answer, hide_usage=hide_usage),
+                self._streamed(draft, answer, hide_usage=hide_usage),
             )
         return await self._plain(draft, answered)
 
@@ -90,26 +90,26 @@ class Creator:
             draft.call.disconnect.set_callback(lambda: _close_later(answer))
         body, all_read = await self._caller.whole(draft.call, answered, self._max_answer)
         if not all_read:
-            self._recorder.passed_unkept("too large")
+            self._recorder.passed_not_stored("too large")
             return self._caller.passed(
                 draft.call, answered, "no; it is too large", "unkept", read_already=body
             )
         ours = renamed(body, draft.id)
         if ours is None and not _unreadable_json(answer, body):
-            self._recorder.not_kept(draft, "no completion")
+            self._recorder.not_stored(draft, "no completion")
             return Response(
                 answer.status,
                 self._caller.response_headers(answered, "no; it is no completion"),
                 body,
             )
         ours = ours or under(body, draft.id)
-        failed = await self._recorder.keep(draft, ours)
+        failed = await self._recorder.record(draft, ours)
         stored = "yes" if failed is None else f"no; {failed}"
         return Response(
             answer.status, self._caller.response_headers(answered, stored, draft.id), ours.text
         )
 
-    async def _recorded(
+    async def _streamed(
         self, draft: Draft, answer: UpstreamAnswer, *, hide_usage: bool
     ) -> AsyncIterator[bytes]:
         """The stream's bytes; its completion is committed before `[DONE]`, or when it ends."""
@@ -119,18 +119,18 @@ class Creator:
         )
         disconnect.set_callback(lambda: self._leave(relay, answer))
         broken: Refusal | None = None
-        kept: asyncio.Task[str | None] | None = None
+        recorded: asyncio.Task[str | None] | None = None
         closing: asyncio.TimerHandle | None = None
         try:
             while data := await answer.read():
                 out = relay.take(data)
                 if draft.first_token is None and relay.assembly.has_content:
-                    self._recorder.token_came(draft)
+                    self._recorder.first_token_came(draft)
                 if out:
                     yield out
-                if relay.assembly.done and kept is None:
-                    kept = self._recorder.keep_stream(draft, relay)
-                    yield _comment(await asyncio.shield(kept)) + relay.held
+                if relay.assembly.done and recorded is None:
+                    recorded = self._recorder.record_stream(draft, relay)
+                    yield _comment(await asyncio.shield(recorded)) + relay.held
                     closing = _close_later(answer)
             draft.ended = True
         except (UpstreamFailed, UpstreamTimeout) as error:
@@ -141,11 +141,11 @@ class Creator:
             if closing is not None:
                 closing.cancel()
             rest = relay.end()
-            if kept is None:
-                kept = self._recorder.keep_stream(draft, relay)
+            if recorded is None:
+                recorded = self._recorder.record_stream(draft, relay)
         if rest:
             yield rest
-        comment = _comment(await asyncio.shield(kept))
+        comment = _comment(await asyncio.shield(recorded))
         if broken is not None and not disconnect.happened and not relay.assembly.done:
             try:
                 raise broken

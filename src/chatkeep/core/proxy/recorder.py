@@ -72,21 +72,23 @@ class Recorder:
         name = named(seq, tag_of(call.key.project.secret, call.request_id))
         return Draft(call, request, name, name.id, self._clock.monotonic(), claim)
 
-    def token_came(self, draft: Draft) -> None:
+    def first_token_came(self, draft: Draft) -> None:
         draft.first_token = self._clock.monotonic()
 
-    def not_kept(self, draft: Draft, reason: str, error: Refusal | None = None) -> None:
-        self._watcher.not_kept(reason, error)
+    def not_stored(self, draft: Draft, reason: str, error: Refusal | None = None) -> None:
+        self._watcher.not_stored(reason, error)
         self._meter.count(
             draft.call.key, draft.request.model, draft.upstream, "unkept", draft.started
         )
 
-    def passed_unkept(self, reason: str) -> None:
-        """The same of an answer that goes on, and is counted when it ends."""
-        self._watcher.not_kept(reason, None)
+    def passed_not_stored(self, reason: str) -> None:
+        """Says that an answer which is passed on, and counted when it ends, is not stored."""
+        self._watcher.not_stored(reason, None)
 
-    async def keep(self, draft: Draft, answer: Renamed, status: Status = "complete") -> str | None:
-        """Commits the completion; why it was not kept, when it was not."""
+    async def record(
+        self, draft: Draft, answer: Renamed, status: Status = "complete"
+    ) -> str | None:
+        """Commits the completion. Gives why it was not stored, None when it was."""
         row = self._row(draft, answer.read, status)
         known_as = None if answer.upstream_id is None else scrubbed(answer.upstream_id)
         record = Record(asked_of(draft.request), answer.text, draft.id, known_as)
@@ -95,38 +97,40 @@ class Recorder:
         try:
             await self._store.insert(draft.call.key.project, row, record, claim)
         except Refusal as error:
-            self.not_kept(draft, "store", error)
+            self.not_stored(draft, "store", error)
             return error.message
-        self._watcher.kept(status)
+        self._watcher.stored(status)
         return None
 
-    def keep_stream(self, draft: Draft, relay: StreamRelay) -> "asyncio.Task[str | None]":
-        """The same for a stream as far as it has come.
+    def record_stream(self, draft: Draft, relay: StreamRelay) -> "asyncio.Task[str | None]":
+        """Commits a stream as far as it has come; gives what `record` gives.
 
         In a task of its own: the request's may be cancelled at any moment, and what was received is
         kept all the same.
         """
-        return self._in_background(self._keep_stream(draft, relay))
+        return self._in_background(self._record_stream(draft, relay))
 
     async def drain(self) -> None:
         """Waits for what is being written."""
         while self._writing:
             await asyncio.wait(self._writing)
 
-    async def _keep_stream(self, draft: Draft, relay: StreamRelay) -> str | None:
+    async def _record_stream(self, draft: Draft, relay: StreamRelay) -> str | None:
         assembly = relay.assembly
         if relay.overflow:
-            self.not_kept(draft, "too large")
+            self.not_stored(draft, "too large")
             return "it is too large"
         if assembly.upstream_id is None and not assembly.has_content:
-            self.not_kept(draft, "nothing came")
+            self.not_stored(draft, "nothing came")
             return "nothing came"
         under_ours = under(assembly.completion(), draft.id)
         answer = Renamed(under_ours.text, assembly.upstream_id, under_ours.read)
-        return await self.keep(draft, answer, _status(relay, ended=draft.ended))
+        return await self.record(draft, answer, _status(relay, ended=draft.ended))
 
-    def _in_background(self, keep: Coroutine[Any, Any, str | None]) -> "asyncio.Task[str | None]":
-        task = asyncio.create_task(keep)
+    def _in_background(
+        self, writing: Coroutine[Any, Any, str | None]
+    ) -> "asyncio.Task[str | None]":
+        task = asyncio.create_task(writing)
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
         return task
