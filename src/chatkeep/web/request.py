@@ -36,7 +36,7 @@ class Request:
         self.headers = dict(reversed(scope["headers"]))
         self.disconnect = Disconnect()
         self.cleanup: list[Callable[[], object]] = []
-        self.rate: limits.Headers = ()
+        self.rate: limits.RateHeaders = ()
 
     @property
     def method(self) -> str:

@@ -57,7 +57,7 @@ def refused(error: Refusal) -> Response:
     return json(msgspec.json.encode(envelope), *_encoded(error.headers), status=error.status)
 
 
-def limited(answer: Reply, rate: limits.Headers) -> Reply:
+def limited(answer: Reply, rate: limits.RateHeaders) -> Reply:
     """An answer that says how many calls are left: of the caller's limit, not the upstream's."""
     ours = _encoded(rate)
     given = without(answer.headers, [name for name, _ in ours])
@@ -94,7 +94,7 @@ async def send_answer(send: Send, answer: Reply, request_id: bytes, elapsed_ms: 
             await out.write(b"", more=False)
 
 
-def _encoded(headers: limits.Headers) -> list[tuple[bytes, bytes]]:
+def _encoded(headers: limits.RateHeaders) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value(text)) for name, text in headers]
 
 

@@ -29,7 +29,7 @@ class Whose(NamedTuple):
 
 
 Limit = tuple[Whose, int]
-Headers = Sequence[tuple[str, str]]
+RateHeaders = Sequence[tuple[str, str]]
 
 
 class Rate(NamedTuple):
@@ -40,7 +40,7 @@ class Rate(NamedTuple):
     reset_s: float
 
     @property
-    def headers(self) -> Headers:
+    def headers(self) -> RateHeaders:
         return tuple(
             zip(HEADERS, (str(self.limit), str(self.remaining), told(self.reset_s)), strict=True)
         )
@@ -50,7 +50,7 @@ class Granted(NamedTuple):
     """A call that may go on. `end` gives its place free; `headers` go out with its answer."""
 
     end: Callable[[], object]
-    headers: Headers
+    headers: RateHeaders
 
 
 class Limits:
@@ -89,7 +89,7 @@ class Limits:
             headers = self._rate(whose, limit, now).headers
             raise _refusal(whose, "requests per min (RPM)", limit, limit, wait_s, headers)
 
-    def _paid(self, paces: list[Limit], now: float) -> Headers:
+    def _paid(self, paces: list[Limit], now: float) -> RateHeaders:
         """Counts the call; the headers are of the limit that is nearest."""
         for whose, limit in paces:
             self._paid_at[whose] = max(self._paid_at.get(whose, now), now) + _MINUTE_S / limit
@@ -131,7 +131,7 @@ def _set(*limits: tuple[Whose, int | None]) -> list[Limit]:
 
 
 def _refusal(
-    whose: Whose, what: str, limit: int, used: int, wait_s: float, headers: Headers
+    whose: Whose, what: str, limit: int, used: int, wait_s: float, headers: RateHeaders
 ) -> RateLimitReached:
     after = (
         ("retry-after", str(math.ceil(wait_s - 1e-6))),

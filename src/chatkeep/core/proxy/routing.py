@@ -12,10 +12,10 @@ def routes(upstreams: Upstreams, project: Project, model: str) -> Sequence[Route
     found = upstreams.routes(model)
     if project.upstreams is None:
         return found
-    permitted = [route for route in found if route.upstream.name in project.upstreams]
-    if not permitted:
+    allowed = [route for route in found if route.upstream.name in project.upstreams]
+    if not allowed:
         raise ModelNotFound("model", model=model)
-    return permitted
+    return allowed
 
 
 def those(upstreams: Upstreams, project: Project | None) -> Sequence[Upstream]:

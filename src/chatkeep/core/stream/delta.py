@@ -1,6 +1,6 @@
 """Merges the deltas of a streamed message.
 
-A message is a tree of nodes, JSON values that still grow: `Text` for a string, `List` and `Calls`
+A message is a tree of nodes, JSON values that still grow: `Pieces` for a string, `List` and `Calls`
 for lists, a dict of nodes for an object; numbers and booleans stand for themselves. `merge` adds a
 delta to it, `plain` gives the JSON value. Strings join, lists grow or merge by `index`, objects
 merge, numbers and booleans overwrite, null changes nothing; `RULES` names the exceptions. A piece
@@ -24,7 +24,7 @@ class Flow(NamedTuple):
     """Where a text goes: the key it stands under in a delta, and the node it is added to."""
 
     key: str
-    node: "Text"
+    node: "Pieces"
 
 
 def flow(merged: dict[str, Any], delta: dict[str, Any]) -> Flow | None:
@@ -36,14 +36,14 @@ def flow(merged: dict[str, Any], delta: dict[str, Any]) -> Flow | None:
     node, piece = merged.get(key), delta[key]
     if type(node) is Calls:
         return node.flow(piece)
-    if type(node) is Text and type(piece) is str and key != "name":
+    if type(node) is Pieces and type(piece) is str and key != "name":
         return Flow(key, node)
     return None
 
 
 def plain(node: Any) -> Any:
     match node:
-        case Text():
+        case Pieces():
             return "".join(node)
         case List():
             return [plain(row) for row in node.rows]
@@ -59,7 +59,7 @@ def is_index(value: Any) -> TypeGuard[int]:
     return type(value) is int and 0 <= value < _MAX_INDEX
 
 
-class Text(list[str]):
+class Pieces(list[str]):
     """A string in pieces, none of them empty: joining at every piece would be quadratic."""
 
 
@@ -179,7 +179,7 @@ class Calls:
 def _merge_by(rules: Mapping[str, Rule], into: dict[str, Any], delta: dict[str, Any]) -> None:
     for key, piece in delta.items():
         node = into.get(key)
-        if type(node) is Text and type(piece) is str and key != "name":  # nearly always
+        if type(node) is Pieces and type(piece) is str and key != "name":  # nearly always
             if piece:
                 node.append(piece)
         elif piece is not None:
@@ -196,7 +196,7 @@ def _join(node: Any, piece: Any, rules: Mapping[str, Rule] | None = None) -> Any
         if kind is None:
             return piece
         node = kind()
-    if kind is Text:
+    if kind is Pieces:
         if piece:
             node.append(piece)
     elif kind is List:
@@ -216,7 +216,7 @@ def _first(node: Any, piece: Any) -> Any:
 
 def _name(node: Any, piece: Any) -> Any:
     """A name may come in pieces, or whole again in every delta."""
-    again = isinstance(piece, str) and isinstance(node, Text) and len(piece) >= len(node)
+    again = isinstance(piece, str) and isinstance(node, Pieces) and len(piece) >= len(node)
     return node if again and "".join(node) == piece else _join(node, piece)
 
 
@@ -230,7 +230,7 @@ def _parts(node: Any, piece: Any) -> Any:
 
 
 def _as_parts(value: Any) -> list[Any]:
-    text = "".join(value) if isinstance(value, Text | str) else ""
+    text = "".join(value) if isinstance(value, Pieces | str) else ""
     if text:
         return [{"type": "text", "text": text}]
     return value if type(value) is list else []
@@ -260,8 +260,8 @@ def _both_and_different(one: Any, other: Any) -> bool:
     return bool(one and other) and one != other
 
 
-_KINDS: Mapping[type, type] = {str: Text, list: List, dict: dict}
-_GROWING = (Text, List, Calls, dict)
+_KINDS: Mapping[type, type] = {str: Pieces, list: List, dict: dict}
+_GROWING = (Pieces, List, Calls, dict)
 
 RULES: Mapping[str, Rule] = {
     "content": _parts,

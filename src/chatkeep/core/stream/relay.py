@@ -5,7 +5,7 @@ import re
 from chatkeep.core.json.spans import loads
 from chatkeep.core.model.ids import CompletionId
 from chatkeep.core.stream.assembly import Assembly
-from chatkeep.core.stream.delta import Text
+from chatkeep.core.stream.delta import Pieces
 from chatkeep.core.stream.sse import EventSplitter, EventTooLong, event_data, replace_span
 from chatkeep.core.stream.template import Shape, shape_of
 from chatkeep.core.wire.renaming import IdSpan, id_span, put
@@ -24,7 +24,7 @@ class _Alike:
 
     __slots__ = ("head", "node", "shape", "used")
 
-    def __init__(self, shape: Shape, head: bytes, node: Text) -> None:
+    def __init__(self, shape: Shape, head: bytes, node: Pieces) -> None:
         self.shape = shape
         self.head = head
         self.node = node
