@@ -5,8 +5,9 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 from support.backends import Backend
-from support.samples import SECOND, keep, name, place, row, said
+from support.samples import SECOND, keep, name, place, row, said, sums_of
 
 from chatkeep.core.model.completion import KeyId, Project, ProjectId, Usage
 from chatkeep.core.model.usage import (
@@ -16,8 +17,6 @@ from chatkeep.core.model.usage import (
     Group,
     StatsQuery,
     Sums,
-    added,
-    sums_of,
 )
 from chatkeep.core.ports import Store
 from chatkeep.errors import StoreFailed
@@ -32,7 +31,7 @@ async def figures(store: Store, project: Project, query: StatsQuery = ALL) -> li
 
 
 def _named(figures: Sums) -> dict[str, int]:
-    return {name: value for name, value in zip(FIGURES, figures, strict=True) if value}
+    return {name: value for name, value in asdict(figures).items() if value}
 
 
 def by(*group: Group, **fields: Any) -> StatsQuery:
@@ -105,7 +104,7 @@ async def test_cost_and_token_details_are_kept_with_the_row(store: Store, projec
 async def test_sums_outlive_the_process(backend: Backend) -> None:
     store = await backend.open()
     project = (await store.add_key("p", b"d", "sk", frozenset(), 0)).project
-    await store.add_usage([(_account(project), sums_of(Usage(1), None, 0))])
+    await store.add_usage([(_account(project), sums_of(Usage(1)))])
     await store.aclose()
     store = await backend.open()
     assert (await figures(store, project))[0]["prompt_tokens"] == 1
@@ -115,7 +114,7 @@ async def test_sums_outlive_the_process(backend: Backend) -> None:
 async def test_another_projects_sums_are_not_seen(
     store: Store, project: Project, other: Project
 ) -> None:
-    await store.add_usage([(_account(other), sums_of(Usage(), None, 0))])
+    await store.add_usage([(_account(other), sums_of(Usage()))])
     for group in GROUPS:
         assert await store.usage(project, by(group), 100) == []
     assert len(await store.usage(other, ALL, 100)) == 1
@@ -124,7 +123,7 @@ async def test_another_projects_sums_are_not_seen(
 async def test_both_hours_of_a_range_are_in_it(store: Store, project: Project) -> None:
     for hour in range(5):
         account = _account(project)._replace(hour=HOUR + hour)
-        await store.add_usage([(account, sums_of(Usage(), None, 0))])
+        await store.add_usage([(account, sums_of(Usage()))])
     query = by("hour", first_hour=HOUR + 1, last_hour=HOUR + 3)
     found = [one.period for one in await store.usage(project, query, 100)]
     assert found == [HOUR + 3, HOUR + 2, HOUR + 1]
@@ -135,9 +134,9 @@ async def test_days_begin_at_midnight(store: Store, project: Project) -> None:
     midnight = SECOND // 86400 * 24
     for hour in (-1, 0, 23, 24):
         account = _account(project)._replace(hour=midnight + hour)
-        await store.add_usage([(account, sums_of(Usage(), None, 0))])
+        await store.add_usage([(account, sums_of(Usage()))])
     found = await store.usage(project, by("day"), 100)
-    assert [(one.period, one.figures[0]) for one in found] == [
+    assert [(one.period, one.figures.calls) for one in found] == [
         (midnight + 24, 1),
         (midnight, 2),
         (midnight - 24, 1),
@@ -171,7 +170,7 @@ def _some_call(luck: Random, project: ProjectId) -> tuple[Account, Sums]:
         luck.choice([None, KeyId(0), KeyId(1)]),
         luck.choice(["stored", "passed", "failed"]),
     )
-    return account, [luck.randrange(5) for _ in FIGURES]
+    return account, Sums(*(luck.randrange(5) for _ in FIGURES))
 
 
 def _some_query(luck: Random) -> StatsQuery:
@@ -200,5 +199,5 @@ def _added_up(calls: list[tuple[Account, Sums]], query: StatsQuery) -> dict[Any,
         size = query.period_hours
         period = account.hour // size * size if size else None
         group = (period, *(getattr(account, c) if c in query.group else None for c in columns))
-        sums[group] = added(sums[group], figures) if group in sums else figures
+        sums.setdefault(group, Sums()).add(figures)
     return sums

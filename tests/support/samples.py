@@ -9,6 +9,7 @@ import msgspec
 from chatkeep.core.model.completion import Project, Query, Row, Usage
 from chatkeep.core.model.ids import TAG_BYTES, Name, Seq, compose, named
 from chatkeep.core.model.record import Record, cut
+from chatkeep.core.model.usage import Sums
 from chatkeep.core.ports import Store
 
 SECOND = 1_760_000_000  # 2025-10-09, an arrival second like any other
@@ -45,6 +46,13 @@ def row(
 
 def name(row: Row) -> Name:
     return Name(row.seq, row.tag, row.id)
+
+
+def sums_of(usage: Usage, cost_micro: int | None = None, duration_ms: int = 0) -> Sums:
+    """The figures of one call."""
+    sums = Sums()
+    sums.add_call(usage, cost_micro, duration_ms)
+    return sums
 
 
 def other_tag(name: Name) -> Name:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.samples import SECOND, place, row
+from msgspec.structs import asdict, astuple
+from support.samples import SECOND, place, row, sums_of
 
 from chatkeep.core.model.completion import Key, KeyId, Project, ProjectId, Usage
 from chatkeep.core.model.usage import (
@@ -15,9 +16,7 @@ from chatkeep.core.model.usage import (
     Account,
     Sums,
     Totals,
-    added,
     count_row,
-    sums_of,
 )
 from chatkeep.core.usage.meter import Meter
 from chatkeep.core.usage.prices import Price, Prices
@@ -42,8 +41,7 @@ class Kept:
             raise refusing
         self.writes += 1
         for account, figures in sums:
-            before = self.sums.get(account)
-            self.sums[account] = figures if before is None else added(before, figures)
+            self.sums.setdefault(account, Sums()).add(figures)
 
 
 def meter(*prices: Price, now: float = 0.25) -> Meter:
@@ -58,8 +56,7 @@ def flushed(of: Meter) -> dict[Account, dict[str, int]]:
 
 def named(figures: Sums) -> dict[str, int]:
     """The figures that are not 0."""
-    every = dict(zip(FIGURES, figures, strict=True))
-    return {name: figure for name, figure in every.items() if figure}
+    return {name: figure for name, figure in asdict(figures).items() if figure}
 
 
 @pytest.mark.parametrize(
@@ -75,7 +72,7 @@ def named(figures: Sums) -> dict[str, int]:
     ],
 )
 def test_a_call_is_in_the_bucket_of_its_duration(duration_ms: int, bucket: str) -> None:
-    figures = named(sums_of(Usage(), None, duration_ms))
+    figures = named(sums_of(Usage(), duration_ms=duration_ms))
     assert figures.pop(bucket) == 1
     assert not [name for name in figures if name.startswith(("up_to", "longer"))]
 
@@ -87,7 +84,7 @@ def test_the_buckets_are_named_by_their_bounds() -> None:
 @given(st.lists(st.none() | st.integers(0, 1 << 60), min_size=5, max_size=5))
 def test_whatever_upstreams_claim_an_hours_sum_fits_a_database(given: list[int | None]) -> None:
     figures = sums_of(Usage(given[0], given[1], None, given[2], given[3]), given[4], 1 << 50)
-    assert max(figures) < 1 << 32
+    assert max(astuple(figures)) < 1 << 32
     assert named(figures).get("priced", 0) == (given[4] is not None)
 
 

@@ -1,7 +1,6 @@
 """Sums of calls by the hour: what they are of, and how calls are added to them."""
 
 from bisect import bisect_left
-from operator import add
 from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
@@ -16,24 +15,57 @@ HOUR_S = 3600
 
 # The last milliseconds of each bucket of durations; the last bucket has no end.
 BUCKETS_MS = (100, 300, 1000, 3000, 10_000, 30_000, 100_000)
-FIGURES = (
-    "calls",
-    "prompt_tokens",
-    "completion_tokens",
-    "cached_tokens",
-    "reasoning_tokens",
-    "priced",
-    "cost_micro",
-    "duration_ms",
-    *(f"up_to_{bound}" for bound in BUCKETS_MS),
-    "longer",
-)
+_LARGEST = (1 << 32) - 1  # figure of one call: no hour's sum leaves what a database holds
 
-Sums = list[int]  # one for each of FIGURES
+
+class Sums(Struct, gc=False):
+    """The figures of calls, added up; stores keep them in this order.
+
+    Those from `up_to_100` on count calls by the milliseconds they took. `priced` counts the calls
+    whose cost is known, in millionths of a US dollar.
+    """
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    priced: int = 0
+    cost_micro: int = 0
+    duration_ms: int = 0
+    up_to_100: int = 0
+    up_to_300: int = 0
+    up_to_1000: int = 0
+    up_to_3000: int = 0
+    up_to_10000: int = 0
+    up_to_30000: int = 0
+    up_to_100000: int = 0
+    longer: int = 0
+
+    def add_call(self, usage: Usage, cost_micro: int | None, duration_ms: int) -> None:
+        self.calls += 1
+        self.prompt_tokens += min(usage.prompt_tokens or 0, _LARGEST)
+        self.completion_tokens += min(usage.completion_tokens or 0, _LARGEST)
+        self.cached_tokens += min(usage.cached_tokens or 0, _LARGEST)
+        self.reasoning_tokens += min(usage.reasoning_tokens or 0, _LARGEST)
+        if cost_micro is not None:
+            self.priced += 1
+            self.cost_micro += min(cost_micro, _LARGEST)
+        self.duration_ms += min(duration_ms, _LARGEST)
+        bucket = _BUCKETS[bisect_left(BUCKETS_MS, duration_ms)]
+        setattr(self, bucket, getattr(self, bucket) + 1)
+
+    def add(self, other: "Sums") -> None:
+        for name in FIGURES:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+FIGURES = Sums.__struct_fields__
+_BUCKETS = (*(f"up_to_{bound}" for bound in BUCKETS_MS), "longer")
+
 Group = Literal["hour", "day", "model", "upstream", "key", "outcome"]
 GROUPS: tuple[Group, ...] = ("hour", "day", "model", "upstream", "key", "outcome")
 PERIOD_HOURS: dict[str, int] = {"hour": 1, "day": 24}
-_LARGEST = (1 << 32) - 1  # figure of one call: no hour's sum leaves what a database holds
 
 
 class Account(NamedTuple):
@@ -82,38 +114,15 @@ def count_row(totals: Totals, project: ProjectId, row: Row) -> None:
     """Adds a completion that is kept to the sums of its account."""
     hour = second_of(row.seq) // HOUR_S
     account = (project, hour, row.model, row.upstream, row.key, "stored")
-    sums = totals.setdefault(account, [0] * len(FIGURES))
-    _add_call(sums, row.usage, row.cost_micro, row.duration_ms)
+    sums = totals.get(account)
+    if sums is None:
+        sums = totals[account] = Sums()
+    sums.add_call(row.usage, row.cost_micro, row.duration_ms)
 
 
 def count(totals: Totals, account: Account, sums: Sums) -> None:
     """Adds the sums of other calls."""
     before = totals.get(account)
-    totals[account] = list(sums) if before is None else added(before, sums)
-
-
-def sums_of(usage: Usage, cost_micro: int | None, duration_ms: int) -> Sums:
-    """The figures of one call."""
-    sums = [0] * len(FIGURES)
-    _add_call(sums, usage, cost_micro, duration_ms)
-    return sums
-
-
-def _add_call(sums: Sums, usage: Usage, cost_micro: int | None, duration_ms: int) -> None:
-    # One by one, since a loop over all of them takes twice as long.
-    prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
-    cached, reasoning = usage.cached_tokens or 0, usage.reasoning_tokens or 0
-    sums[0] += 1
-    sums[1] += prompt if prompt < _LARGEST else _LARGEST
-    sums[2] += completion if completion < _LARGEST else _LARGEST
-    sums[3] += cached if cached < _LARGEST else _LARGEST
-    sums[4] += reasoning if reasoning < _LARGEST else _LARGEST
-    if cost_micro is not None:
-        sums[5] += 1
-        sums[6] += cost_micro if cost_micro < _LARGEST else _LARGEST
-    sums[7] += duration_ms if duration_ms < _LARGEST else _LARGEST
-    sums[8 + bisect_left(BUCKETS_MS, duration_ms)] += 1
-
-
-def added(one: Sums, other: Sums) -> Sums:
-    return list(map(add, one, other))
+    if before is None:
+        before = totals[account] = Sums()
+    before.add(sums)

@@ -3,10 +3,10 @@
 from typing import Any
 
 import msgspec
+from msgspec.structs import asdict
 
 from chatkeep.core.model.completion import Project
 from chatkeep.core.model.usage import (
-    FIGURES,
     GROUPS,
     HOUR_S,
     OUTCOMES,
@@ -89,7 +89,7 @@ def _shown(query: StatsQuery, summed: Summed) -> dict[str, Any]:
             by["start"] = (summed.period or 0) * HOUR_S
         else:
             by[group] = getattr(summed, group)
-    figures: dict[str, int | None] = dict(zip(FIGURES, summed.figures, strict=True))
+    figures: dict[str, int | None] = asdict(summed.figures)
     if not figures["priced"]:
         figures["cost_micro"] = None
     return {**by, **figures}

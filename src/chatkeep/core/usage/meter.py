@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from chatkeep.core.model.completion import Key
-from chatkeep.core.model.usage import FIGURES, HOUR_S, Account, Outcome, Sums, _add_call, added
+from chatkeep.core.model.usage import HOUR_S, Account, Outcome, Sums
 from chatkeep.core.usage.prices import Prices
 from chatkeep.core.wire.answer import Spent, scrubbed, spent_by, spent_of
 from chatkeep.errors import StoreBusy, StoreFailed
@@ -64,7 +64,7 @@ class Meter:
         of = (key.project.id, hour, model, upstream, key.id, outcome)
         found = self._sums.get(of)  # an Account, which takes longer to make
         sums = self._sum(Account(*of)) if found is None else found[1]
-        _add_call(sums, usage, cost, duration_ms)
+        sums.add_call(usage, cost, duration_ms)
 
     async def flush(self, ledger: Ledger) -> None:
         """Writes the sums; what cannot be written now waits for the next time."""
@@ -75,13 +75,12 @@ class Meter:
             await ledger.add_usage(list(sums.values()))
         except (StoreBusy, StoreFailed):
             for account, figures in sums.values():
-                again = self._sum(account)
-                again[:] = added(again, figures)
+                self._sum(account).add(figures)
 
     def _sum(self, account: Account) -> Sums:
         if account not in self._sums and len(self._sums) >= _MOST:
             account = account._replace(model="")
-        return self._sums.setdefault(account, (account, [0] * len(FIGURES)))[1]
+        return self._sums.setdefault(account, (account, Sums()))[1]
 
 
 def _spent_in(tail: bytes) -> Spent:

@@ -3,9 +3,10 @@
 from typing import Any
 
 import apsw
+from msgspec.structs import astuple
 
 from chatkeep.core.model.completion import Project
-from chatkeep.core.model.usage import StatsQuery, Summed, Totals
+from chatkeep.core.model.usage import StatsQuery, Summed, Sums, Totals
 from chatkeep.store import sql
 
 SQL = sql.blocks("chatkeep.store.sqlite", "usage.sql")
@@ -15,7 +16,7 @@ _NOBODY = -1  # a primary key takes no NULL
 def add(cursor: apsw.Cursor, totals: Totals) -> None:
     for (project, hour, model, upstream, key, outcome), sums in totals.items():
         named = (project, hour, model, upstream, _NOBODY if key is None else key, outcome)
-        cursor.execute(SQL["add_usage"], (*named, *sums))
+        cursor.execute(SQL["add_usage"], (*named, *astuple(sums)))
 
 
 def summed(
@@ -30,4 +31,4 @@ def summed(
 
 def _summed(found: tuple[Any, ...]) -> Summed:
     period, model, upstream, key, outcome, *figures = found
-    return Summed(period, model, upstream, None if key == _NOBODY else key, outcome, figures)
+    return Summed(period, model, upstream, None if key == _NOBODY else key, outcome, Sums(*figures))
