@@ -3,7 +3,6 @@
 Only what chatkeep acts on is checked; the rest is the upstream's business.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -26,10 +25,7 @@ from chatkeep.errors import (
 )
 
 _UNSAID = Raw()
-_OWN = {"store": b'"store"', "metadata": b'"metadata"'}
-_NOT_FORWARDED = frozenset(_OWN)
-_COMMA = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*")
-_SPACE = b" \t\n\r"
+_OWN = frozenset({"store", "metadata"})  # fields that are for us and not for the upstream
 _OPENING = ord("{")
 
 
@@ -43,8 +39,8 @@ class StoreHeaders(Struct, frozen=True):
 class CreateRequest(Struct, frozen=True):
     """The body as received with the values chatkeep acts on. `store` is None when not said.
 
-    `messages` and `tools` are their bytes, `tools` empty when there are none. `own` are the fields
-    of the body that are for us and not for the upstream, with their raw values.
+    `messages` and `tools` are their bytes, `tools` empty when there are none. `has_own` says that
+    the body has fields that are for us and not for the upstream.
     """
 
     body: bytes
@@ -56,7 +52,7 @@ class CreateRequest(Struct, frozen=True):
     n: int
     store: bool | None
     metadata: Metadata
-    own: dict[str, bytes]
+    has_own: bool
 
 
 class _Body(Struct):
@@ -82,13 +78,8 @@ def parsed(body: bytes, extra: StoreHeaders) -> CreateRequest:
     n = 1 if given.n is None else _n(given.n)
     stream = _boolean("stream", given.stream) is True
     include_usage = given.stream_options is not None and _include_usage(given.stream_options)
-    own = {}
-    if given.store is not _UNSAID:
-        own["store"] = bytes(given.store)
-    if given.metadata is not _UNSAID:
-        own["metadata"] = bytes(given.metadata)
-    store = _boolean("store", _value(own, "store"))
-    pairs = metadata.checked(_value(own, "metadata"))
+    store = _boolean("store", _value(given.store))
+    pairs = metadata.checked(_value(given.metadata))
     return CreateRequest(
         body=body,
         messages=messages,
@@ -99,7 +90,7 @@ def parsed(body: bytes, extra: StoreHeaders) -> CreateRequest:
         n=n,
         store=extra.store if store is None else store,
         metadata=metadata.checked({**extra.metadata, **pairs}) if extra.metadata else pairs,
-        own=own,
+        has_own=given.store is not _UNSAID or given.metadata is not _UNSAID,
     )
 
 
@@ -115,8 +106,8 @@ def _read(body: bytes) -> _Body:
     return _Body(**raw, **values)
 
 
-def _value(own: dict[str, bytes], key: str) -> Any:
-    return spans.loads(own[key]) if key in own else None
+def _value(raw: Raw) -> Any:
+    return None if raw is _UNSAID else spans.loads(bytes(raw))
 
 
 _MAX_MESSAGES = 100_000
@@ -131,51 +122,19 @@ def upstream_body(
     `store` and `metadata` go unless `keep_store`; `add_usage` asks for the usage of a stream;
     `model` is the name the upstream knows the model by, None to leave it.
     """
-    own = {} if keep_store else request.own
-    if not add_usage and model is None:
-        if not own:
-            return request.body
-        cut = _without(request.body, own)
-        if cut is not None:
-            return cut
+    has_own = request.has_own and not keep_store
+    if not has_own and not add_usage and model is None:
+        return request.body
     members = spans.members(request.body)
     edits: list[spans.Edit] = []
-    if not keep_store:
-        edits += spans.cut(members, _NOT_FORWARDED)
+    if has_own:
+        edits += spans.cut(members, _OWN)
     if model is not None:
         name = spans.dumps(model)
         edits += [(m.value, m.end, name) for m in members if m.key == "model"]
     if add_usage:
         edits += _usage_edits(request.body, members)
     return spans.edited(request.body, edits)
-
-
-def _without(body: bytes, own: dict[str, bytes]) -> bytes | None:
-    """The body without its own fields, None when they cannot be found surely at first sight.
-
-    A quoted name that stands once, where no letter can be escaped, is the field's key.
-    """
-    if body.find(b"\\u00") >= 0:
-        return None
-    for name, raw in own.items():
-        quoted = _OWN[name]
-        if body.count(quoted) != 1:
-            return None
-        usual = body.replace(b"," + quoted + b":" + raw, b"", 1)
-        body = usual if len(usual) < len(body) else _cut(body, quoted, raw)
-    return body
-
-
-def _cut(body: bytes, quoted: bytes, raw: bytes) -> bytes:
-    """The body without the field of this key and value, and without a comma beside it."""
-    start = body.index(quoted)
-    value = body.index(raw, body.index(b":", start + len(quoted)))
-    end = value + len(raw)
-    comma = _COMMA.match(body, end)
-    if comma is not None:
-        return body[:start] + body[comma.end() :]
-    before = body[:start].rstrip(_SPACE).removesuffix(b",")
-    return before.rstrip(_SPACE) + body[end:]
 
 
 def _usage_edits(body: bytes, members: list[spans.Member]) -> list[spans.Edit]:
