@@ -79,10 +79,10 @@ def test_each_fault_is_a_line_and_the_rest_is_still_looked_at(backend: SqliteBac
     assert as_json.err == ended.err
 
 
-def test_a_completion_whose_kind_is_gone_is_found(backend: SqliteBackend) -> None:
-    spoil(backend, ("UPDATE completion SET kind = 999 WHERE seq = ?", 1))
+def test_a_completion_whose_label_set_is_gone_is_found(backend: SqliteBackend) -> None:
+    spoil(backend, ("UPDATE completion SET label_set = 999 WHERE seq = ?", 1))
     ended = verify(backend.path.parent)
-    assert f"completion {place(1)}: its kind is not there" in ended.out
+    assert f"completion {place(1)}: its label set is not there" in ended.out
     assert ended.code == FAILED
 
 
