@@ -11,7 +11,8 @@ from chatkeep.core.records.filters import CONVERSATION, KEPT, LIST, MESSAGES
 from chatkeep.core.records.stats import STATS
 from chatkeep.core.usage.prices import PRICE_SAYS
 from chatkeep.core.wire.query import Filter
-from chatkeep.settings import SAYS, UPSTREAM_SAYS, Settings, UpstreamSetting
+from chatkeep.settings import SAYS, Settings
+from chatkeep.settings.upstreams import UPSTREAM_SAYS, UpstreamSetting
 from chatkeep.web.routes import OPERATIONS
 
 

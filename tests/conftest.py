@@ -11,7 +11,7 @@ from support import patience
 settings.register_profile("chatkeep", deadline=None)
 settings.load_profile("chatkeep")
 
-FORBID_SKIPS = os.environ.get("CHATKEEP_FORBID_SKIPS") == "1"
+FORBID_SKIPS = os.environ.get("CHATKEEP_TEST_FORBID_SKIPS") == "1"
 
 
 @pytest.fixture(scope="session")
@@ -43,4 +43,4 @@ def fail_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
         skip = report.longrepr
         reason = skip[-1] if isinstance(skip, tuple) else skip
         report.outcome = "failed"
-        report.longrepr = f"{reason} (and CHATKEEP_FORBID_SKIPS=1)"
+        report.longrepr = f"{reason} (and CHATKEEP_TEST_FORBID_SKIPS=1)"

@@ -10,7 +10,7 @@ from support.samples import SECOND, keep, listed, place, row
 from chatkeep.core.accounts.projects import changed
 from chatkeep.core.proxy.recorder import Clock
 from chatkeep.core.records.retention import DAY_S
-from chatkeep.settings import UpstreamSetting
+from chatkeep.settings.upstreams import UpstreamSetting
 from chatkeep.store.sqlite import open_sqlite
 from chatkeep.web.app import SYSTEM_CLOCK
 

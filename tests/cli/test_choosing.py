@@ -10,7 +10,8 @@ from support.provider import Answer, Hang, Plain, Provider, Refuse, nobody
 
 from chatkeep.cli.choosing import choose
 from chatkeep.errors import BadSetting
-from chatkeep.settings import OPENAI, Settings, UpstreamSetting, upstreams
+from chatkeep.settings import Settings
+from chatkeep.settings.upstreams import OPENAI, UpstreamSetting, named_upstreams
 from chatkeep.upstream.discovery import LocalServer, discover
 from chatkeep.upstream.local import LocalModel
 from chatkeep.upstream.local.request import MODEL_ID
@@ -27,7 +28,7 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def found(environ: dict[str, str], **settings: Any) -> list[tuple[str, str | None]]:
-    return [(one.base_url, one.key) for one in upstreams(Settings(**settings), environ)]
+    return [(one.base_url, one.key) for one in named_upstreams(Settings(**settings), environ)]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from platformdirs import user_data_path
 from chatkeep.cli.serve import serve
 from chatkeep.cli.upstreams import upstreams as upstreams_command
 from chatkeep.errors import BadSetting
-from chatkeep.settings import SAYS, Settings, default_store, load, upstreams
+from chatkeep.settings import SAYS, Settings, default_store, load
+from chatkeep.settings.upstreams import named_upstreams
 from chatkeep.store import sqlite_path
 
 ANY_HOST = "0.0.0.0"  # noqa: S104  # read only, nothing listens
@@ -38,6 +39,22 @@ BAD = [
     ("DRAIN_S", "nan", "drain_s"),
     ("ROOT_PATH", "keep", "root_path"),
     ("ROOT_PATH", "/keep/", "root_path"),
+    ("CORS_ORIGINS", "app.example", "cors_origins"),
+    ("CORS_ORIGINS", "https://app.example/chat", "cors_origins"),
+    ("CORS_ORIGINS", "ftp://files.example", "cors_origins"),
+    ("CORS_ORIGINS", "https://*.example", "cors_origins"),
+    ("CORS_ORIGINS", "https://app.example:port", "cors_origins"),
+    ("TRUSTED_PROXIES", "proxy.example", "trusted_proxies"),
+    ("TRUSTED_PROXIES", "10.0.0.300", "trusted_proxies"),
+    ("TRUSTED_PROXIES", "10.0.0.0/33", "trusted_proxies"),
+]
+# A variable that is none, and the one that was meant, if any is near.
+UNKNOWN = [
+    ("CHATKEEP_PROT", "CHATKEEP_PORT"),
+    ("CHATKEEP_UPSTREAMURL", "CHATKEEP_UPSTREAM_URL"),
+    ("CHATKEEP_TRUSTED_PROXY", "CHATKEEP_TRUSTED_PROXIES"),
+    ("CHATKEEP_CONFIGS", "CHATKEEP_CONFIG"),
+    ("CHATKEEP_COLOUR", None),
 ]
 BAD_URLS = [
     *("127.0.0.1:8000/v1", "/v1", "ftp://provider/v1", "http://", "http:///v1"),
@@ -50,12 +67,15 @@ BAD_STORES = [
 ]
 BAD_FILES = [
     ("port = ", "chatkeep.toml"),
-    ("prot = 8080", "prot"),
+    ("prot = 8080", "Did you mean 'port'?"),
+    ("cors_origin = []", "Did you mean 'cors_origins'?"),
+    ('cors_origins = ["app.example"]', "app.example"),
+    ('trusted_proxies = ["none"]', "none"),
     ('port = "eighty"', "port"),
     ("drain_s = inf", "drain_s"),
     ('[upstream]\nname = "one"', "upstream"),
     ('[[upstream]]\nname = "one"', "base_url"),
-    (UPSTREAM + "retrys = 3", "retrys"),
+    (UPSTREAM + "retrys = 3", "Did you mean 'retries'?"),
     (UPSTREAM + 'stream_usage = "often"', "stream_usage"),
     (UPSTREAM + "retries = -1", "retries"),
     (UPSTREAM + "timeout_s = -1", "timeout_s"),
@@ -77,7 +97,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def settled(environ: dict[str, str], file: Path | None = None) -> None:
     """All that is read of settings before a server opens anything."""
     settings = load({}, environ, file)
-    upstreams(settings, environ)
+    named_upstreams(settings, environ)
     sqlite_path(settings.store)
 
 
@@ -91,6 +111,46 @@ def test_a_refused_variable_is_named(name: str, value: str, spoken_of: str) -> N
 def test_a_refused_variables_value_is_shown(name: str, value: str, spoken_of: str) -> None:
     with pytest.raises(BadSetting, match=re.escape(value)):
         settled({f"CHATKEEP_{name}": value})
+
+
+@pytest.mark.parametrize(("name", "meant"), UNKNOWN)
+def test_a_variable_that_is_none_is_refused_and_the_near_one_named(
+    name: str, meant: str | None
+) -> None:
+    with pytest.raises(BadSetting) as refused:
+        settled({name: "1"})
+    assert name in str(refused.value)
+    assert ("Did you mean" in str(refused.value)) == (meant is not None)
+    assert (meant or "") in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "origins",
+    ["*", "https://app.example", "http://localhost:3000, https://app.example", "http://[::1]:80"],
+)
+def test_origins_of_pages_are_taken(origins: str) -> None:
+    settled({"CHATKEEP_CORS_ORIGINS": origins})
+
+
+@pytest.mark.parametrize("proxies", ["*", "127.0.0.1", "10.0.0.0/8, ::1", "fd00::/8"])
+def test_addresses_and_networks_of_proxies_are_taken(proxies: str) -> None:
+    settled({"CHATKEEP_TRUSTED_PROXIES": proxies})
+
+
+@pytest.mark.parametrize(
+    "variable", ["CHATKEEP_TEST_CONTRACT", "CHATKEEP_TEST_POSTGRES", "CHATKEEP_"]
+)
+def test_what_is_no_setting_of_a_server_is_left_alone(variable: str) -> None:
+    settled({variable: "1"})
+
+
+@pytest.mark.parametrize(("mark", "escaped"), [("#", "%23"), ("?", "%3F")])
+def test_a_store_with_a_mark_in_its_name_is_refused_with_how_to_write_it(
+    mark: str, escaped: str
+) -> None:
+    with pytest.raises(BadSetting, match=re.escape(f"write {escaped} for {mark}")):
+        sqlite_path(f"sqlite:///run{mark}1/chatkeep.db")
+    assert sqlite_path(f"sqlite:///run{escaped}1/chatkeep.db") == Path(f"run{mark}1/chatkeep.db")
 
 
 @pytest.mark.parametrize("url", BAD_URLS)
@@ -155,7 +215,7 @@ def test_no_auth_is_allowed_on_loopback(host: str) -> None:
 def test_no_setting_has_a_secret_of_its_own() -> None:
     defaults = Settings()
     assert (defaults.key, defaults.upstream_key, defaults.no_auth) == (None, None, False)
-    assert upstreams(defaults, {}) == ()
+    assert named_upstreams(defaults, {}) == ()
     assert defaults.host == "127.0.0.1"
 
 
@@ -166,7 +226,7 @@ def test_an_empty_variable_is_none() -> None:
 
 def test_an_empty_flag_is_refused() -> None:
     with pytest.raises(BadSetting, match="upstream"):
-        upstreams(load({"upstream_url": ""}, {}), {})
+        named_upstreams(load({"upstream_url": ""}, {}), {})
     with pytest.raises(BadSetting, match="store"):
         sqlite_path(load({"store": ""}, {}).store)
     with pytest.raises(BadSetting, match="no_auth"):
@@ -195,7 +255,8 @@ def test_a_named_file_is_read_in_place_of_the_folders(empty_folder: Path) -> Non
 
 @pytest.mark.parametrize("name", sorted(set(SAYS) - {"upstream", "price"}))
 def test_every_setting_has_a_variable_of_its_name(name: str) -> None:
-    value = other_than(getattr(Settings(), name))
+    proxies = name == "trusted_proxies"
+    value = "10.0.0.1, 10.0.0.0/8" if proxies else other_than(getattr(Settings(), name))
     given = load({}, {f"CHATKEEP_{name.upper()}": value})
     expected = tuple(value.split(", ")) if name in ("cors_origins", "trusted_proxies") else value
     assert str(getattr(given, name)) == str(expected)

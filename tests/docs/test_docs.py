@@ -24,7 +24,8 @@ from chatkeep.core.records.facets import FACETS
 from chatkeep.core.records.filters import KEPT, MESSAGES
 from chatkeep.core.records.stats import STATS
 from chatkeep.core.usage.prices import PRICE_SAYS, Price
-from chatkeep.settings import SAYS, UPSTREAM_SAYS, Settings, UpstreamSetting
+from chatkeep.settings import SAYS, Settings
+from chatkeep.settings.upstreams import UPSTREAM_SAYS, UpstreamSetting
 from chatkeep.web.routes import OPERATIONS, Operation
 
 ROOT = Path(__file__).parents[2]

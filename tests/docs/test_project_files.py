@@ -68,5 +68,5 @@ def test_every_dependency_of_the_project_is_pinned() -> None:
 def test_ci_runs_what_make_runs_and_forbids_skips() -> None:
     text = (ROOT / ".ci" / "run").read_text()
     assert re.findall(r"^make (.+)$", text, re.MULTILINE) == ["lint", "test"]
-    assert "CHATKEEP_FORBID_SKIPS=1" in text
+    assert "CHATKEEP_TEST_FORBID_SKIPS=1" in text
     assert os.access(ROOT / ".ci" / "run", os.X_OK)

@@ -7,7 +7,7 @@ from support.rawhttp import PATH, Reply, asked, post
 from support.refusals import create
 
 from chatkeep.core.model.completion import Query, Row
-from chatkeep.settings import UpstreamSetting
+from chatkeep.settings.upstreams import UpstreamSetting
 
 
 def named(name: str, url: str, **fields: Any) -> UpstreamSetting:

@@ -15,7 +15,8 @@ from chatkeep.core.accounts import keys
 from chatkeep.core.model.completion import SCOPES, Scope
 from chatkeep.core.ports import Store
 from chatkeep.core.proxy.recorder import Clock
-from chatkeep.settings import Settings, UpstreamSetting, encryption_key, upstreams
+from chatkeep.settings import Settings, encryption_key
+from chatkeep.settings.upstreams import UpstreamSetting, named_upstreams
 from chatkeep.store.sqlite import open_sqlite
 from chatkeep.upstream.http.client import HttpUpstream
 from chatkeep.upstream.router import Router
@@ -82,7 +83,7 @@ async def chatkeep_before(
     store = await open_sqlite(folder / "chatkeep.db", key=key, serving=True, vfs=vfs)
     if await store.key(keys.digest(KEY)) is None:
         await add_key(store, KEY, "default")
-    usable = upstreams(given, {})
+    usable = named_upstreams(given, {})
     router = Router([(HttpUpstream(setting, "test-instance"), setting) for setting in usable])
     try:
         async with running(

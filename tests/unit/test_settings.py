@@ -8,7 +8,8 @@ import pytest
 
 from chatkeep import settings
 from chatkeep.errors import BadSetting
-from chatkeep.settings import Settings, UpstreamSetting
+from chatkeep.settings import Settings
+from chatkeep.settings.upstreams import UPSTREAM_SAYS, UpstreamSetting, named_upstreams
 
 NOTHING: dict[str, str] = {}
 
@@ -39,7 +40,7 @@ def refusal(
 ) -> str:
     """The one line that a setting is refused with, be that on loading or on naming upstreams."""
     with pytest.raises(BadSetting) as refused:
-        settings.upstreams(loaded(given, environ, toml), environ)
+        named_upstreams(loaded(given, environ, toml), environ)
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
@@ -49,7 +50,7 @@ def named(
     environ: Mapping[str, str] = NOTHING,
     toml: str | None = None,
 ) -> tuple[UpstreamSetting, ...]:
-    return settings.upstreams(loaded(given, environ, toml), environ)
+    return named_upstreams(loaded(given, environ, toml), environ)
 
 
 UPSTREAM = '[[upstream]]\nname = "one"\nbase_url = "http://one/v1"\n'
@@ -204,9 +205,19 @@ LEVELS: dict[str, tuple[str, str, Any, list[Any]]] = {
     "max_connections": ("10", "20", 30, [4096, 10, 20, 30]),
     "max_requests": ("1", "2", 3, [2000, 1, 2, 3]),
     "drain_s": ("1.5", "2.5", 3.5, [30.0, 1.5, 2.5, 3.5]),
-    "cors_origins": ('["a", "b"]', "c, d", ("e",), [(), ("a", "b"), ("c", "d"), ("e",)]),
+    "cors_origins": (
+        '["http://a", "http://b"]',
+        "http://c, http://d",
+        ("http://e",),
+        [(), ("http://a", "http://b"), ("http://c", "http://d"), ("http://e",)],
+    ),
     "root_path": ('"/file"', "/env", "/given", ["", "/file", "/env", "/given"]),
-    "trusted_proxies": ('["a"]', "b,", ("c",), [(), ("a",), ("b",), ("c",)]),
+    "trusted_proxies": (
+        '["10.0.0.1"]',
+        "10.0.0.2,",
+        ("10.0.0.3",),
+        [(), ("10.0.0.1",), ("10.0.0.2",), ("10.0.0.3",)],
+    ),
     "log_level": ('"debug"', "warning", "error", ["info", "debug", "warning", "error"]),
 }
 
@@ -235,10 +246,8 @@ def test_a_value_of_none_is_not_given() -> None:
 
 
 def test_other_variables_are_let_alone() -> None:
-    assert (
-        loaded(environ={"PORT": "1", "CHATKEEP_FORBID_SKIPS": "1", "chatkeep_port": "2"}).port
-        == 8787
-    )
+    environ = {"PORT": "1", "CHATKEEP_TEST_FORBID_SKIPS": "1", "chatkeep_port": "2"}
+    assert loaded(environ=environ).port == 8787
 
 
 def test_the_file_of_the_working_folder_is_read_unless_another_is_named() -> None:
@@ -258,8 +267,8 @@ def test_settings_cannot_be_changed() -> None:
 
 def test_every_setting_has_its_sentence_and_no_usable_secret_as_default() -> None:
     assert list(settings.SAYS) == list(Settings.__struct_fields__)
-    assert list(settings.UPSTREAM_SAYS) == list(UpstreamSetting.__struct_fields__)
-    for sentence in (*settings.SAYS.values(), *settings.UPSTREAM_SAYS.values()):
+    assert list(UPSTREAM_SAYS) == list(UpstreamSetting.__struct_fields__)
+    for sentence in (*settings.SAYS.values(), *UPSTREAM_SAYS.values()):
         assert sentence[0].isupper()
         assert sentence.endswith(".")
     assert (loaded().key, loaded().upstream_key) == (None, None)

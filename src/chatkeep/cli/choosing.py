@@ -11,7 +11,8 @@ import msgspec
 from chatkeep.core.ports import Upstream, Upstreams
 from chatkeep.core.proxy.models import Health, Models
 from chatkeep.errors import BadSetting, Fault, Refusal
-from chatkeep.settings import LOOPBACK, Settings, UpstreamSetting, upstreams
+from chatkeep.settings import Settings
+from chatkeep.settings.upstreams import LOOPBACK, UpstreamSetting, named_upstreams
 from chatkeep.upstream.discovery import KNOWN, LocalServer, discover
 from chatkeep.upstream.http.client import HttpUpstream
 from chatkeep.upstream.local import MODEL_ID, LocalModel
@@ -52,7 +53,7 @@ class Chosen:
 
 async def choose(settings: Settings, instance: str) -> Chosen:
     """Raises BadSetting when there is nothing to forward calls to."""
-    named = upstreams(settings)
+    named = named_upstreams(settings)
     if named:
         entries = [(_http(setting, instance), setting) for setting in named]
         said = ", ".join(f"{setting.name} ({setting.base_url})" for setting in named)

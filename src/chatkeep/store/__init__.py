@@ -7,6 +7,8 @@ from urllib.parse import unquote, urlsplit
 from chatkeep.core.ports import Encryption, Inspection, Store
 from chatkeep.errors import BadSetting, StoreUnreadable
 
+_ESCAPED = {"#": "%23", "?": "%3F"}
+
 
 async def open_store(
     url: str, *, key: bytes | None = None, serving: bool = False, existing: bool = False
@@ -44,7 +46,12 @@ def sqlite_path(url: str) -> Path:
         parts = urlsplit(url)
     except ValueError:
         parts = urlsplit("")
-    more = parts.netloc or parts.query or parts.fragment
+    for mark, escaped in _ESCAPED.items():
+        if parts.scheme == "sqlite" and not parts.netloc and mark in url:
+            raise BadSetting(
+                f"store is {url!r}; write {escaped} for {mark}, which ends the path of a URL"
+            )
+    more = parts.netloc
     if parts.scheme != "sqlite" or more or len(parts.path) < 2:
         raise BadSetting(
             f"store is {url!r}; give sqlite:///FILE for a file in this folder, sqlite:////PATH for"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from chatkeep.core.json import spans
 from chatkeep.core.proxy.call import read_whole
 from chatkeep.errors import Refusal
-from chatkeep.settings import UpstreamSetting
+from chatkeep.settings.upstreams import UpstreamSetting
 from chatkeep.upstream.http.client import HttpUpstream
 
 _MAX_LIST = 1 << 20

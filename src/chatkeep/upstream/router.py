@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
 from chatkeep.core.ports import Route, Upstream
-from chatkeep.settings import UpstreamSetting
+from chatkeep.settings.upstreams import UpstreamSetting
 
 _FIRST_PAUSE_S = 0.25
 _REMEMBERED = 1000  # models; callers choose the names, so there is an end to it

@@ -1,6 +1,7 @@
 """Whatever bytes come in, each parser returns or refuses, and raises nothing else.
 
-CHATKEEP_FUZZ_ROUNDS=1000000 makes it try for longer; each number of rounds tries the same bytes.
+CHATKEEP_TEST_FUZZ_ROUNDS=1000000 makes it try for longer; each number of rounds tries the same
+bytes.
 """
 
 import contextlib
@@ -25,7 +26,7 @@ from chatkeep.core.wire import answer, etag, metadata, renaming, request
 from chatkeep.errors import Refusal
 from chatkeep.upstream.http.coding import Undecodable, decoder
 
-ROUNDS = int(os.environ.get("CHATKEEP_FUZZ_ROUNDS", "1000"))
+ROUNDS = int(os.environ.get("CHATKEEP_TEST_FUZZ_ROUNDS", "1000"))
 ID = CompletionId(UNKNOWN)
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 BODIES = [

@@ -10,7 +10,7 @@ from typing import Any
 from chatkeep.core.ports import UpstreamAnswer
 from chatkeep.core.wire.headers import Headers, get, without
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
-from chatkeep.settings import UpstreamSetting
+from chatkeep.settings.upstreams import UpstreamSetting
 from chatkeep.upstream.http.coding import Inflater, Undecodable, decoder
 from chatkeep.upstream.http.connection import Closed, CutOff, Exchange, NotHttp
 from chatkeep.upstream.http.connections import Connections, ConnectTimeout, NoConnection, NoProxy

@@ -10,7 +10,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohappyeyeballs
 
-from chatkeep.settings import LOOPBACK
+from chatkeep.settings.upstreams import LOOPBACK
 from chatkeep.upstream.http.connection import Closed, Connection, Exchange
 from chatkeep.upstream.http.timeouts import Timeouts
 

@@ -5,7 +5,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from chatkeep.core.accounts.keys import PREFIX
 from chatkeep.core.wire.headers import CALLERS_KEY, HOP
-from chatkeep.settings import UpstreamSetting
+from chatkeep.settings.upstreams import UpstreamSetting
 from chatkeep.upstream.http.connections import Connections
 
 _AGENT = b"chatkeep"

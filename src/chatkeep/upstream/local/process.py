@@ -10,7 +10,7 @@ from typing import Self, cast
 from chatkeep.core.ports import UpstreamAnswer
 from chatkeep.core.proxy.call import read_whole
 from chatkeep.errors import UpstreamUnreachable
-from chatkeep.settings import UpstreamSetting
+from chatkeep.settings.upstreams import UpstreamSetting
 from chatkeep.upstream.http.client import HttpUpstream
 from chatkeep.upstream.local import child as program
 
