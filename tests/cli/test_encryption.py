@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import re
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -163,6 +165,42 @@ def test_new_keys_are_printed_and_differ() -> None:
     made = [CliRunner().invoke(main, ["encryption", "new-key"]).stdout for _ in range(3)]
     assert all(re.fullmatch(r"[0-9a-f]{64}\n", key) for key in made)
     assert len(set(made)) == 3
+
+
+def test_a_new_key_in_a_file_is_for_its_owner_alone_and_opens_a_store(tmp_path: Path) -> None:
+    file, store = tmp_path / "key", f"sqlite:///{tmp_path / 'chatkeep.db'}"
+    umask = os.umask(0)
+    try:
+        ended = CliRunner().invoke(main, ["encryption", "new-key", str(file)])
+    finally:
+        os.umask(umask)
+    assert (ended.exit_code, ended.stdout) == (0, "")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert re.fullmatch(r"[0-9a-f]{64}\n", file.read_text())
+    environment = {"CHATKEEP_STORE": store, "CHATKEEP_ENCRYPTION_KEY_FILE": str(file)}
+    assert chatkeep(tmp_path, "keys", "add", **environment).code == 0
+    assert chatkeep(tmp_path, "encryption", "status", **environment).out == "on\n"
+
+
+@pytest.mark.parametrize("name", ["key", "no/such/key"])
+def test_a_key_file_that_is_there_or_cannot_be_made_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "key").write_text(KEY)
+    ended = chatkeep(tmp_path, "encryption", "new-key", name)
+    assert (ended.code, f"{name} cannot be made" in ended.refusal()) == (WRONG_USAGE, True)
+    assert (tmp_path / "key").read_text() == KEY
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, 0), (0o400, 0), (0o640, 1), (0o604, 1)])
+def test_a_key_file_that_others_can_read_is_warned_of(
+    encrypted: Shell, tmp_path: Path, mode: int, warned: int
+) -> None:
+    file = tmp_path / "key"
+    file.write_text(KEY)
+    file.chmod(mode)
+    environment = {"CHATKEEP_STORE": f"sqlite:///{encrypted.backend.path}"}
+    ended = chatkeep(tmp_path, "keys", "ls", CHATKEEP_ENCRYPTION_KEY_FILE=str(file), **environment)
+    assert ended.code == 0
+    assert ended.err.count(f"others can read or change {file}") == warned
 
 
 def test_a_store_is_encrypted_rekeyed_and_decrypted(shell: Shell) -> None:

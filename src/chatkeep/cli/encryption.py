@@ -26,11 +26,18 @@ def encryption() -> None:
 
 
 @encryption.command("new-key")
-def new_key() -> None:
-    """Print a new random key, for encryption_key_file and so on."""
+@click.argument("file", required=False, type=click.Path(path_type=Path))
+def new_key(file: Path | None) -> None:
+    """Make a new random key: in a new FILE that only you can read, else print it."""
     from chatkeep.core.accounts import masterkey
+    from chatkeep.settings.keyfiles import write_key
 
-    click.echo(masterkey.new(secrets.token_bytes))
+    key = masterkey.new(secrets.token_bytes)
+    if file is None:
+        click.echo(key)
+    else:
+        write_key(file, key)
+        click.echo(f"wrote {file}; keep a copy: without it nothing is readable", err=True)
 
 
 @encryption.command()

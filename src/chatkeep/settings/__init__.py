@@ -10,6 +10,7 @@ import shlex
 import subprocess
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from chatkeep.core.usage.prices import Price
 from chatkeep.core.wire.query import did_you_mean
 from chatkeep.errors import BadSetting
 from chatkeep.settings.checks import origin_fault, proxy_fault
+from chatkeep.settings.keyfiles import read_key
 from chatkeep.settings.upstreams import LOOPBACK, UpstreamSetting
 
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -218,13 +220,6 @@ def encryption_key(settings: Settings) -> bytes | None:
     return masterkey.parsed(_ENCRYPTION_KEYS[given[0]](getattr(settings, given[0])), given[0])
 
 
-def _from_key_file(file: str) -> str:
-    try:
-        return Path(file).expanduser().read_text(encoding="ascii", errors="replace")
-    except OSError as error:
-        raise BadSetting(f"encryption_key_file cannot be read: {error}") from error
-
-
 def _from_key_command(command: str) -> str:
     try:
         ran = subprocess.run(  # noqa: S603  # whoever sets it may run commands
@@ -237,6 +232,6 @@ def _from_key_command(command: str) -> str:
 
 _ENCRYPTION_KEYS: dict[str, Callable[[str], str]] = {
     "encryption_key": str,
-    "encryption_key_file": _from_key_file,
+    "encryption_key_file": partial(read_key, setting="encryption_key_file"),
     "encryption_key_command": _from_key_command,
 }

@@ -3,7 +3,6 @@
 import os
 from base64 import b64encode
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import unquote, urlsplit
 
@@ -11,6 +10,7 @@ import msgspec
 
 from chatkeep.core.accounts.keys import PREFIX as KEY_PREFIX
 from chatkeep.errors import BadSetting
+from chatkeep.settings.keyfiles import read_key
 
 if TYPE_CHECKING:
     from chatkeep.settings import Settings
@@ -173,8 +173,5 @@ def _key(upstream: UpstreamSetting, environ: Mapping[str, str]) -> str | None:
             )
         return key
     if upstream.key_file is not None:
-        try:
-            return Path(upstream.key_file).expanduser().read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise BadSetting(f"the key of upstream {upstream.name!r}: {error}") from error
+        return read_key(upstream.key_file, f"the key of upstream {upstream.name!r}").strip()
     return upstream.key
