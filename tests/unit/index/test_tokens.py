@@ -15,6 +15,7 @@ TELLING = (
     "\u2028\ufeff\ud800\udfff東京都々\u3007あがパﾊﾟ\u3099ー한국\u1112\u1161어हिन्दीภาษาไทยעִبَـ한ᾳ\u0345"
     "😀👩\u20dd≮\u0338𠀋\u0391Ἂ"
 )
+INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\ufeff"
 texts = st.text(st.one_of(st.sampled_from(TELLING), st.characters()))
 
 
@@ -44,12 +45,32 @@ texts = st.text(st.one_of(st.sampled_from(TELLING), st.characters()))
         ("ケン・ミヤ。", ["ケン", "ミヤ"]),
         ("한국어", ["한국", "국어"]),
         ("हिन्दी है।", ["हिन्दी", "है"]),
-        ("ภาษาไทย", ["ภาษาไทย"]),
+        ("ภาษาไทย", ["ภา", "าษ", "ษา", "าไ", "ไท", "ทย"]),
+        ("น้ำ 2568 บาท", ["น\u0e49", "\u0e49\u0e4d", "\u0e4d\u0e32", "2568", "บา", "าท"]),
+        ("ພາສາລາວ", ["ພາ", "າສ", "ສາ", "າລ", "ລາ", "າວ"]),
+        ("ភាសាខ្មែរ", ["ភា", "ាស", "សា", "ាខ", "ខ្", "្ម", "មែ", "ែរ"]),
+        ("မြန်မာ", ["မြ", "ြန", "န်", "်မ", "မာ"]),
+        (
+            "Łódź Ørsted đak œuvre ÆTHER \u0131rmak",
+            ["lodz", "orsted", "dak", "oeuvre", "aether", "irmak"],
+        ),
+        ("þing Ħal ŧ ð", ["thing", "hal", "t", "d"]),
+        ("co\u00adoperate", ["cooperate"]),
+        ("zero\u200bwidth\ufeffjoin\u2060ed", ["zerowidthjoined"]),
+        ("\u0645\u06cc\u200c\u062e\u0648", ["\u0645\u06cc\u062e\u0648"]),
+        ("\u202b\u05e9\u05dc\u202c\u200f", ["\u05e9\u05dc"]),
+        ("ភា\u200bសា", ["ភា", "ាស", "សា"]),
         ("שָׁלוֹם سَلَام", ["שלום", "سلام"]),
     ],
 )
 def test_a_text_is_parted_into_words(text: str, words: list[str]) -> None:
     assert tokens(text) == words
+
+
+@pytest.mark.parametrize("character", INVISIBLE)
+@pytest.mark.parametrize("word", ["cooperate", "éclair", "東京都", "ภาษาไทย"])
+def test_what_nobody_sees_parts_no_word(word: str, character: str) -> None:
+    assert tokens(f"{word[:2]}{character}{word[2:]}") == tokens(word)
 
 
 @given(texts)
@@ -102,6 +123,8 @@ def test_base64_within_a_text_is_no_word(size: int) -> None:
 @pytest.mark.parametrize(("first", "last"), [("\u2000", "\u203f"), ("\U0001f300", "\U0001faff")])
 def test_punctuation_and_emoji_part_words(first: str, last: str) -> None:
     for character in map(chr, range(ord(first), ord(last) + 1)):
+        if character in INVISIBLE:
+            continue
         assert not any(part.isalnum() for part in normalize("NFKD", character)), character
         assert tokens(f"a{character}b é{character}") == ["a", "b", "e"]
 
