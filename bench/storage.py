@@ -27,8 +27,8 @@ from chatkeep.core.accounts.projects import changed
 from chatkeep.core.model import ids
 from chatkeep.core.model.completion import Project, Row
 from chatkeep.core.model.ids import REQUEST_ID_BYTES, Sequencer, named, tag_of
-from chatkeep.core.model.record import Record
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.records import Import, Records
+from chatkeep.core.ports.store import Store
 from chatkeep.core.records.completions import Library
 from chatkeep.core.records.importing import Importer, Line, batches
 from chatkeep.core.usage.prices import Prices
@@ -139,9 +139,11 @@ class _Here:
         self._store = store
         self._sequencer = Sequencer(store.node, None, secrets.randbelow)
 
-    async def insert_foreign(
-        self, project: Project, id: str, created_unix: int, row: Row, record: Record
-    ) -> Row:
+    async def import_many(self, project: Project, imports: Sequence[Import]) -> list[Row]:
+        return await asyncio.gather(*(self._insert(project, one) for one in imports))
+
+    async def _insert(self, project: Project, one: Import) -> Row:
+        id, created_unix, row, record = one
         request_id = ids.request_id(secrets.token_bytes(REQUEST_ID_BYTES // 2))
         name = named(self._sequencer.next(created_unix), tag_of(project.secret, request_id))
         answer = under(record.answer, name.id).text
@@ -158,8 +160,8 @@ async def _measure(corpus: Corpus, folder: Path, *, here: bool, full_text: bool)
     path = folder / "full.db"
     store, project = await _opened(path, full_text)
     began = time.process_time()
-    # Of a store an importer uses nothing else.
-    into = cast("Store", _Here(store)) if here else store
+    # Of all records an importer uses nothing else.
+    into = cast("Records", _Here(store)) if here else store
     importer = Importer(into, project, Prices(()))
     for batch in batches(Line(at, text) for at, text in enumerate(corpus.lines, start=1)):
         await importer.add(batch)

@@ -20,7 +20,7 @@ from bench.process import Broken
 from chatkeep.core.model.completion import KeyId, Project, Query, Row, Status, Usage
 from chatkeep.core.model.ids import compose, second_of, tag_of
 from chatkeep.core.model.record import Record, Request
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.core.records import retention
 from chatkeep.store import open_store
 

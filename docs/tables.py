@@ -4,7 +4,7 @@ import click
 
 from chatkeep import errors
 from chatkeep.cli import main
-from chatkeep.core.accounts.accounts import KEYS
+from chatkeep.core.accounts.administration import KEYS
 from chatkeep.core.accounts.projects import SETTINGS
 from chatkeep.core.records.facets import FACETS
 from chatkeep.core.records.filters import CONVERSATION, KEPT, LIST, MESSAGES

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chatkeep.core.ports import UpstreamAnswer
+from chatkeep.core.ports.upstream import UpstreamAnswer
 from chatkeep.errors import UpstreamFailed, UpstreamUnreachable
 from chatkeep.upstream.local import LocalModel
 from chatkeep.upstream.local.process import ModelProcess

@@ -12,7 +12,7 @@ from support.observed import own
 from support.provider import Provider
 from support.rawhttp import PATH, Reply, asked, connected, get, head_of, post
 from support.refusals import REQUEST_ID, UNKNOWN, Refusal, assert_refusal, create
-from support.samples import row, said
+from support.samples import import_one, row, said
 
 from chatkeep.core.model.completion import Scope
 from chatkeep.web.routes import FORWARDED, OPERATIONS, Operation
@@ -183,8 +183,8 @@ class Others:
         (project,) = {
             key.project for key in await self.chatkeep.store.keys() if key.project.name == "other"
         }
-        imported = await self.chatkeep.store.insert_foreign(
-            project, IMPORTED, 1_700_000_000, row(), said()
+        imported = await import_one(
+            self.chatkeep.store, project, IMPORTED, 1_700_000_000, row(), said()
         )
         assert imported is not None
         self.pairs.append((IMPORTED, NEVER_IMPORTED))

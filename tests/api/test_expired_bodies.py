@@ -22,7 +22,7 @@ async def let_go(chatkeep: Chatkeep) -> None:
     """Of all bodies."""
     project = await chatkeep.store.project("default")
     assert isinstance(project, Project)
-    while (await chatkeep.store.expire(project, Seq(MAX_SEQ))).more:
+    while (await chatkeep.store.expire_bodies(project, Seq(MAX_SEQ), 1)).more:
         pass
 
 

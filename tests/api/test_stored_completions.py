@@ -18,7 +18,7 @@ from support.provider import Provider
 from support.rawhttp import PATH
 
 from chatkeep.store.sqlite import open_sqlite
-from chatkeep.web.app import KEYS_CHECKED_EVERY_S
+from chatkeep.store.sqlite.store import SqliteStore
 
 KEYS = [
     "object",
@@ -350,7 +350,7 @@ async def test_a_key_revoked_by_another_process_stops_working(
         await other.aclose()
         with pytest.raises(openai.AuthenticationError):
             await list_for_ever(client)
-    assert KEYS_CHECKED_EVERY_S < 1
+    assert SqliteStore.changes_every_s < 1
 
 
 def blocking_flow(url: str, key: str) -> list[str]:

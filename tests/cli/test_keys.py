@@ -15,7 +15,7 @@ from support.server import KEY, ServerProcess
 
 from chatkeep.cli import main
 from chatkeep.core.model.completion import SCOPES
-from chatkeep.web.app import KEYS_CHECKED_EVERY_S
+from chatkeep.store.sqlite.store import SqliteStore
 
 PATH = "/v1/chat/completions"
 FAILED, WRONG_USAGE = 1, 2
@@ -236,7 +236,7 @@ async def test_a_new_project_is_made_and_sees_only_its_own(
 
 
 def test_the_server_looks_for_changed_keys_twice_a_second() -> None:
-    assert KEYS_CHECKED_EVERY_S <= 0.5
+    assert SqliteStore.changes_every_s <= 0.5
 
 
 async def test_a_key_revoked_by_its_number_is_refused_soon(

@@ -1,10 +1,13 @@
 """A run over many completions: it ends, says how far it came, and can go on from there."""
 
+from collections.abc import Sequence
+
 import pytest
 from support.samples import keep, listed, place, row
 
 from chatkeep.core.model.completion import Project, Query, Stored
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.records import Counted, Failure
+from chatkeep.core.ports.store import Store
 from chatkeep.core.records import bulk
 from chatkeep.errors import StoreBusy, StoreFailed
 
@@ -31,9 +34,9 @@ async def test_a_run_that_is_late_says_so_and_goes_on_from_where_it_stopped(
     await planted(store, project)
     seen: list[int] = []
 
-    async def act(item: Stored) -> bool:
-        seen.append(item.row.seq)
-        return True
+    async def act(items: Sequence[Stored]) -> list[bool | Failure]:
+        seen.extend(item.row.seq for item in items)
+        return [True] * len(items)
 
     query, complete = Query(), False
     while not complete:
@@ -49,9 +52,9 @@ async def test_what_arrives_meanwhile_is_left(store: Store, project: Project) ->
     delete = bulk.deleting(store, project)
     arrived = iter(range(MANY, 2 * MANY))
 
-    async def act(item: Stored) -> bool:
-        await keep(store, project, row(place(next(arrived))))
-        return await delete(item)
+    async def act(items: Sequence[Stored]) -> Sequence[bool | Failure]:
+        await keep(store, project, *(row(place(next(arrived))) for _ in items))
+        return await delete(items)
 
     outcome = await bulk.run(store, project, Query(), act, never)
     assert (outcome.matched, outcome.done, outcome.complete) == (MANY, MANY, True)
@@ -64,9 +67,9 @@ async def test_what_another_deletes_meanwhile_is_not_counted_as_done(
     await planted(store, project)
     delete = bulk.deleting(store, project)
 
-    async def act(item: Stored) -> bool:
-        await delete(item)
-        return await delete(item)
+    async def act(items: Sequence[Stored]) -> Sequence[bool | Failure]:
+        await delete(items)
+        return await delete(items)
 
     outcome = await bulk.run(store, project, Query(), act, never)
     assert (outcome.matched, outcome.done) == (MANY, 0)
@@ -79,10 +82,10 @@ async def test_a_store_that_fails_in_the_middle_ends_the_run_with_what_was_done(
     delete = bulk.deleting(store, project)
     failing = place(MANY - bulk.BATCH - 3)
 
-    async def act(item: Stored) -> bool:
-        if item.row.seq == failing:
-            raise StoreFailed(detail="the disk is full")
-        return await delete(item)
+    async def act(items: Sequence[Stored]) -> list[bool | Failure]:
+        done = await delete([item for item in items if item.row.seq != failing])
+        failed = [item for item in items if item.row.seq == failing]
+        return [*done, *(StoreFailed(detail="the disk is full") for _ in failed)]
 
     outcome = await bulk.run(store, project, Query(), act, never)
     done = 2 * bulk.BATCH - 1
@@ -97,8 +100,8 @@ async def test_a_store_that_fails_in_the_middle_ends_the_run_with_what_was_done(
 async def test_a_store_that_takes_nothing_is_an_error(store: Store, project: Project) -> None:
     await planted(store, project)
 
-    async def act(_: Stored) -> bool:
-        raise StoreBusy(detail="4096 writes are waiting")
+    async def act(items: Sequence[Stored]) -> list[bool | Failure]:
+        return [StoreBusy(detail="4096 writes are waiting") for _ in items]
 
     with pytest.raises(StoreBusy):
         await bulk.run(store, project, Query(), act, never)
@@ -106,9 +109,7 @@ async def test_a_store_that_takes_nothing_is_an_error(store: Store, project: Pro
 
 async def test_a_count_that_is_late_is_not_complete(store: Store, project: Project) -> None:
     await planted(store, project)
-    every = await bulk.count(store, project, Query(), never)
-    assert (every.matched, every.complete) == (MANY, True)
-    some = await bulk.count(store, project, Query(), at_once)
-    assert (some.matched, some.complete) == (1, False)
-    none = await bulk.count(store, project, Query(model="other"), at_once)
-    assert (none.matched, none.complete) == (0, True)
+    assert await bulk.count(store, project, Query()) == Counted(MANY, complete=True)
+    assert await store.count(project, Query(limit=3), 1000) == Counted(MANY, complete=True)
+    assert await store.count(project, Query(), 0) == Counted(1, complete=False)
+    assert await store.count(project, Query(model="other"), 0) == Counted(0, complete=True)

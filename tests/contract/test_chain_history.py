@@ -16,7 +16,7 @@ from support.conversations import SYSTEM, Said, Talks, as_spaced, call, message,
 from support.samples import as_json, name, place, replacing
 
 from chatkeep.core.model.completion import Scope
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 
 READ: frozenset[Scope] = frozenset({"read"})
 OWNERS = st.sampled_from(["ours", "theirs"])

@@ -12,7 +12,8 @@ from support.samples import keep, name, row, said
 
 from chatkeep.core.model.completion import Project, Scope
 from chatkeep.core.model.ids import Name
-from chatkeep.core.ports import Claim, ClaimState, Store
+from chatkeep.core.ports.claims import Claim, ClaimState
+from chatkeep.core.ports.store import Store
 from chatkeep.errors import StoreFailed
 
 NOW = 1_760_000_000

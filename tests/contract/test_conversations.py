@@ -10,7 +10,7 @@ from support.conversations import SYSTEM, Talks, as_spaced, call, message, tools
 from support.samples import SECOND, name, place
 
 from chatkeep.core.model.completion import Project
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 
 DAY = 86_400
 IMAGE = b64encode(Random(5).randbytes(3_000_000)).decode()

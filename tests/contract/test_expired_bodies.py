@@ -5,11 +5,12 @@ from random import Random
 import pytest
 from support.backends import Backend
 from support.conversations import Said, Talks, call, message
-from support.samples import SECOND, listed, name, place, replacing, row, said, spoken
+from support.samples import SECOND, import_one, listed, name, place, replacing, row, said, spoken
 
 from chatkeep.core.model.completion import Conversation, Project, Query, Stored, Usage
 from chatkeep.core.model.ids import MAX_SEQ, Seq
-from chatkeep.core.ports import Expiry, Store
+from chatkeep.core.ports.records import Expired
+from chatkeep.core.ports.store import Store
 from chatkeep.errors import BodyExpired
 
 ALL = Seq(MAX_SEQ)
@@ -25,7 +26,7 @@ async def expire(store: Store, project: Project, below: Seq = ALL) -> int:
     gone = 0
     more = True
     while more:
-        done, more = await store.expire(project, below)
+        done, more = await store.expire_bodies(project, below, 7)
         gone += done
     return gone
 
@@ -57,14 +58,14 @@ async def conversation(talks: Talks, said: Said) -> list[tuple[Seq, str | None]]
 async def test_there_is_nothing_to_let_go_of_in_an_empty_store(
     store: Store, project: Project
 ) -> None:
-    assert await store.expire(project, ALL) == Expiry(done=False, more=False)
+    assert await store.expire_bodies(project, ALL, 5) == Expired(0, more=False)
 
 
 async def test_bodies_go_one_by_one_from_the_oldest_on(store: Store, project: Project) -> None:
     for n in (2, 0, 1):
         await store.insert(project, row(place(n)), said())
     for gone in range(3):
-        assert await store.expire(project, place(2)) == Expiry(done=gone < 2, more=gone < 2)
+        assert await store.expire_bodies(project, place(2), 1) == Expired(gone < 2, more=gone < 2)
         has_body = [(await got(store, project, place(n))).has_body for n in range(3)]
         assert has_body == [n > min(gone, 1) for n in range(3)]
 
@@ -143,7 +144,7 @@ async def test_an_import_behind_those_without_bodies_has_its_own_until_its_turn_
     for n in range(300):
         await store.insert(project, row(place(n)), said())
     assert await expire(store, project) == 300
-    late = await store.insert_foreign(project, "late", SECOND - 1, row(), said())
+    late = await import_one(store, project, "late", SECOND - 1, row(), said())
     assert late is not None
     assert await store.get(project, name(late))
     assert await expire(store, project) == 1

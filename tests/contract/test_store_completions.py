@@ -22,7 +22,7 @@ from support.samples import (
 from chatkeep.core.model.completion import KeyId, Project, ProjectId, Query, Usage
 from chatkeep.core.model.ids import IMPORT_NODE, Name, encode
 from chatkeep.core.model.record import Record, cut
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.errors import MetadataChanged, StoreFailed
 
 pytestmark = pytest.mark.also_encrypted

@@ -9,7 +9,7 @@ from support.listing import is_wanted
 from support.samples import SECOND, keep, name, place, replacing, row, said
 
 from chatkeep.core.model.completion import Facts, KeyId, Project, Query, Row
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.store.index import postings
 
 
@@ -18,7 +18,7 @@ def facts_of(row: Row) -> Facts:
 
 
 async def looked(store: Store, project: Project, query: Query | None = None) -> list[Facts]:
-    return await store.look(project, query or Query(), list)
+    return await store.facts(project, query or Query(), 1000)
 
 
 async def test_an_empty_project_has_nothing_to_look_at(store: Store, project: Project) -> None:
@@ -32,10 +32,11 @@ async def test_each_completion_is_there_the_newest_first(store: Store, project: 
     assert await looked(store, project) == [facts_of(one) for one in rows[::-1]]
 
 
-async def test_no_more_is_read_than_is_taken(store: Store, project: Project) -> None:
+async def test_there_are_no_more_than_were_asked_for(store: Store, project: Project) -> None:
     await keep(store, project, *(row(place(n), model=str(n)) for n in range(5)))
-    first = await store.look(project, Query(), lambda facts: next(iter(facts)))
-    assert first.model == "4"
+    first = await store.facts(project, Query(), 2)
+    assert [facts.model for facts in first] == ["4", "3"]
+    assert await store.facts(project, Query(), 0) == []
 
 
 async def test_another_projects_completions_are_not_looked_at(

@@ -8,6 +8,7 @@ from support.samples import (
     SECOND,
     answer,
     as_json,
+    import_one,
     keep,
     listed,
     name,
@@ -20,7 +21,7 @@ from support.samples import (
 
 from chatkeep.core.model.completion import Project, Query, Row
 from chatkeep.core.model.ids import IMPORT_NODE, Seq, decode, named, second_of
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.errors import Refusal
 
 pytestmark = pytest.mark.also_encrypted
@@ -35,8 +36,8 @@ def imported_place(counter: int, second: int = SECOND) -> Seq:
 async def bring(
     store: Store, project: Project, id: str, created: int = SECOND, text: str = "hello"
 ) -> Row | None:
-    return await store.insert_foreign(
-        project, id, created, row(0, {"run": "1"}, b"random tag..."), said(text)
+    return await import_one(
+        store, project, id, created, row(0, {"run": "1"}, b"random tag..."), said(text)
     )
 
 

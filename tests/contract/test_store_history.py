@@ -16,7 +16,7 @@ from support.samples import SECOND, as_json, name, other_tag, place, replacing, 
 
 from chatkeep.core.model.completion import Order, Project, Query, Row, Scope
 from chatkeep.core.model.ids import Name, Seq
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.errors import StoreFailed
 
 READ: frozenset[Scope] = frozenset({"read"})
@@ -122,8 +122,8 @@ class History(RuleBasedStateMachine):
     @rule(owner=PROJECTS, below=PLACES)
     def expire(self, owner: str, below: Seq) -> None:
         with_body = [n for n in self.rows[owner] if self.expired_below[owner] <= n < below]
-        done, more = self.run(self.store.expire(self.projects[owner], below))
-        assert done == more == bool(with_body)
+        done, more = self.run(self.store.expire_bodies(self.projects[owner], below, 1))
+        assert (done, more) == (bool(with_body), bool(with_body))
         if with_body:
             self.expired_below[owner] = min(with_body) + 1
 

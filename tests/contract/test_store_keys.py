@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from support.backends import Backend
 from support.samples import keep, listed, name, place, replacing, row
 
 from chatkeep.core.model.completion import SCOPES, Key, KeyId, Project, Scope
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.errors import StoreFailed, StoreLocked
 
 READ: frozenset[Scope] = frozenset({"read"})
@@ -31,13 +32,13 @@ async def test_an_unknown_digest_has_no_key(store: Store) -> None:
         assert await store.key(digest) is None
 
 
-async def test_a_digest_can_be_added_once(store: Store) -> None:
+async def test_a_digest_can_be_added_once(store: Store, backend: Backend) -> None:
     first = await add(store)
-    version = await store.keys_version()
+    version = backend.keys_version()
     with pytest.raises(StoreFailed):
         await add(store, project="a new project")
     assert await store.keys() == [first]
-    assert await store.keys_version() == version
+    assert backend.keys_version() == version
     later = await add(store, b"another", "a new project")
     assert later.project.id != first.project.id
 
@@ -94,47 +95,72 @@ async def test_revoking_one_key_leaves_the_others(store: Store) -> None:
     assert [key.revoked_unix for key in await store.keys()] == [None, 2000, None]
 
 
-async def test_the_version_differs_after_every_change_of_keys(store: Store) -> None:
-    seen = [await store.keys_version()]
+async def test_the_version_differs_after_every_change_of_keys(
+    store: Store, backend: Backend
+) -> None:
+    seen = [backend.keys_version()]
     keys = []
     for digest in (b"1", b"2"):
         keys.append(await add(store, digest))
-        seen.append(await store.keys_version())
+        seen.append(backend.keys_version())
     for key in keys:
         await store.revoke_key(key.id, 2000)
-        seen.append(await store.keys_version())
+        seen.append(backend.keys_version())
     assert len(set(seen)) == 5
 
 
-async def test_the_version_stays_while_completions_change(store: Store, project: Project) -> None:
-    before = await store.keys_version()
+async def test_the_version_stays_while_completions_change(
+    store: Store, project: Project, backend: Backend
+) -> None:
+    before = backend.keys_version()
     kept = row(place(1))
     await keep(store, project, kept)
     await store.change_metadata(project, name(kept), replacing({"run": "1"}))
     await store.delete(project, name(kept))
-    assert await store.keys_version() == before
+    assert backend.keys_version() == before
 
 
 async def test_two_connections_see_each_others_keys(store: Store, second: Store) -> None:
     for writer, reader, digest in ((store, second, b"1"), (second, store, b"2")):
-        before = await reader.keys_version()
         key = await add(writer, digest)
         assert await reader.key(digest) == key
         assert key in await reader.keys()
-        assert await reader.keys_version() != before
-    assert await second.keys_version() == await store.keys_version()
+
+
+async def test_every_change_is_told_whoever_made_it(store: Store, second: Store) -> None:
+    told = [store.changes(), second.changes()]
+    for changes in told:
+        await anext(changes)  # at once, for what was before
+    key = await add(store)
+    for changes in told:
+        await anext(changes)
+    await second.change_key(key.id, lambda key: msgspec.structs.replace(key, name="new"))
+    for changes in told:
+        await anext(changes)
+    await store.revoke_key(key.id, 2000)
+    for changes in told:
+        await anext(changes)
+    await second.change_project(key.project.id, lambda project: project)
+    for changes in told:
+        await anext(changes)
+
+
+async def test_who_asks_anew_is_told_at_once(store: Store) -> None:
+    for _ in range(3):
+        await anext(store.changes())
 
 
 async def test_a_key_revoked_by_one_connection_is_revoked_for_the_other(
     store: Store, second: Store
 ) -> None:
     key = await add(store)
-    before = await store.keys_version()
+    changes = store.changes()
+    await anext(changes)
     assert await second.revoke_key(key.id, 2000)
     found = await store.key(b"digest")
     assert found is not None
     assert found.revoked_unix == 2000
-    assert await store.keys_version() != before
+    await anext(changes)
     assert not await store.revoke_key(key.id, 3000)
 
 

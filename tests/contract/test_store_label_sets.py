@@ -7,10 +7,10 @@ from typing import Any, get_args
 import pytest
 from support.backends import Backend
 from support.listing import COLUMNS, expected_page, pairs_of
-from support.samples import SECOND, keep, listed, name, place, row, said
+from support.samples import SECOND, import_one, keep, listed, name, place, row, said
 
 from chatkeep.core.model.completion import STATUSES, KeyId, Order, Project, Query, Row
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 
 VALUES: dict[str, list[Any]] = {
     "model": ["a", "b", ""],
@@ -54,7 +54,7 @@ async def test_what_was_deleted_is_not_found(
 
 
 async def test_rows_that_were_imported_are_found(store: Store, project: Project) -> None:
-    placed = await store.insert_foreign(project, "elsewhere-1", SECOND, row(upstream="old"), said())
+    placed = await import_one(store, project, "elsewhere-1", SECOND, row(upstream="old"), said())
     assert placed is not None
     assert await listed(store, project, Query(upstream="old")) == [placed.seq]
 

@@ -11,7 +11,7 @@ from support.samples import SECOND, answer, keep, listed, name, place, row, said
 
 from chatkeep.core.model.completion import Order, Project, Query, Row
 from chatkeep.core.model.ids import Seq
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.store.index import postings
 
 

@@ -8,12 +8,23 @@ from typing import Any, get_args
 import msgspec
 import pytest
 from support.backends import Backend
-from support.samples import SECOND, keep, listed, name, place, replacing, row, said, spoken
+from support.samples import (
+    SECOND,
+    import_one,
+    keep,
+    listed,
+    name,
+    place,
+    replacing,
+    row,
+    said,
+    spoken,
+)
 
 from chatkeep.core.model.completion import Order, Project, Query
 from chatkeep.core.model.ids import Seq
 from chatkeep.core.model.record import Record, cut
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 
 
 async def say(
@@ -171,10 +182,10 @@ async def test_a_deleted_completion_is_no_longer_found(
 
 async def test_an_import_is_found_in_its_place(store: Store, project: Project) -> None:
     await say(store, project, 5, "word new")
-    await store.insert_foreign(project, "imported", SECOND - 9, row(), spoken("word old"))
+    await import_one(store, project, "imported", SECOND - 9, row(), spoken("word old"))
     page = await store.page(project, Query(q="word"))
     assert [item.row.id for item in page.items][1:] == ["imported"]
-    again = await store.insert_foreign(project, "imported", SECOND, row(), spoken("other"))
+    again = await import_one(store, project, "imported", SECOND, row(), spoken("other"))
     assert again is None
     assert await found(store, project, "other") == []
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import asdict
 from support.backends import Backend
-from support.samples import SECOND, keep, name, place, row, said, sums_of
+from support.samples import SECOND, import_one, keep, name, place, row, said, sums_of
 
 from chatkeep.core.model.completion import KeyId, Project, ProjectId, Usage
 from chatkeep.core.model.usage import (
@@ -18,7 +18,7 @@ from chatkeep.core.model.usage import (
     StatsQuery,
     Sums,
 )
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.errors import StoreFailed
 
 HOUR = SECOND // 3600
@@ -88,7 +88,7 @@ async def test_what_was_deleted_stays_counted(store: Store, project: Project) ->
 async def test_what_is_imported_counts_for_the_hour_it_comes_from(
     store: Store, project: Project
 ) -> None:
-    await store.insert_foreign(project, "elsewhere", SECOND - 7200, row(), said())
+    await import_one(store, project, "elsewhere", SECOND - 7200, row(), said())
     (found,) = await store.usage(project, by("hour", "key", "outcome"), 100)
     assert found[:-1] == (HOUR - 2, None, None, None, "stored")
 

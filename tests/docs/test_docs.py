@@ -16,7 +16,7 @@ from click.testing import CliRunner
 
 from chatkeep import errors
 from chatkeep.cli import main
-from chatkeep.core.accounts.accounts import KEYS
+from chatkeep.core.accounts.administration import KEYS
 from chatkeep.core.accounts.projects import SETTINGS as PROJECT_SETTINGS
 from chatkeep.core.accounts.projects import Setting as ProjectSetting
 from chatkeep.core.model.completion import SCOPES

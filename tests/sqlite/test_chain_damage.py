@@ -11,10 +11,12 @@ from support.samples import listed, name, place, replacing, row, said
 
 from chatkeep.core.model.completion import Project, Query
 from chatkeep.core.model.ids import MAX_SEQ, Seq
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.records import Expired
+from chatkeep.core.ports.store import Store
 from chatkeep.core.records import bulk
 from chatkeep.errors import RecordCorrupt, StoreFailed
 from chatkeep.store.encoding.body import Codec
+from chatkeep.store.sqlite import SqliteStore
 from chatkeep.store.sqlite.bodies import RecordContext
 
 SOUND = message("assistant", None, audio={"data": b64encode(Random(1).randbytes(9000)).decode()})
@@ -54,14 +56,14 @@ def test_images_are_not_remembered() -> None:
     ],
 )
 async def test_a_damaged_predecessor_does_not_keep_the_next_turn_from_being_kept(
-    talks: Talks, backend: SqliteBackend, statement: str
+    talks: Talks, store: SqliteStore, backend: SqliteBackend, statement: str
 ) -> None:
     asked = [SYSTEM, message("user", "Sing")]
     damaged = await talks.keep(call(asked), SOUND)
     with direct(backend.path) as connection:
         connection.execute(statement)
     for _ in range(2):
-        talks.store.forget()  # what was written may be shown without reading it
+        store.age()  # what was written may be shown without reading it
     with pytest.raises(RecordCorrupt):
         await talks.store.get(talks.project, name(damaged.row))
     next_one = await talks.keep(
@@ -151,11 +153,12 @@ async def test_a_damaged_body_is_let_go_of_in_its_turn(
     with direct(backend.path) as connection:
         connection.execute("UPDATE completion SET body = x'01' WHERE seq = ?", (first.row.seq,))
     for one in (first, second):
-        assert await talks.store.expire(talks.project, Seq(MAX_SEQ)) == (True, True)
+        expired = await talks.store.expire_bodies(talks.project, Seq(MAX_SEQ), 1)
+        assert expired == Expired(1, more=True)
         found = await talks.store.get(talks.project, name(one.row))
         assert found is not None
         assert not found.has_body
-    assert await talks.store.expire(talks.project, Seq(MAX_SEQ)) == (False, False)
+    assert await talks.store.expire_bodies(talks.project, Seq(MAX_SEQ), 1) == Expired(0, more=False)
     assert await listed(talks.store, talks.project, Query(q="sing")) == []
 
 
@@ -166,8 +169,7 @@ async def test_deleting_in_bulk_takes_damaged_ones_along(
         await talks.keep(call([message("user", text)]), SOUND)
     with direct(backend.path) as connection:
         connection.execute("UPDATE completion SET body = x'01' WHERE seq % 3 = 0")
-    outcome = await bulk.count(talks.store, talks.project, Query(), lambda: False)
-    assert outcome.matched == 3
+    assert (await bulk.count(talks.store, talks.project, Query())).matched == 3
     act = bulk.deleting(talks.store, talks.project)
     outcome = await bulk.run(talks.store, talks.project, Query(), act, lambda: False)
     assert (outcome.done, outcome.stopped_by) == (3, None)

@@ -15,7 +15,7 @@ from support.samples import name, place, row, said
 
 from chatkeep.core.accounts.projects import changed
 from chatkeep.core.model.completion import Scope
-from chatkeep.core.ports import EncryptionWish, Rewritten
+from chatkeep.core.ports.encryption import EncryptionWish, Rewritten
 from chatkeep.core.records.completions import Library
 from chatkeep.core.records.filters import ListQuery
 from chatkeep.errors import (

@@ -16,7 +16,7 @@ from support.patience import PATIENCE_S
 from support.samples import answer, as_json, keep, listed, name, place, replacing, row, said
 
 from chatkeep.core.model.completion import Project, ProjectId, Query, Row, Scope
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.errors import MetadataChanged, StoreBusy, StoreFailed
 
 READ: frozenset[Scope] = frozenset({"read"})

@@ -14,7 +14,7 @@ from support.samples import keep, listed, name, place, row, said, spoken
 
 from chatkeep.core.accounts.projects import changed
 from chatkeep.core.model.completion import Project, Query, Scope
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.store.sqlite.indexing import MOST
 
 READ: frozenset[Scope] = frozenset({"read"})
@@ -203,7 +203,7 @@ async def test_words_that_waited_when_they_were_to_go_are_in_no_file(
     if gone != "both at once":
         await inserted
     if gone == "let go":
-        await store.expire(project, place(2))
+        await store.expire_bodies(project, place(2), 1)
     elif gone is not None:
         assert await store.delete(project, name(row(place(1))))
     await inserted

@@ -23,7 +23,7 @@ from support.server import ServerProcess
 
 from chatkeep.core.model.completion import Query
 from chatkeep.core.model.ids import Name, decode
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 
 ENVIRONMENT = {"PYTHONPATH": os.pathsep.join(os.path.abspath(entry) for entry in sys.path)}
 MANY = 10_000  # more calls than any server lives to answer

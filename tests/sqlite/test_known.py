@@ -11,7 +11,7 @@ from support.faultyvfs import FaultyVfs
 from support.samples import keep, listed, name, place, row
 
 from chatkeep.core.model.completion import Project, Query, Scope
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.errors import StoreFailed
 
 READ: frozenset[Scope] = frozenset({"read"})

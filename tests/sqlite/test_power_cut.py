@@ -16,7 +16,7 @@ from support.samples import as_json, asked, listed, name, place, replacing, requ
 
 from chatkeep.core.model.completion import Project, Query, Row, Scope
 from chatkeep.core.model.ids import Name, Seq, counter_of
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.errors import StoreUnreadable
 from chatkeep.store.sqlite import open_sqlite
 

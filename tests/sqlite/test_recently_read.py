@@ -6,15 +6,16 @@ import pytest
 from msgspec import structs
 from support.backends import Backend, SqliteBackend
 from support.database import direct
-from support.samples import SECOND, as_json, keep, name, place, row, said
+from support.samples import SECOND, as_json, import_one, keep, name, place, row, said
 
 from chatkeep.core.model.completion import Project, Query, Row, Stored
 from chatkeep.core.model.ids import Seq
 from chatkeep.core.model.record import Record
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.core.wire import stored
 from chatkeep.errors import RecordCorrupt, StoreFailed
 from chatkeep.store.encoding.recent import Found, Recent
+from chatkeep.store.sqlite import SqliteStore
 
 
 async def shown(store: Store, project: Project, one: Row) -> bytes | None:
@@ -65,7 +66,7 @@ async def test_what_comes_back_under_its_id_is_shown_as_it_is_now(
     elsewhere = await backend.open()
     await elsewhere.delete(project, name(one))
     again = structs.replace(one, **changed)
-    kept = await elsewhere.insert_foreign(project, one.id, SECOND, again, said(text))
+    kept = await import_one(elsewhere, project, one.id, SECOND, again, said(text))
     assert kept is not None
     assert kept == structs.replace(again, request_id=kept.request_id)
     fresh = await elsewhere.get(project, name(one))
@@ -103,7 +104,7 @@ async def test_what_was_written_is_not_read_to_be_shown(store: Store, project: P
 
 
 async def test_what_was_written_is_shown_as_it_is_when_it_is_read(
-    store: Store, project: Project
+    store: SqliteStore, project: Project
 ) -> None:
     imported = row(place(3), alias="chatcmpl-theirs")
     for one in (row(place(1), {"run": "1"}), row(place(2), upstream="another"), imported):
@@ -152,18 +153,18 @@ async def test_a_body_let_go_of_leaves_nothing_in_memory(store: Store, project: 
     one = row(place(8_004))
     await keep(store, project, one)
     await shown(store, project, one)
-    await store.expire(project, Seq(one.seq + 1))
+    await store.expire_bodies(project, Seq(one.seq + 1), 1)
     assert in_memory(one.seq) == 0
 
 
-async def test_what_is_not_read_again_leaves_memory(store: Store, project: Project) -> None:
+async def test_what_is_not_read_again_leaves_memory(store: SqliteStore, project: Project) -> None:
     kept, let_go = row(place(8_002)), row(place(8_003))
     await keep(store, project, kept, let_go)
     for one in (kept, let_go):
         await store.get(project, name(one))
-    store.forget()
+    store.age()
     await store.get(project, name(kept))
-    store.forget()
+    store.age()
     assert (in_memory(kept.seq), in_memory(let_go.seq)) == (1, 0)
 
 
@@ -181,9 +182,9 @@ def test_long_ones_are_not_remembered() -> None:
     assert recent.get(long) is None
 
 
-def forget_all(store: Store) -> None:
+def forget_all(store: SqliteStore) -> None:
     for _ in range(2):
-        store.forget()
+        store.age()
 
 
 def in_memory(seq: int) -> int:

@@ -13,7 +13,7 @@ from support.samples import SECOND, keep, listed, place, row, said
 from chatkeep.core.accounts.projects import changed
 from chatkeep.core.model.completion import Project, Query
 from chatkeep.core.model.ids import Seq
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.core.records import bulk, retention
 from chatkeep.core.records.retention import DAY_S, SWEEP_S, Expired
 from chatkeep.store.encoding.chain import MAX_AGE_S
@@ -37,7 +37,7 @@ async def swept(
 ) -> dict[str, int]:
     return {
         one.project.name: one.outcome.done
-        async for one in retention.sweep(store, now_unix, still)
+        async for one in retention.sweep(store, store, now_unix, still)
         if one.what == what
     }
 
@@ -91,7 +91,7 @@ async def test_one_project_that_fails_does_not_keep_the_others_from_it(
         await retain(store, one, 30)
     with direct(backend.path) as connection:
         connection.execute("UPDATE posting SET more = x'00' WHERE project = ?", (project.id,))
-    ended = {p.name: outcome async for p, _, outcome in retention.sweep(store, NOW, still)}
+    ended = {p.name: outcome async for p, _, outcome in retention.sweep(store, store, NOW, still)}
     assert ended["ours"].stopped_by is not None
     assert (ended["ours"].done, ended["theirs"].done) == (0, 1)
     assert await listed(store, other) == []
@@ -111,7 +111,7 @@ async def test_what_is_not_done_in_time_is_done_later(
     ticks: Iterator[int] = count(step=int(SWEEP_S))
     done = []
     for _ in range(4):
-        async for _, _, outcome in retention.sweep(store, NOW, lambda: float(next(ticks))):
+        async for _, _, outcome in retention.sweep(store, store, NOW, lambda: float(next(ticks))):
             done.append((outcome.done, outcome.complete))
     assert done == [(bulk.BATCH, False), (bulk.BATCH, False), (39 - 2 * bulk.BATCH, True)]
 
@@ -140,7 +140,9 @@ async def test_a_sweep_deletes_completions_and_lets_go_of_bodies(
     await keep(store, other, row(theirs))
     await retain(store, project, 30)
     await retain(store, project, 20, "retain_body_days")
-    swept = [(p.name, what, o.done) async for p, what, o in retention.sweep(store, NOW, still)]
+    swept = [
+        (p.name, what, o.done) async for p, what, o in retention.sweep(store, store, NOW, still)
+    ]
     assert swept == [("ours", "completions", 10), ("ours", "bodies", 10)]
     assert await listed(store, project) == list(reversed(places[10:]))
     assert await with_bodies(store, project) == places[20:]
@@ -157,7 +159,7 @@ async def test_a_body_that_is_damaged_is_let_go_of_like_the_others(
         await retain(store, one, 1, "retain_body_days")
     with direct(backend.path) as connection:
         connection.execute("UPDATE completion SET body = x'00' WHERE seq = ?", (place(3),))
-    ended = {p.name: outcome async for p, _, outcome in retention.sweep(store, NOW, still)}
+    ended = {p.name: outcome async for p, _, outcome in retention.sweep(store, store, NOW, still)}
     assert ended["ours"].stopped_by is None
     assert (ended["ours"].done, ended["theirs"].done) == (6, 1)
     assert await with_bodies(store, project) == []
@@ -170,7 +172,7 @@ async def test_bodies_that_do_not_go_in_time_go_later(
     ticks: Iterator[int] = count(step=int(SWEEP_S))
     done = []
     for _ in range(4):
-        async for _, _, outcome in retention.sweep(store, NOW, lambda: float(next(ticks))):
+        async for _, _, outcome in retention.sweep(store, store, NOW, lambda: float(next(ticks))):
             done.append((outcome.done, outcome.complete))
     assert done == [(bulk.BATCH, False), (bulk.BATCH, False), (39 - 2 * bulk.BATCH, True)]
     assert await with_bodies(store, project) == places[39:]

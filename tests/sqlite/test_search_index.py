@@ -158,7 +158,7 @@ async def test_the_words_of_a_body_that_was_let_go_are_in_no_file(
     await listed(store, project, Query(q="common"))
     if gone:
         for _ in PLANTED:
-            await store.expire(project, place(8))
+            await store.expire_bodies(project, place(8), 1)
     await store.aclose()
     content = backend.path.read_bytes()
     assert b"common" in content

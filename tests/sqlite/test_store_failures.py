@@ -16,10 +16,10 @@ from support.backends import SqliteBackend
 from support.database import direct
 from support.faultyvfs import Call, FaultyVfs, Kind
 from support.patience import PATIENCE_S
-from support.samples import keep, listed, name, place, replacing, row, said
+from support.samples import import_one, keep, listed, name, place, replacing, row, said
 
 from chatkeep.core.model.completion import KeyId, Project, Query, Scope
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.errors import StoreBusy, StoreFailed, StoreUnreadable
 
 READ: frozenset[Scope] = frozenset({"read"})
@@ -48,13 +48,16 @@ READS: dict[str, Use] = {
     "keys": lambda store, project: store.keys(),
     "project": lambda store, project: store.project("ours"),
     "projects": lambda store, project: store.projects(),
-    "keys_version": lambda store, project: store.keys_version(),
+    "facts": lambda store, project: store.facts(project, Query(), 10),
+    "count": lambda store, project: store.count(project, Query(), 1),
+    "changes": lambda store, project: anext(store.changes()),
+    "check": lambda store, project: store.check(),
     "high_water": lambda store, project: store.high_water(),
 }
 WRITES: dict[str, Use] = {
     "insert": lambda store, project: keep(store, project, row(place(2))),
-    "insert_foreign": lambda store, project: store.insert_foreign(
-        project, "id", 0, row(0, {"a": "1"}), said()
+    "import_many": lambda store, project: import_one(
+        store, project, "id", 0, row(0, {"a": "1"}), said()
     ),
     "change_metadata": lambda store, project: store.change_metadata(
         project, name(row(place(1))), replacing({"b": "2"})
@@ -99,11 +102,11 @@ async def project(store: Store) -> Project:
     return (await store.keys())[0].project
 
 
-async def state(store: Store, project: Project) -> object:
+async def state(store: Store, project: Project, disk: SqliteBackend) -> object:
     """All that a failed write might have changed."""
     page = await store.page(project, Query(limit=100))
     alias = await store.alias(project, "id")
-    return page, alias, await store.keys(), await store.keys_version(), await store.high_water()
+    return page, alias, await store.keys(), disk.keys_version(), await store.high_water()
 
 
 @contextmanager
@@ -119,15 +122,15 @@ def locked(disk: SqliteBackend) -> Iterator[None]:
 async def test_a_lock_that_is_not_let_go_makes_the_store_busy(
     store: Store, project: Project, disk: SqliteBackend, vfs: FaultyVfs, write: Use
 ) -> None:
-    before = await state(store, project)
+    before = await state(store, project, disk)
     vfs.on_sleep = lambda: None  # SQLite's patience passes in no time
     with locked(disk):
         for _ in range(2):
             with pytest.raises(StoreBusy):
                 await write(store, project)
-    assert await state(store, project) == before
+    assert await state(store, project, disk) == before
     await write(store, project)
-    assert await state(store, project) != before
+    assert await state(store, project, disk) != before
     assert disk.faults() == []
 
 
@@ -204,15 +207,15 @@ async def test_a_write_the_disk_refuses_changes_nothing(
     call: Call,
     error: type[apsw.Error],
 ) -> None:
-    before = await state(store, project)
+    before = await state(store, project, disk)
     with vfs.failing(kind, call, error):
         for _ in range(2):
             with pytest.raises(StoreFailed):
                 await write(store, project)
-        assert await state(store, project) == before
+        assert await state(store, project, disk) == before
     assert disk.faults() == []
     await write(store, project)
-    assert await state(store, project) != before
+    assert await state(store, project, disk) != before
     assert disk.faults() == []
 
 

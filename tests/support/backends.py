@@ -8,12 +8,14 @@ from support.database import direct
 
 from chatkeep.core.model.completion import Project
 from chatkeep.core.model.ids import Seq
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.store.encoding.body import LEVEL
-from chatkeep.store.sqlite import SqliteStore, open_sqlite
+from chatkeep.store.sqlite import SqliteStore, accounts, open_sqlite
 from chatkeep.store.sqlite.encryption import unlocked
 from chatkeep.store.sqlite.postings import Changes
 from chatkeep.store.sqlite.verify import Verifier
+
+CHANGES_EVERY_S = 0.005  # so that no test waits for what a server may
 
 
 class Backend(Protocol):
@@ -27,6 +29,10 @@ class Backend(Protocol):
 
     def size(self) -> int:
         """Bytes of all bodies and of what they share."""
+        ...
+
+    def keys_version(self) -> int:
+        """A number that differs after every change of keys and projects."""
         ...
 
     def faults(self) -> list[str]:
@@ -50,15 +56,21 @@ class SqliteBackend:
         self.key = key
 
     async def open(self, *, serving: bool = False) -> SqliteStore:
-        return await open_sqlite(
+        store = await open_sqlite(
             self.path, key=self.key, serving=serving, vfs=self.vfs, level=self.level
         )
+        store.changes_every_s = CHANGES_EVERY_S
+        return store
 
     def add_posting(self, project: Project, term: int, seq: Seq) -> None:
         with direct(self.path, self.vfs) as connection:
             changes = Changes(connection.cursor(), {})
             changes.add(project.id, [term], seq)
             changes.write()
+
+    def keys_version(self) -> int:
+        with direct(self.path, self.vfs) as connection:
+            return accounts.keys_version(connection)
 
     def size(self) -> int:
         with direct(self.path, self.vfs) as connection:

@@ -13,7 +13,7 @@ import openai
 
 from chatkeep.core.accounts import keys
 from chatkeep.core.model.completion import SCOPES, Scope
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.core.proxy.recorder import Clock
 from chatkeep.settings import Settings, encryption_key
 from chatkeep.settings.upstreams import UpstreamSetting, named_upstreams

@@ -12,7 +12,7 @@ from chatkeep.core.json.spans import dumps
 from chatkeep.core.model.completion import Project, Row
 from chatkeep.core.model.ids import Seq
 from chatkeep.core.model.record import Record, cut
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.core.wire.request import StoreHeaders, parsed
 from chatkeep.store.encoding.chain import prefix_hashes
 
@@ -97,7 +97,7 @@ class Talks:
 
     async def expire(self, said: Said) -> None:
         """Lets go of its body, and of those before it."""
-        while (await self.store.expire(self.project, Seq(said.row.seq + 1))).more:
+        while (await self.store.expire_bodies(self.project, Seq(said.row.seq + 1), 1)).more:
             pass
         for seq in [seq for seq in self.said if seq <= said.row.seq]:
             del self.said[seq]

@@ -12,7 +12,7 @@ from msgspec import structs
 from support.chatkeep_server import Chatkeep
 from support.rawhttp import PATH, asked, post
 from support.refusals import create
-from support.samples import other_tag, row, said
+from support.samples import import_one, other_tag, row, said
 
 from chatkeep.core.accounts.projects import changed
 from chatkeep.core.model import ids
@@ -105,8 +105,8 @@ class World:
         await self.chatkeep.add_key(THEIRS, "theirs", *SCOPES)
         made = [await self._create(OURS), *[await self._create(THEIRS) for _ in range(2)]]
         row_of_import = row(metadata=THEIR_METADATA, model=THEIR_MODEL)
-        imported = await store.insert_foreign(
-            their_key.project, IMPORTED, 1_700_000_000, row_of_import, said()
+        imported = await import_one(
+            store, their_key.project, IMPORTED, 1_700_000_000, row_of_import, said()
         )
         assert imported is not None
         our_key = next(key for key in await store.keys() if key.project.name == "ours")

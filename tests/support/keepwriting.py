@@ -20,7 +20,7 @@ from support.samples import name, replacing, row, said
 
 from chatkeep.core.model.completion import Project, Scope
 from chatkeep.core.model.ids import Sequencer
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.store.sqlite import open_sqlite
 
 WORKERS = 8

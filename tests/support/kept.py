@@ -9,7 +9,7 @@ from support.rawhttp import PATH, asked, get
 from chatkeep.core.model import ids
 from chatkeep.core.model.completion import Row, Stored
 from chatkeep.core.model.ids import Name
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 
 
 async def stored_in(store: Store, id: str) -> Stored | None:

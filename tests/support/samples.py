@@ -10,7 +10,7 @@ from chatkeep.core.model.completion import Project, Query, Row, Usage
 from chatkeep.core.model.ids import TAG_BYTES, Name, Seq, compose, named
 from chatkeep.core.model.record import Record, cut
 from chatkeep.core.model.usage import Sums
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.records import Failure, Import, Records
 
 SECOND = 1_760_000_000  # 2025-10-09, an arrival second like any other
 
@@ -94,9 +94,9 @@ def answer(text: str) -> bytes:
     return json.dumps({"object": "chat.completion", "choices": [choice]}).encode()
 
 
-async def asked(store: Store, project: Project, name: Name) -> bytes:
+async def asked(records: Records, project: Project, name: Name) -> bytes:
     """The request of a completion, put together again."""
-    found = await store.request(project, name)
+    found = await records.request(project, name)
     assert found is not None
     return found.whole()
 
@@ -107,13 +107,24 @@ def replacing(pairs: Mapping[str, str]) -> Callable[[bytes], bytes]:
     return lambda _: new
 
 
-async def keep(store: Store, project: Project, *rows: Row) -> None:
+async def keep(records: Records, project: Project, *rows: Row) -> None:
     """Inserts the rows, one after the other."""
     for one in rows:
-        await store.insert(project, one, said())
+        await records.insert(project, one, said())
 
 
-async def listed(store: Store, project: Project, query: Query | None = None) -> list[Seq]:
+async def import_one(
+    records: Records, project: Project, id: str, created_unix: int, row: Row, record: Record
+) -> Row | None:
+    """The row of an import, None when it was there already."""
+    one = Import(id, created_unix, row, record)
+    (kept,) = await records.import_many(project, [one])
+    if isinstance(kept, Failure):
+        raise kept
+    return kept
+
+
+async def listed(records: Records, project: Project, query: Query | None = None) -> list[Seq]:
     """The places of a page, up to 100 of them."""
-    page = await store.page(project, query or Query(limit=100))
+    page = await records.page(project, query or Query(limit=100))
     return [item.row.seq for item in page.items]

@@ -7,7 +7,7 @@ import pytest
 from support.backends import BACKENDS, ENCRYPTED, Backend
 
 from chatkeep.core.model.completion import Project, Scope
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 
 __all__ = ["backend", "other", "project", "run_on", "store"]
 

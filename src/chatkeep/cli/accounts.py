@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from chatkeep.core.accounts.accounts import Accounts
-from chatkeep.core.ports import Store
+from chatkeep.core.accounts.administration import Administration
+from chatkeep.core.ports.store import Store
 
 T = TypeVar("T")
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 def using(
     store: str | None,
     config: Path | None,
-    act: Callable[[Accounts, Store], Awaitable[T]],
+    act: Callable[[Administration, Store], Awaitable[T]],
     *,
     create: bool = False,
 ) -> T:
@@ -29,7 +29,7 @@ def using(
         key = encryption_key(settings)
         opened = await open_store(settings.store, key=key, existing=not create)
         try:
-            return await act(Accounts(opened, time.time, secrets.token_bytes), opened)
+            return await act(Administration(opened, time.time, secrets.token_bytes), opened)
         finally:
             await opened.aclose()
 

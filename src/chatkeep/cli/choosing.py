@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from chatkeep.core.ports import Upstream, Upstreams
+from chatkeep.core.ports.upstream import Upstream, Upstreams
 from chatkeep.core.proxy.models import Health, Models
 from chatkeep.errors import BadSetting, Fault, Refusal
 from chatkeep.settings import Settings

@@ -14,7 +14,7 @@ from chatkeep.cli import asking, options
 from chatkeep.cli.upstreams import SOME_FAILED
 
 if TYPE_CHECKING:
-    from chatkeep.core.ports import Encryption, EncryptionWish, Rewritten
+    from chatkeep.core.ports.encryption import Encryption, EncryptionWish, Rewritten
 
 _CLEAR = "\r\x1b[K"
 _SAY_EVERY_S = 0.5

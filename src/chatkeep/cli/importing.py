@@ -13,9 +13,9 @@ from chatkeep.cli import accounts as opened
 from chatkeep.cli import options
 
 if TYPE_CHECKING:
-    from chatkeep.core.accounts.accounts import Accounts
+    from chatkeep.core.accounts.administration import Administration
     from chatkeep.core.model.completion import Project
-    from chatkeep.core.ports import Store
+    from chatkeep.core.ports.store import Store
     from chatkeep.core.records.importing import Importer, Refused, Tally
 
 SOME_FAILED = 3
@@ -43,7 +43,7 @@ def import_lines(
     longest = settings.max_body_bytes + settings.max_answer_bytes
     shown = _Shown(json_output)
 
-    async def act(accounts: "Accounts", kept: "Store") -> "Tally":
+    async def act(accounts: "Administration", kept: "Store") -> "Tally":
         into = await _project(accounts, project)
         importer = Importer(kept, into, Prices(settings.price))
         for batch in batches(lines(file, longest)):
@@ -56,7 +56,7 @@ def import_lines(
         click.get_current_context().exit(SOME_FAILED)
 
 
-async def _project(accounts: "Accounts", name: str) -> "Project":
+async def _project(accounts: "Administration", name: str) -> "Project":
     from chatkeep.core.accounts.authority import OPERATOR
     from chatkeep.errors import ProjectNotFound
 

@@ -8,11 +8,11 @@ import click
 
 from chatkeep.cli import accounts as opened
 from chatkeep.cli import asking, options, when
-from chatkeep.core.accounts.accounts import USUAL, Accounts, Issued, described
+from chatkeep.core.accounts.administration import USUAL, Administration, Issued, described
 from chatkeep.core.accounts.authority import OPERATOR
 from chatkeep.core.accounts.keys import digest
 from chatkeep.core.model.completion import SCOPES, Key, Scope
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.errors import Fault, KeyNotFound, ProjectNotFound
 
 FIRST_PROJECT = "default"
@@ -52,7 +52,7 @@ def add(
     expires_unix = when.unix(expires, int(time.time()))
     given = {"name": name, "scopes": list(scopes), "expires_at": expires_unix}
 
-    async def act(accounts: Accounts, _: Store) -> Issued:
+    async def act(accounts: Administration, _: Store) -> Issued:
         try:
             await accounts.project(OPERATOR, project)
         except ProjectNotFound:
@@ -91,7 +91,7 @@ def expire(key: str, ends: str, store: str | None, config: Path | None, json_out
     """Set when a key ends: WHEN is 30d, 12h, 2027-01-31, now or never."""
     expires_unix = when.unix(ends, int(time.time()))
 
-    async def act(accounts: Accounts, store: Store) -> Key:
+    async def act(accounts: Administration, store: Store) -> Key:
         found = await _active(accounts, store, key)
         return await accounts.change_key(OPERATOR, str(found.id), {"expires_at": expires_unix})
 
@@ -111,7 +111,7 @@ def expire(key: str, ends: str, store: str | None, config: Path | None, json_out
 def revoke(key: str, yes: bool, store: str | None, config: Path | None, json_output: bool) -> None:
     """Revoke a key, for good: KEY is its number in `keys ls`, or the key itself."""
 
-    async def act(accounts: Accounts, store: Store) -> Key:
+    async def act(accounts: Administration, store: Store) -> Key:
         found = await _active(accounts, store, key)
         who = f" ({found.name})" if found.name else ""
         what = f"key {found.id}{who} of project {found.project.name} ends for good"
@@ -141,7 +141,7 @@ def _state(key: Key) -> str:
     return f"{'expired' if ends <= time.time() else 'until'} {when.shown(ends)}"
 
 
-async def _active(accounts: Accounts, store: Store, given: str) -> Key:
+async def _active(accounts: Administration, store: Store, given: str) -> Key:
     """The key meant by its number or by itself."""
     if given.isdecimal():
         try:

@@ -9,11 +9,11 @@ import click
 
 from chatkeep.cli import accounts as opened
 from chatkeep.cli import asking, options
-from chatkeep.core.accounts.accounts import Accounts
+from chatkeep.core.accounts.administration import Administration
 from chatkeep.core.accounts.authority import OPERATOR
 from chatkeep.core.accounts.projects import SETTINGS, changed, described, parsed, shorter
 from chatkeep.core.model.completion import Project
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -105,7 +105,7 @@ def set_settings(
     if not values:
         raise click.UsageError("give a setting to change, like --retain-days 30")
 
-    async def act(accounts: Accounts, _: Store) -> Project:
+    async def act(accounts: Administration, _: Store) -> Project:
         before = await accounts.project(OPERATOR, name)
         if sooner := shorter(before, changed(values)(before)):
             said = " and ".join(f"{_KEPT[one]} older than {values[one]} days" for one in sooner)

@@ -1,7 +1,6 @@
 """`chatkeep rm`: deletes what filters find, also while a server serves the store."""
 
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,11 +12,12 @@ from chatkeep.cli import accounts as opened
 from chatkeep.cli import asking, options
 from chatkeep.cli.keys import FIRST_PROJECT
 from chatkeep.cli.upstreams import SOME_FAILED
-from chatkeep.core.accounts.accounts import Accounts
+from chatkeep.core.accounts.administration import Administration
 from chatkeep.core.accounts.authority import OPERATOR
 from chatkeep.core.model.completion import Project, Query
 from chatkeep.core.model.ids import Seq
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.records import Counted
+from chatkeep.core.ports.store import Store
 from chatkeep.core.records import bulk
 from chatkeep.core.records.bulk import Outcome
 from chatkeep.core.records.completions import Library
@@ -73,12 +73,12 @@ def rm(
     if every is (asked != ListQuery()):
         raise click.UsageError("give a filter, like --model NAME, or --all, and not both")
 
-    async def act(accounts: Accounts, store: Store) -> Outcome:
+    async def act(accounts: Administration, store: Store) -> Outcome:
         found = await accounts.project(OPERATOR, project)
         query = await _until_now(store, found, await Library(store).query(found, asked))
-        counted = await bulk.count(store, found, query, _too_long_for_a_question())
+        counted = await bulk.count(store, found, query)
         if counted.matched:
-            what = f"delete {_counted(counted)} of project {project} for good"
+            what = f"delete {_shown(counted)} of project {project} for good"
             asking.confirm(what, yes=yes)
         return await bulk.run(store, found, query, bulk.deleting(store, found), lambda: False)
 
@@ -118,13 +118,9 @@ def _tell(outcome: Outcome, json_output: bool) -> None:
         click.get_current_context().exit(SOME_FAILED)
 
 
-def _too_long_for_a_question() -> Callable[[], bool]:
-    return bulk.deadline(bulk.COUNT_S, time.monotonic)
-
-
-def _counted(outcome: Outcome) -> str:
-    least = "" if outcome.complete else "at least "
-    return least + _completions(outcome.matched)
+def _shown(counted: Counted) -> str:
+    least = "" if counted.complete else "at least "
+    return least + _completions(counted.matched)
 
 
 def _completions(number: int) -> str:

@@ -11,7 +11,7 @@ from chatkeep.cli.banner import Ready, text
 from chatkeep.cli.choosing import Chosen, choose
 from chatkeep.core.accounts import keys
 from chatkeep.core.model.completion import Scope
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.errors import BadSetting, Fault
 from chatkeep.settings import Settings, encryption_key
 from chatkeep.store import open_store

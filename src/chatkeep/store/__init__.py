@@ -4,7 +4,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from chatkeep.core.ports import Encryption, Inspection, Store
+from chatkeep.core.ports.encryption import Encryption
+from chatkeep.core.ports.maintenance import Inspection
+from chatkeep.core.ports.store import Store
 from chatkeep.errors import BadSetting, StoreUnreadable
 
 _ESCAPED = {"#": "%23", "?": "%3F"}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 
-from chatkeep.core.ports import Route, Upstream
+from chatkeep.core.ports.upstream import Route, Upstream
 from chatkeep.settings.upstreams import UpstreamSetting
 
 _FIRST_PAUSE_S = 0.25

@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from chatkeep.core.accounts.accounts import KEYS
+from chatkeep.core.accounts.administration import KEYS
 from chatkeep.core.model.completion import Scope
 from chatkeep.core.records.facets import FACETS
 from chatkeep.core.records.filters import CONVERSATION, KEPT, LIST, MESSAGES

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from chatkeep.core.accounts import keys
 from chatkeep.core.accounts.keys import Keyring, NoAuth
 from chatkeep.core.model.completion import SCOPES, Key, KeyId, Project, ProjectId, Scope
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.errors import (
     MissingKey,
     ProjectNotFound,

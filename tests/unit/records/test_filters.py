@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.accounts.accounts import KEYS, KeyQuery
+from chatkeep.core.accounts.administration import KEYS, KeyQuery
 from chatkeep.core.model.completion import KeyId
 from chatkeep.core.records.filters import (
     KEPT,

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from support.calls import named
 
-from chatkeep.core.ports import UpstreamAnswer
+from chatkeep.core.ports.upstream import UpstreamAnswer
 from chatkeep.errors import UpstreamFailed
 from chatkeep.upstream.http.client import HttpUpstream
 from chatkeep.upstream.local.answer import Stream, assembled, declined

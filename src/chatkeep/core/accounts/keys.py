@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable
 
 from chatkeep.core.model.completion import Key, KeyId, Scope
-from chatkeep.core.ports import AccountStore
+from chatkeep.core.ports.accounts import Accounts
 from chatkeep.errors import MissingKey, ProjectNotFound, ScopeMissing, WrongKey
 
 PREFIX = "sk-ck-"
@@ -60,8 +60,8 @@ class Keyring:
     by `note_uses` only.
     """
 
-    def __init__(self, store: AccountStore, unix: Callable[[], float]) -> None:
-        self._store = store
+    def __init__(self, accounts: Accounts, unix: Callable[[], float]) -> None:
+        self._accounts = accounts
         self._unix = unix
         self._known: dict[str, Key] = {}
         self._forgotten = 0
@@ -88,7 +88,7 @@ class Keyring:
         if not used:
             return
         try:
-            await self._store.note_used({key: int(unix) for key, unix in used.items()})
+            await self._accounts.note_used({key: int(unix) for key, unix in used.items()})
         except BaseException:
             self._used = {**used, **self._used}
             raise
@@ -96,7 +96,7 @@ class Keyring:
     async def _find(self, authorization: str) -> Key:
         secret = bearer(authorization)
         forgotten = self._forgotten
-        key = await self._store.key(digest(secret))
+        key = await self._accounts.key(digest(secret))
         if key is None or key.revoked_unix is not None:
             raise WrongKey(masked=masked(secret))
         if forgotten == self._forgotten:  # else it may have changed since it was read
@@ -114,14 +114,14 @@ class Keyring:
 class NoAuth:
     """Stands in for the keyring under --no-auth: whoever comes has the root key's rights."""
 
-    def __init__(self, store: AccountStore, project: str) -> None:
-        self._store = store
+    def __init__(self, accounts: Accounts, project: str) -> None:
+        self._accounts = accounts
         self._project = project
         self._key: Key | None = None
 
     async def verify(self, authorization: str) -> Key:
         if self._key is None:
-            project = await self._store.project(self._project)
+            project = await self._accounts.project(self._project)
             if project is None:
                 raise ProjectNotFound(name=self._project)
             self._key = Key(KeyId(0), project, "no-auth", frozenset({"root"}), 0)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from chatkeep.core.model.completion import Key
 from chatkeep.core.model.ids import CompletionId
 from chatkeep.core.model.usage import Outcome
-from chatkeep.core.ports import Route, UpstreamAnswer
+from chatkeep.core.ports.upstream import Route, UpstreamAnswer
 from chatkeep.core.proxy.disconnect import Disconnect
 from chatkeep.core.usage.meter import TAIL, Meter
 from chatkeep.core.wire import headers as wire

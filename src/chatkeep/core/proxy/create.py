@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 from chatkeep.core.json import spans
-from chatkeep.core.ports import Claim, Route, UpstreamAnswer, Upstreams
+from chatkeep.core.ports.claims import Claim
+from chatkeep.core.ports.upstream import Route, UpstreamAnswer, Upstreams
 from chatkeep.core.proxy import routing
 from chatkeep.core.proxy.call import Answered, Call, Caller, Reply, Response, StreamingResponse
 from chatkeep.core.proxy.idempotency import Idempotency

@@ -3,7 +3,7 @@
 import re
 
 from chatkeep.core.json import spans
-from chatkeep.core.ports import Route, Upstreams
+from chatkeep.core.ports.upstream import Route, Upstreams
 from chatkeep.core.proxy import routing
 from chatkeep.core.proxy.call import Call, Caller, Reply
 from chatkeep.errors import Refusal

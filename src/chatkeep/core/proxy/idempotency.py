@@ -13,7 +13,8 @@ from hashlib import blake2b
 import msgspec
 
 from chatkeep.core.json import spans
-from chatkeep.core.ports import Claim, Store
+from chatkeep.core.ports.claims import Claim
+from chatkeep.core.ports.store import Store
 from chatkeep.core.proxy.call import Call, Reply, Response, StreamingResponse
 from chatkeep.core.wire import events as replayed
 from chatkeep.core.wire.headers import Headers, value

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from chatkeep.core.json import spans
 from chatkeep.core.model.completion import Project
-from chatkeep.core.ports import Upstream, Upstreams
+from chatkeep.core.ports.upstream import Upstream, Upstreams
 from chatkeep.core.proxy import routing
 from chatkeep.core.proxy.call import read_whole
 from chatkeep.core.wire.stored import fields

@@ -9,7 +9,9 @@ from msgspec import Struct
 from chatkeep.core.model.completion import Row, Status
 from chatkeep.core.model.ids import CompletionId, Name, Sequencer, named, tag_of
 from chatkeep.core.model.record import Record
-from chatkeep.core.ports import Claim, Store, Watcher
+from chatkeep.core.ports.claims import Claim
+from chatkeep.core.ports.store import Store
+from chatkeep.core.ports.watcher import Watcher
 from chatkeep.core.proxy.call import Call
 from chatkeep.core.stream.relay import StreamRelay
 from chatkeep.core.usage.meter import Meter

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from chatkeep.core.model.completion import Project
-from chatkeep.core.ports import Route, Upstream, Upstreams
+from chatkeep.core.ports.upstream import Route, Upstream, Upstreams
 from chatkeep.errors import ModelNotFound
 
 

@@ -3,8 +3,7 @@
 What arrives meanwhile is left alone, so that a run ends.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -12,9 +11,9 @@ from msgspec import Struct
 
 from chatkeep.core.json import spans
 from chatkeep.core.json.types import expect
-from chatkeep.core.model.completion import Facts, Metadata, Project, Query, Row, Stored
+from chatkeep.core.model.completion import Metadata, Project, Query, Row, Stored
 from chatkeep.core.model.ids import Name
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.records import Counted, Failure, Records
 from chatkeep.core.records.completions import Library, merging
 from chatkeep.core.records.filters import KEPT, ListQuery
 from chatkeep.core.wire import metadata
@@ -30,7 +29,7 @@ from chatkeep.errors import (
     UnusableValue,
 )
 
-BATCH = 16  # writes of a run that may share a commit: deletes of searchable text are slow
+BATCH = 16  # changes asked for at a time: deletes of searchable text are slow
 DEADLINE_S = 20.0
 COUNT_S = 5.0  # a store's reads are given up after ten
 FILTERS: tuple[Filter, ...] = tuple(
@@ -40,12 +39,14 @@ BODY = ("filter", "all", "after", "delete", "metadata", "dry_run")
 _METADATA = msgspec.json.Decoder(Metadata)
 
 Late = Callable[[], bool]
-Act = Callable[[Stored], Awaitable[bool]]
+# What is done to a batch: of each whether anything was, or why it could not be, in any order.
+Act = Callable[[Sequence[Stored]], Awaitable[Sequence[bool | Failure]]]
 
 
 class Outcome(Struct):
-    """`refused` would have had too many pairs, or are damaged.
+    """How far a run over records has come, and how much it has `done`.
 
+    Those `refused` would have had too many pairs, or are damaged. `last` is the one looked at last.
     `stopped_by` says why a run ended in its middle.
     """
 
@@ -66,43 +67,37 @@ class Asked(Struct, frozen=True):
 
 
 async def bulk(
-    store: Store, library: Library, project: Project, body: bytes, monotonic: Callable[[], float]
+    records: Records,
+    library: Library,
+    project: Project,
+    body: bytes,
+    monotonic: Callable[[], float],
 ) -> bytes:
     """The answer to a request; the errors of a list, and of what its body says."""
     wanted = asked(body)
     query = await library.query(project, wanted.query)
     if wanted.dry_run:
-        outcome = await count(store, project, query, deadline(COUNT_S, monotonic))
-        return spans.dumps({"matched": outcome.matched, "complete": outcome.complete})
+        found = await count(records, project, query)
+        return spans.dumps({"matched": found.matched, "complete": found.complete})
     patch = wanted.patch
-    act = deleting(store, project) if patch is None else _changing(store, project, patch)
-    outcome = await run(store, project, query, act, deadline(DEADLINE_S, monotonic))
+    act = deleting(records, project) if patch is None else _changing(records, project, patch)
+    outcome = await run(records, project, query, act, deadline(DEADLINE_S, monotonic))
     done = {"deleted": outcome.done}
     if patch is not None:
         done = {"changed": outcome.done, "refused": outcome.refused}
     return spans.dumps({"matched": outcome.matched, **done, **_end(outcome)})
 
 
-async def count(store: Store, project: Project, query: Query, late: Late) -> Outcome:
-    """How many there are; not `complete` when it was too late to count them all."""
-
-    def counted(found: Iterable[Facts]) -> Outcome:
-        outcome = Outcome()
-        for _ in found:
-            outcome.matched += 1
-            if late():
-                outcome.complete = False
-                break
-        return outcome
-
-    return await store.look(project, query, counted)
+async def count(records: Records, project: Project, query: Query) -> Counted:
+    """How many there are, as far as that can be said while somebody waits for it."""
+    return await records.count(project, query, COUNT_S)
 
 
-async def run(store: Store, project: Project, query: Query, act: Act, late: Late) -> Outcome:
+async def run(records: Records, project: Project, query: Query, act: Act, late: Late) -> Outcome:
     """Acts on all there are, until it is too late. An error after the first batch is in the end."""
     outcome = Outcome()
     try:
-        while await _batch(store, project, query, act, outcome):
+        while await _batch(records, project, query, act, outcome):
             if late():
                 outcome.complete = False
                 break
@@ -114,8 +109,8 @@ async def run(store: Store, project: Project, query: Query, act: Act, late: Late
     return outcome
 
 
-def deleting(store: Store, project: Project) -> Act:
-    return lambda item: store.delete(project, _name(item))
+def deleting(records: Records, project: Project) -> Act:
+    return lambda items: records.delete_many(project, list(map(_name, items)))
 
 
 def asked(body: bytes) -> Asked:
@@ -171,13 +166,15 @@ def _value(entry: Filter, name: str, value: Any) -> Any:
             return entry.read(name, expect(name, value, str, "a string"))
 
 
-async def _batch(store: Store, project: Project, query: Query, act: Act, outcome: Outcome) -> bool:
+async def _batch(
+    records: Records, project: Project, query: Query, act: Act, outcome: Outcome
+) -> bool:
     """Whether there are more behind it."""
     after = query.after if outcome.last is None else outcome.last.seq
     batch = msgspec.structs.replace(query, after=after, order="desc", limit=BATCH)
-    page = await store.page(project, batch, damaged=True)
-    results = await asyncio.gather(*map(act, page.items), return_exceptions=True)
-    failures = [one for one in results if isinstance(one, BaseException)]
+    page = await records.page(project, batch, damaged=True)
+    results = await act(page.items)
+    failures = [one for one in results if isinstance(one, Failure)]
     refused = [one for one in failures if isinstance(one, TooManyProperties | RecordCorrupt)]
     outcome.matched += len(results) - len(failures) + len(refused)
     outcome.done += results.count(True)
@@ -190,14 +187,18 @@ async def _batch(store: Store, project: Project, query: Query, act: Act, outcome
     return page.has_more
 
 
-def _changing(store: Store, project: Project, patch: metadata.Patch) -> Act:
+def _changing(records: Records, project: Project, patch: metadata.Patch) -> Act:
     change = merging(patch)
 
-    async def act(item: Stored) -> bool:
+    def differs(item: Stored) -> bool:
         current = _METADATA.decode(item.row.metadata)
-        if metadata.merged(current, patch) == current:
-            return False
-        return await store.change_metadata(project, _name(item), change) is not None
+        return any(current.get(key) != text for key, text in patch.items())
+
+    async def act(items: Sequence[Stored]) -> list[bool | Failure]:
+        wanted = [_name(item) for item in items if differs(item)]
+        changed = await records.change_metadata_many(project, wanted, change)
+        same: list[bool | Failure] = [False] * (len(items) - len(wanted))
+        return same + [one if isinstance(one, Failure) else one is not None for one in changed]
 
     return act
 

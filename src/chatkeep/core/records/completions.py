@@ -10,7 +10,7 @@ from chatkeep.core.json import spans
 from chatkeep.core.model import ids
 from chatkeep.core.model.completion import Metadata, Project, Query, Stored
 from chatkeep.core.model.ids import Name, Seq
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.records import Records
 from chatkeep.core.records.filters import (
     KEPT,
     ListQuery,
@@ -59,8 +59,8 @@ class Shown(Struct, frozen=True):
 class Library:
     """Every operation raises CompletionNotFound for what the project does not hold."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, records: Records) -> None:
+        self._records = records
         self._names: dict[str, Name] = {}  # of the ids asked for last
 
     async def page(self, project: Project, pairs: Pairs) -> bytes:
@@ -72,7 +72,7 @@ class Library:
         return await self._page(project, list_query(pairs, KEPT), stored.kept)
 
     async def retrieve(self, project: Project, id: str) -> Shown:
-        return _shown(await self._named(project, id, self._store.get))
+        return _shown(await self._named(project, id, self._records.get))
 
     async def update(self, project: Project, id: str, body: bytes, if_match: str | None) -> Shown:
         """Replaces the metadata; MetadataChanged when it is not what If-Match names."""
@@ -87,13 +87,13 @@ class Library:
         return Shown(changed, etag_of(changed))
 
     async def delete(self, project: Project, id: str) -> bytes:
-        await self._named(project, id, self._store.delete)
+        await self._named(project, id, self._records.delete)
         return b'{"object":"chat.completion.deleted","id":%s,"deleted":true}' % spans.dumps(id)
 
     async def messages(self, project: Project, id: str, pairs: Pairs) -> bytes:
         """The input messages, never the model's answer (CONTRACT.md §1.7)."""
         wanted = message_query(pairs)
-        messages = (await self._named(project, id, self._store.request)).messages
+        messages = (await self._named(project, id, self._records.request)).messages
         places = range(len(messages))
         if wanted.after is not None:
             at = _message_index(id, wanted.after)
@@ -116,7 +116,7 @@ class Library:
         found = await self._named(
             project,
             id,
-            lambda project, name: self._store.conversation(
+            lambda project, name: self._records.conversation(
                 project, name, after, asked.order, asked.limit
             ),
         )
@@ -125,7 +125,7 @@ class Library:
 
     async def attachment(self, project: Project, id: str, number: str) -> Attachment:
         """The image, sound or file of this number, from 0, in its messages. AttachmentNotFound."""
-        messages = (await self._named(project, id, self._store.request)).messages
+        messages = (await self._named(project, id, self._records.request)).messages
         wanted = int(number) if number.isdecimal() and len(number) < 10 else -1
         for index, found in enumerate(attachments(messages)):
             if index == wanted:
@@ -134,18 +134,18 @@ class Library:
 
     async def raw_request(self, project: Project, id: str) -> bytes:
         """The request's bytes as the client sent them."""
-        return (await self._named(project, id, self._store.request)).whole()
+        return (await self._named(project, id, self._records.request)).whole()
 
     async def raw_answer(self, project: Project, id: str) -> bytes:
         """The answer's bytes as the client got them; of a stream, the completion assembled."""
-        item = await self._named(project, id, self._store.get)
+        item = await self._named(project, id, self._records.get)
         if not item.has_body:
             raise BodyExpired("completion_id", id=item.id)
         return item.answer
 
     async def query(self, project: Project, asked: ListQuery) -> Query:
         """What the store is asked for. Raises SearchOff, SearchEncrypted, InvalidValue."""
-        if asked.q is not None and self._store.encrypted:
+        if asked.q is not None and self._records.encrypted:
             raise SearchEncrypted("q")
         if asked.q is not None and not project.full_text:
             raise SearchOff("q")
@@ -168,7 +168,7 @@ class Library:
     async def _page(
         self, project: Project, asked: ListQuery, show: Callable[[Stored], bytes]
     ) -> bytes:
-        page = await self._store.page(project, await self.query(project, asked))
+        page = await self._records.page(project, await self.query(project, asked))
         ends = [item.id for item in (*page.items[:1], *page.items[-1:])]
         return stored.list_body(map(show, page.items), *_ends(ends), page.has_more)
 
@@ -179,7 +179,7 @@ class Library:
         return await self._named(
             project,
             id,
-            lambda project, name: self._store.change_metadata(project, name, guarded),
+            lambda project, name: self._records.change_metadata(project, name, guarded),
         )
 
     async def _named(
@@ -189,7 +189,7 @@ class Library:
         own = self._names.get(id) or self._decoded(id)
         found = None if own is None else await act(project, own)
         if not found:
-            alias = await self._store.alias(project, id)
+            alias = await self._records.alias(project, id)
             found = None if alias is None else await act(project, alias)
         if not found:
             raise CompletionNotFound("completion_id", id=id)
@@ -205,7 +205,7 @@ class Library:
 
     async def _position(self, project: Project, after: str) -> Seq:
         """Where a page goes on: any well-formed id is a place, deleted or not."""
-        named = await self._store.alias(project, after) or ids.decode(after)
+        named = await self._records.alias(project, after) or ids.decode(after)
         if named is None:
             raise InvalidValue("after", got=after, expected="Expected the id of a completion.")
         return named.seq

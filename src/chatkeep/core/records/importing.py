@@ -4,7 +4,6 @@ A line is `{"request": {...}, "response": {...}}`: what was sent to create a com
 completion. Both are kept byte for byte.
 """
 
-import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
@@ -12,10 +11,10 @@ from msgspec import Struct
 
 from chatkeep.core.json import spans
 from chatkeep.core.json.types import type_word
-from chatkeep.core.model.completion import Project, Row
+from chatkeep.core.model.completion import Project
 from chatkeep.core.model.ids import CompletionId, Name, Seq
 from chatkeep.core.model.record import Record
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.records import Failure, Import, Records
 from chatkeep.core.usage.prices import Prices
 from chatkeep.core.wire import answer as answers
 from chatkeep.core.wire.renaming import id_span
@@ -53,13 +52,6 @@ class Tally(Struct):
         return self.added + self.already_there + self.refused
 
 
-class _Item(NamedTuple):
-    id: str
-    created_unix: int
-    row: Row
-    record: Record
-
-
 def lines(file: BinaryIO, longest: int) -> Iterator[Line]:
     """The lines that are not blank; of a too long one no more than `longest` is in memory."""
     number = 0
@@ -92,12 +84,12 @@ class Importer:
 
     def __init__(
         self,
-        store: Store,
+        records: Records,
         project: Project,
         prices: Prices,
     ) -> None:
         self.tally = Tally()
-        self._store = store
+        self._records = records
         self._project = project
         self._prices = prices
 
@@ -107,13 +99,16 @@ class Importer:
         Raises what the store raises; what was committed by then is there the next time.
         """
         refused: list[Refused] = []
-        writes = []
+        imports: list[Import] = []
         for line in batch:
             try:
-                writes.append(self._insert(self._item(line.text)))
+                imports.append(self._import(line.text))
             except Refusal as refusal:
                 refused.append(Refused(line.number, _why(refusal)))
-        for row in await asyncio.gather(*writes):
+        kept = await self._records.import_many(self._project, imports)
+        for failure in (one for one in kept if isinstance(one, Failure)):
+            raise failure
+        for row in kept:
             if row is None:
                 self.tally.already_there += 1
             else:
@@ -121,10 +116,7 @@ class Importer:
         self.tally.refused += len(refused)
         return refused
 
-    async def _insert(self, item: _Item) -> Row | None:
-        return await self._store.insert_foreign(self._project, *item)
-
-    def _item(self, text: bytes | None) -> _Item:
+    def _import(self, text: bytes | None) -> Import:
         if text is None:
             raise UnusableValue("the line", got="too long", give="a shorter one")
         given = spans.fields(text)
@@ -139,7 +131,7 @@ class Importer:
         cost = self._prices.cost_micro("", model, read.usage, read.cost_micro)
         row = row_of(_UNNAMED, b"", request, read, cost)
         record = Record(asked_of(request), answer, id, None)
-        return _Item(id, _created(_value(told, "created")), row, record)
+        return Import(id, _created(_value(told, "created")), row, record)
 
 
 def _object(given: dict[str, bytes], name: str) -> bytes:

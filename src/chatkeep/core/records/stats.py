@@ -16,7 +16,7 @@ from chatkeep.core.model.usage import (
     StatsQuery,
     Summed,
 )
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.usage import UsageLedger
 from chatkeep.core.records.filters import KEPT
 from chatkeep.core.wire.query import Filter, Pairs, read, rows
 from chatkeep.errors import InvalidValue
@@ -64,10 +64,10 @@ STATS: tuple[Filter, ...] = (
 )
 
 
-async def stats(store: Store, project: Project, pairs: Pairs) -> bytes:
+async def stats(ledger: UsageLedger, project: Project, pairs: Pairs) -> bytes:
     """Raises what the parameters are refused with."""
     query = _query(read(STATS, pairs))
-    found = await store.usage(project, query, MOST + 1)
+    found = await ledger.usage(project, query, MOST + 1)
     data = [_shown(query, one) for one in found[:MOST]]
     return msgspec.json.encode({"data": data, "complete": len(found) <= MOST})
 

@@ -6,7 +6,7 @@ import apsw
 
 from chatkeep.core.model.completion import Project, Row
 from chatkeep.core.model.ids import Seq, named
-from chatkeep.core.ports import Claim, ClaimState
+from chatkeep.core.ports.claims import Claim, ClaimState
 from chatkeep.store.sqlite.rows import identity
 
 LEASE_S = 30

@@ -13,7 +13,8 @@ from chatkeep.core.model.completion import Page, Project, Query, Row, Stored
 from chatkeep.core.model.ids import CompletionId, Name, Seq
 from chatkeep.core.model.record import Record, Request
 from chatkeep.core.model.usage import count_row
-from chatkeep.core.ports import Claim
+from chatkeep.core.ports.claims import Claim
+from chatkeep.core.ports.records import Import
 from chatkeep.errors import BodyExpired, RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.encoding.recent import Columns, Found, Written
@@ -67,15 +68,10 @@ def _insert(
 
 
 def insert_foreign(
-    batch: Batch,
-    project: Project,
-    id: str,
-    created_unix: int,
-    row: Row,
-    record: Record,
-    context: RecordContext,
+    batch: Batch, project: Project, one: Import, context: RecordContext
 ) -> Row | None:
     connection = batch.connection
+    id, created_unix, row, record = one
     known = alias(connection, project, id)
     if known and find(connection, project, known) is not None:
         return None

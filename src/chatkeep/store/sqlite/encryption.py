@@ -21,7 +21,7 @@ from typing import Any
 import apsw
 
 from chatkeep.core.model.ids import Seq
-from chatkeep.core.ports import EncryptionState, EncryptionWish, Rewritten
+from chatkeep.core.ports.encryption import EncryptionState, EncryptionWish, Rewritten
 from chatkeep.errors import (
     BadSetting,
     Fault,

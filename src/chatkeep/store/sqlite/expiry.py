@@ -7,7 +7,7 @@ import apsw
 
 from chatkeep.core.model.completion import Project
 from chatkeep.core.model.ids import Seq
-from chatkeep.core.ports import Expiry
+from chatkeep.core.ports.records import Expired
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
 from chatkeep.store.encoding.expired import expired_body
@@ -25,7 +25,7 @@ SQL = sql.blocks("chatkeep.store.sqlite", "expiry.sql") | sql.blocks(
 _LOOKED_AT = 256  # completions at the most, for one that has its body
 
 
-def expire(batch: Batch, project: Project, below: Seq, context: RecordContext) -> Expiry:
+def expire(batch: Batch, project: Project, below: Seq, context: RecordContext) -> Expired:
     """Lets go of the oldest body there is below a place."""
     batch.postings.write()  # by which completions of the same batch are found, too
     connection = batch.connection
@@ -39,8 +39,8 @@ def expire(batch: Batch, project: Project, below: Seq, context: RecordContext) -
         if _has_body(connection, bodies, seq):
             batch.search.catch_up_with(seq, context)
             _expire(connection, project, bodies, seq)
-            return Expiry(done=True, more=True)
-    return Expiry(done=False, more=len(looked_at) == _LOOKED_AT)
+            return Expired(1, more=True)
+    return Expired(0, more=len(looked_at) == _LOOKED_AT)
 
 
 def note_body(connection: apsw.Connection, project: Project, seq: Seq) -> None:

@@ -1,12 +1,23 @@
-"""The Store Protocol on SQLite.
+"""The store in a SQLite file.
 
 Reads by primary key and the write batches run on the event loop, where they take microseconds;
 lists run on the reader pool.
 """
 
+import asyncio
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from itertools import islice
 from typing import ParamSpec, TypeVar
 
 import apsw
@@ -28,7 +39,8 @@ from chatkeep.core.model.completion import (
 from chatkeep.core.model.ids import Name, Seq, first_of
 from chatkeep.core.model.record import Record, Request
 from chatkeep.core.model.usage import Account, StatsQuery, Summed, Sums, count
-from chatkeep.core.ports import Claim, ClaimState, Expiry
+from chatkeep.core.ports.claims import Claim, ClaimState
+from chatkeep.core.ports.records import Counted, Expired, Failure, Import
 from chatkeep.store import sql
 from chatkeep.store.encoding.body import Codec
 from chatkeep.store.encoding.chain import MAX_AGE_S
@@ -56,10 +68,12 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")
+AGED_EVERY_S = 30.0
 
 
 class SqliteStore:
     node = completions.NODE
+    changes_every_s = 0.5  # how often it looks for what other processes changed
 
     def __init__(
         self,
@@ -78,6 +92,7 @@ class SqliteStore:
         self._cursor = reading.cursor()  # a connection makes one for each statement
         self._readers = ReaderPool(readers)
         self._lock = lock
+        self._aging = asyncio.get_running_loop().call_later(AGED_EVERY_S, self._age)
 
     async def high_water(self) -> Seq | None:
         return await self._readers.run(completions.high_water)
@@ -106,15 +121,10 @@ class SqliteStore:
             lambda batch: claims.release(batch.connection, SQL, project, claim)
         )
 
-    async def insert_foreign(
-        self, project: Project, id: str, created_unix: int, row: Row, record: Record
-    ) -> Row | None:
-        context = self._context
-        return await self._writer.submit(
-            lambda batch: completions.insert_foreign(
-                batch, project, id, created_unix, row, record, context
-            )
-        )
+    async def import_many(
+        self, project: Project, imports: Sequence[Import]
+    ) -> list[Row | Failure | None]:
+        return await _each(self._import(project, one) for one in imports)
 
     async def get(self, project: Project, name: Name) -> Stored | None:
         return self._look(completions.get, self._cursor, project, name, self._context)
@@ -150,6 +160,11 @@ class SqliteStore:
             lambda batch: completions.change_metadata(batch, project, name, change, self._context)
         )
 
+    async def change_metadata_many(
+        self, project: Project, names: Sequence[Name], change: Callable[[bytes], bytes]
+    ) -> list[Stored | Failure | None]:
+        return await _each(self.change_metadata(project, name, change) for name in names)
+
     async def delete(self, project: Project, name: Name) -> bool:
         def delete(batch: Batch) -> bool:
             self._writer.erased()
@@ -159,12 +174,17 @@ class SqliteStore:
         self._context.recent.forget(name.seq)
         return deleted
 
-    async def expire(self, project: Project, below: Seq) -> Expiry:
-        def expire(batch: Batch) -> Expiry:
-            self._writer.erased()
-            return expiry.expire(batch, project, below, self._context)
+    async def delete_many(self, project: Project, names: Sequence[Name]) -> list[bool | Failure]:
+        return await _each(self.delete(project, name) for name in names)
 
-        return await self._writer.submit(expire)
+    async def expire_bodies(self, project: Project, before: Seq, limit: int) -> Expired:
+        each = await _each(self._expire(project, before) for _ in range(limit))
+        expired = [one for one in each if isinstance(one, Expired)]
+        done = sum(one.done for one in expired)
+        for failure in (one for one in each if isinstance(one, Failure)):
+            if not done:
+                raise failure
+        return Expired(done, more=len(expired) < limit or all(one.more for one in expired))
 
     async def upkeep(self, now_unix: int) -> None:
         below = first_of(now_unix - MAX_AGE_S)
@@ -183,13 +203,23 @@ class SqliteStore:
             )
         )
 
-    async def look(self, project: Project, query: Query, read: Callable[[Iterable[Facts]], T]) -> T:
-        def looked(connection: apsw.Connection) -> T:
-            found = places(connection, project, query)
-            return read(facets.facts(connection, project, query, found, self._context))
+    async def facts(self, project: Project, query: Query, limit: int) -> list[Facts]:
+        await self._catch_up(query)
+        return await self._readers.run(
+            lambda connection: list(islice(self._facts(connection, project, query), limit))
+        )
+
+    async def count(self, project: Project, query: Query, within_s: float) -> Counted:
+        def count(connection: apsw.Connection) -> Counted:
+            matched, end = 0, time.monotonic() + within_s
+            for _ in self._facts(connection, project, query):
+                matched += 1
+                if time.monotonic() >= end:
+                    return Counted(matched, complete=False)
+            return Counted(matched, complete=True)
 
         await self._catch_up(query)
-        return await self._readers.run(looked)
+        return await self._readers.run(count)
 
     async def add_usage(self, sums: Sequence[tuple[Account, Sums]]) -> None:
         def add(batch: Batch) -> None:
@@ -276,19 +306,55 @@ class SqliteStore:
     async def note_used(self, used: Mapping[KeyId, int]) -> None:
         await self._writer.submit(lambda batch: accounts.note_used(batch.connection, used))
 
-    async def keys_version(self) -> int:
-        return self._look(accounts.keys_version, self._reading)
+    async def changes(self) -> AsyncIterator[None]:
+        seen: int | None = None
+        while True:
+            version = self._look(accounts.keys_version, self._reading)
+            if version != seen:
+                seen = version
+                yield
+            await asyncio.sleep(self.changes_every_s)
 
-    def forget(self) -> None:
+    async def check(self) -> None:
+        self._look(accounts.keys_version, self._reading)
+
+    def age(self) -> None:
+        """Drops what is remembered of completions that were not read since the last time.
+
+        Another process may have deleted them. What is deleted here is dropped with that.
+        """
         self._context.recent.age()
 
     async def aclose(self) -> None:
+        self._aging.cancel()
         self._readers.close()
         with contextlib.suppress(apsw.Error):
             self._reading.close()
         await self._writer.aclose()
         if self._lock is not None:
             os.close(self._lock)
+
+    def _age(self) -> None:
+        self.age()
+        self._aging = asyncio.get_running_loop().call_later(AGED_EVERY_S, self._age)
+
+    async def _import(self, project: Project, one: Import) -> Row | None:
+        return await self._writer.submit(
+            lambda batch: completions.insert_foreign(batch, project, one, self._context)
+        )
+
+    async def _expire(self, project: Project, before: Seq) -> Expired:
+        def expire(batch: Batch) -> Expired:
+            self._writer.erased()
+            return expiry.expire(batch, project, before, self._context)
+
+        return await self._writer.submit(expire)
+
+    def _facts(
+        self, connection: apsw.Connection, project: Project, query: Query
+    ) -> Iterator[Facts]:
+        found = places(connection, project, query)
+        return facets.facts(connection, project, query, found, self._context)
 
     async def _prune_prefix_hashes(self, project: ProjectId, below: Seq) -> None:
         """Some in a transaction, so that others come in between."""
@@ -318,3 +384,13 @@ class SqliteStore:
             return read(*arguments, **named)
         except apsw.Error as error:
             raise mapped(error) from error
+
+
+async def _each(changes: Iterable[Awaitable[T]]) -> list[T | Failure]:
+    """What each came to: asked for at once, they share commits."""
+    outcomes: list[T | Failure] = []
+    for one in await asyncio.gather(*changes, return_exceptions=True):
+        if isinstance(one, BaseException) and not isinstance(one, Failure):
+            raise one
+        outcomes.append(one)
+    return outcomes

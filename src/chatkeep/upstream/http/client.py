@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
-from chatkeep.core.ports import UpstreamAnswer
+from chatkeep.core.ports.upstream import UpstreamAnswer
 from chatkeep.core.wire.headers import Headers, get, without
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout, UpstreamUnreachable
 from chatkeep.settings.upstreams import UpstreamSetting

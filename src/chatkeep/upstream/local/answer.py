@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from chatkeep.core.ports import UpstreamAnswer
+from chatkeep.core.ports.upstream import UpstreamAnswer
 from chatkeep.core.proxy.call import read_whole
 from chatkeep.core.stream.assembly import Assembly
 from chatkeep.core.stream.sse import EventSplitter, event_data

@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Mapping
 
-from chatkeep.core.ports import UpstreamAnswer
+from chatkeep.core.ports.upstream import UpstreamAnswer
 from chatkeep.errors import UnknownUrl, UpstreamFailed, UpstreamUnreachable
 from chatkeep.upstream.local import child
 from chatkeep.upstream.local.answer import PlainAnswer, Stream, assembled, events, refusal

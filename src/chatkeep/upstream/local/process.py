@@ -7,7 +7,7 @@ import secrets
 import sys
 from typing import Self, cast
 
-from chatkeep.core.ports import UpstreamAnswer
+from chatkeep.core.ports.upstream import UpstreamAnswer
 from chatkeep.core.proxy.call import read_whole
 from chatkeep.errors import UpstreamUnreachable
 from chatkeep.settings.upstreams import UpstreamSetting

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from chatkeep.core.accounts import accounts, authority, projects
-from chatkeep.core.accounts.accounts import Accounts
+from chatkeep.core.accounts import administration, authority, projects
+from chatkeep.core.accounts.administration import Administration
 from chatkeep.core.proxy.call import Response
 from chatkeep.core.wire.body import fields_of
 from chatkeep.web.request import Request
@@ -16,42 +16,44 @@ from chatkeep.web.wire import json
 class AccountRoutes:
     """One method an operation of the route table, by its name there."""
 
-    def __init__(self, accounts: Accounts, max_body: int) -> None:
+    def __init__(self, accounts: Administration, max_body: int) -> None:
         self._accounts = accounts
         self._max_body = max_body
 
     async def list_keys(self, request: Request) -> Response:
         found = await self._accounts.keys(authority.of(request.key), request.query())
-        return _list(list(map(accounts.described, found)))
+        return _list(list(map(administration.described, found)))
 
     async def create_key(self, request: Request) -> Response:
-        given = await self._given(request, accounts.NEW_KEY)
+        given = await self._given(request, administration.NEW_KEY)
         own = request.key.project.name
         issued = await self._accounts.create_key(authority.of(request.key), own, given)
-        shown = {**accounts.described(issued.key), "key": issued.secret}
+        shown = {**administration.described(issued.key), "key": issued.secret}
         return json(msgspec.json.encode(shown), (b"cache-control", b"no-store"))
 
     async def retrieve_key(self, request: Request) -> Response:
         id = request.parameter("key_id")
-        return _one(accounts.described(await self._accounts.key(authority.of(request.key), id)))
+        return _one(
+            administration.described(await self._accounts.key(authority.of(request.key), id))
+        )
 
     async def change_key(self, request: Request) -> Response:
-        given = await self._given(request, accounts.KEY)
+        given = await self._given(request, administration.KEY)
         id = request.parameter("key_id")
         changed = await self._accounts.change_key(authority.of(request.key), id, given)
-        return _one(accounts.described(changed))
+        return _one(administration.described(changed))
 
     async def revoke_key(self, request: Request) -> Response:
         id = request.parameter("key_id")
         revoked = await self._accounts.revoke_key(authority.of(request.key), id)
-        return _one(accounts.described(revoked))
+        return _one(administration.described(revoked))
 
     async def list_projects(self, request: Request) -> Response:
         found = await self._accounts.projects(authority.of(request.key))
         return _list(list(map(projects.described, found)))
 
     async def create_project(self, request: Request) -> Response:
-        given = await self._given(request, accounts.NEW_PROJECT)
+        given = await self._given(request, administration.NEW_PROJECT)
         made = await self._accounts.create_project(authority.of(request.key), given)
         return _one(projects.described(made))
 
@@ -61,7 +63,7 @@ class AccountRoutes:
         return _one(projects.described(found))
 
     async def change_project(self, request: Request) -> Response:
-        given = await self._given(request, accounts.PROJECT)
+        given = await self._given(request, administration.PROJECT)
         name = request.parameter("project")
         changed = await self._accounts.change_project(authority.of(request.key), name, given)
         return _one(projects.described(changed))

@@ -4,7 +4,7 @@ import time
 
 import msgspec
 
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.store import Store
 from chatkeep.core.proxy.call import Response
 from chatkeep.core.proxy.models import Models
 from chatkeep.core.records.bulk import bulk

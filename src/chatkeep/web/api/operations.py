@@ -2,7 +2,7 @@
 
 import msgspec
 
-from chatkeep.core.ports import Store
+from chatkeep.core.ports.maintenance import Maintenance
 from chatkeep.core.proxy.call import Response
 from chatkeep.web.api import openapi
 from chatkeep.web.metrics import CONTENT_TYPE, Metrics
@@ -14,8 +14,8 @@ from chatkeep.web.wire import json
 class Operations:
     """One method an operation of the route table, by its name there."""
 
-    def __init__(self, store: Store, metrics: Metrics, root_path: str) -> None:
-        self._store = store
+    def __init__(self, maintenance: Maintenance, metrics: Metrics, root_path: str) -> None:
+        self._maintenance = maintenance
         self._metrics = metrics
         self._openapi = msgspec.json.encode(openapi.document(OPERATIONS, root_path))
 
@@ -23,7 +23,7 @@ class Operations:
         return json(b'{"status":"ok"}')
 
     async def ready(self, request: Request) -> Response:
-        await self._store.keys_version()  # a refusal of the store's is the answer
+        await self._maintenance.check()  # a refusal of the store's is the answer
         return json(b'{"status":"ready"}')
 
     async def metrics(self, request: Request) -> Response:

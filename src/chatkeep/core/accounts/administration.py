@@ -20,7 +20,7 @@ from chatkeep.core.model.completion import (
     Project,
     Scope,
 )
-from chatkeep.core.ports import AccountStore
+from chatkeep.core.ports.accounts import Accounts
 from chatkeep.core.wire.body import shown
 from chatkeep.core.wire.query import Filter, Pairs, read, text
 from chatkeep.errors import (
@@ -49,17 +49,20 @@ class Issued(NamedTuple):
     key: Key
 
 
-class Accounts:
-    """`changed` is told after each change, so that this process obeys it at once."""
+class Administration:
+    """What those with an authority do to keys and projects.
+
+    `changed` is told after each change, so that this process obeys it at once.
+    """
 
     def __init__(
         self,
-        store: AccountStore,
+        accounts: Accounts,
         unix: Callable[[], float],
         token_bytes: Callable[[int], bytes],
         changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._store = store
+        self._accounts = accounts
         self._unix = unix
         self._token_bytes = token_bytes
         self._changed = changed
@@ -68,13 +71,13 @@ class Accounts:
         """Ended ones included. Raises ProjectNotFound."""
         wanted = key_query(pairs).project
         of = None if wanted is None else (await self.project(by, wanted)).id
-        found = await self._store.keys()
+        found = await self._accounts.keys()
         return [key for key in found if by.reaches(key.project) and of in (None, key.project.id)]
 
     async def key(self, by: Authority, id: str) -> Key:
         """Raises KeyNotFound."""
         number = _number(id)
-        found = None if number is None else await self._store.key_of(number, by.project)
+        found = None if number is None else await self._accounts.key_of(number, by.project)
         if found is None:
             raise KeyNotFound("key_id", id=id)
         return found
@@ -91,7 +94,7 @@ class Accounts:
         wanted = given.get("project")
         project = await self.project(by, own if wanted is None else _text("project", wanted))
         secret = new_secret(self._token_bytes)
-        key = await self._store.add_key(
+        key = await self._accounts.add_key(
             project.name,
             digest(secret),
             masked(secret),
@@ -113,7 +116,7 @@ class Accounts:
         if "expires_at" in given:
             new["expires_unix"] = _expires(given["expires_at"])
             by.limit(new["expires_unix"])
-        changed = await self._store.change_key(
+        changed = await self._accounts.change_key(
             key.id, lambda current: msgspec.structs.replace(current, **new)
         )
         self._changed()
@@ -124,16 +127,16 @@ class Accounts:
         key = await self.key(by, id)
         if "root" in key.scopes:
             by.need(("root",))
-        await self._store.revoke_key(key.id, int(self._unix()))
+        await self._accounts.revoke_key(key.id, int(self._unix()))
         self._changed()
         return await self.key(by, id)
 
     async def projects(self, by: Authority) -> list[Project]:
-        return [project for project in await self._store.projects() if by.reaches(project)]
+        return [project for project in await self._accounts.projects() if by.reaches(project)]
 
     async def project(self, by: Authority, name: str) -> Project:
         """Raises ProjectNotFound."""
-        found = await self._store.project(name) if projects.usable_name(name) else None
+        found = await self._accounts.project(name) if projects.usable_name(name) else None
         if found is None or not by.reaches(found):
             raise ProjectNotFound("project", name=name)
         return found
@@ -145,7 +148,7 @@ class Accounts:
             raise MissingParameter("name")
         name = projects.checked_name(given["name"])
         change = projects.changed({key: given[key] for key in given if key != "name"})
-        made = await self._store.add_project(name, int(self._unix()), change)
+        made = await self._accounts.add_project(name, int(self._unix()), change)
         if made is None:
             raise ProjectExists("name", name=name)
         self._changed()
@@ -155,7 +158,7 @@ class Accounts:
         """Sets what is given and leaves the rest."""
         project = await self.project(by, name)
         by.need({projects.BY_NAME[setting].scope for setting in given})
-        changed = await self._store.change_project(project.id, projects.changed(given))
+        changed = await self._accounts.change_project(project.id, projects.changed(given))
         self._changed()
         return project if changed is None else changed
 
