@@ -1,6 +1,7 @@
 """Every test here that asks for `store` or `backend` runs once on each backend there is.
 
-Those marked `also_encrypted` run on an encrypted one as well.
+Those marked `also_encrypted` run on an encrypted one as well, those marked `on_disk` only on ones
+that are kept on a disk.
 """
 
 import pytest

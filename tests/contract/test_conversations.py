@@ -45,6 +45,7 @@ async def grow(
     return said
 
 
+@pytest.mark.on_disk
 async def test_every_turn_of_a_long_conversation_comes_back(talks: Talks, backend: Backend) -> None:
     await grow(talks, 280, tools=tools(Random(1)), temperature=0.7)  # it builds on 256 before
     await talks.check()
@@ -52,6 +53,7 @@ async def test_every_turn_of_a_long_conversation_comes_back(talks: Talks, backen
     assert backend.faults() == []
 
 
+@pytest.mark.on_disk
 async def test_a_loop_of_1000_turns_is_kept_in_little(talks: Talks, backend: Backend) -> None:
     luck = Random(4)
     said = [SYSTEM, message("user", words(luck, 100))]
@@ -73,6 +75,7 @@ async def test_a_loop_of_1000_turns_is_kept_in_little(talks: Talks, backend: Bac
 TOOLS = tools(Random(9))
 
 
+@pytest.mark.on_disk
 @pytest.mark.also_encrypted
 async def test_branches_of_one_conversation_share_its_trunk(talks: Talks, backend: Backend) -> None:
     trunk = await grow(talks, 20)
@@ -96,6 +99,7 @@ async def test_a_history_that_was_edited_comes_back_as_it_was_sent(
     assert backend.faults() == []
 
 
+@pytest.mark.on_disk
 async def test_a_repeated_request_costs_its_answer_only(talks: Talks, backend: Backend) -> None:
     said = await grow(talks, 17, tools=TOOLS)
     body = call([*said, message("user", Random(2).randbytes(5000).hex())], tools=TOOLS)
@@ -121,6 +125,7 @@ async def test_what_goes_on_from_each_of_several_answers_comes_back(
     assert backend.faults() == []
 
 
+@pytest.mark.on_disk
 async def test_each_of_several_choices_may_be_gone_on_from(talks: Talks, backend: Backend) -> None:
     question = [SYSTEM, said_by("user", 1)]
     choices = [said_by("assistant", 10 + n) for n in range(3)]
@@ -197,6 +202,7 @@ async def test_an_answer_that_is_cut_off_comes_back_and_may_be_gone_on_from(talk
     await talks.check()
 
 
+@pytest.mark.on_disk
 @pytest.mark.also_encrypted
 async def test_an_image_in_two_conversations_is_kept_once_and_decoded(
     talks: Talks, backend: Backend
@@ -211,6 +217,7 @@ async def test_an_image_in_two_conversations_is_kept_once_and_decoded(
     assert backend.faults() == []
 
 
+@pytest.mark.on_disk
 async def test_an_answer_with_sound_in_it_comes_back(talks: Talks, backend: Backend) -> None:
     sound = message("assistant", None, audio={"id": "audio_1", "data": IMAGE[:400_000]})
     said = [SYSTEM, said_by("user", 1)]
@@ -236,6 +243,7 @@ async def test_turns_that_arrive_out_of_order_come_back(talks: Talks, backend: B
     assert backend.faults() == []
 
 
+@pytest.mark.on_disk
 @pytest.mark.also_encrypted
 async def test_places_that_fall_come_back(talks: Talks, backend: Backend) -> None:
     said = [SYSTEM]
@@ -248,6 +256,7 @@ async def test_places_that_fall_come_back(talks: Talks, backend: Backend) -> Non
     assert backend.faults() == []
 
 
+@pytest.mark.on_disk
 @pytest.mark.parametrize(("age", "shared"), [(DAY, True), (DAY + 1, False)])
 async def test_what_is_more_than_a_day_older_is_not_built_on(
     talks: Talks, backend: Backend, age: int, shared: bool
@@ -263,6 +272,7 @@ async def test_what_is_more_than_a_day_older_is_not_built_on(
     assert backend.faults() == []
 
 
+@pytest.mark.on_disk
 @pytest.mark.also_encrypted
 async def test_equal_conversations_of_two_projects_have_nothing_in_common(
     store: Store, project: Project, other: Project, backend: Backend
@@ -281,6 +291,7 @@ async def test_equal_conversations_of_two_projects_have_nothing_in_common(
     assert backend.faults() == []
 
 
+@pytest.mark.on_disk
 @pytest.mark.also_encrypted
 async def test_a_conversation_goes_on_after_a_restart(backend: Backend) -> None:
     store = await backend.open()

@@ -4,13 +4,12 @@ import asyncio
 from random import Random
 
 import pytest
-from support.backends import Backend
 from support.listing import is_wanted
 from support.samples import SECOND, keep, name, place, replacing, row, said
 
 from chatkeep.core.model.completion import Facts, KeyId, Project, Query, Row
+from chatkeep.core.ports.records import Counted
 from chatkeep.core.ports.store import Store
-from chatkeep.store.index import postings
 
 
 def facts_of(row: Row) -> Facts:
@@ -39,13 +38,13 @@ async def test_there_are_no_more_than_were_asked_for(store: Store, project: Proj
     assert await store.facts(project, Query(), 0) == []
 
 
-async def test_another_projects_completions_are_not_looked_at(
-    store: Store, project: Project, other: Project, backend: Backend
+async def test_another_projects_completions_are_not_there(
+    store: Store, project: Project, other: Project
 ) -> None:
     await keep(store, other, row(place(1), {"a": "1"}))
-    backend.add_posting(project, postings.of_pair(project.secret, "a", "1"), place(1))
-    assert await looked(store, project) == []
-    assert await looked(store, project, Query(metadata={"a": "1"})) == []
+    for query in (Query(), Query(metadata={"a": "1"}), Query(model="gpt-4o-mini")):
+        assert await looked(store, project, query) == []
+        assert await store.count(project, query, 1000) == Counted(0, complete=True)
 
 
 async def test_what_was_changed_or_deleted_is_looked_at_as_it_is_now(
@@ -56,16 +55,6 @@ async def test_what_was_changed_or_deleted_is_looked_at_as_it_is_now(
     await store.delete(project, name(rows[0]))
     await store.change_metadata(project, name(rows[1]), replacing({"a": "2"}))
     assert await looked(store, project, Query(metadata={"a": "1"})) == [facts_of(rows[2])]
-
-
-async def test_a_hash_that_means_two_things_is_looked_at_as_what_it_is(
-    store: Store, project: Project, backend: Backend
-) -> None:
-    await keep(store, project, *(row(place(n), {"a": str(n % 2)}) for n in range(4)))
-    same_hash = postings.of_pair(project.secret, "a", "1")
-    for number in (0, 2):
-        backend.add_posting(project, same_hash, place(number))
-    assert len(await looked(store, project, Query(metadata={"a": "1"}))) == 2
 
 
 async def test_any_query_looks_at_what_it_wants(store: Store, project: Project) -> None:

@@ -5,14 +5,12 @@ from random import Random
 from typing import get_args
 
 import pytest
-from support.backends import Backend
 from support.listing import expected_page, pairs_of
 from support.samples import SECOND, answer, keep, listed, name, place, row, said
 
 from chatkeep.core.model.completion import Order, Project, Query, Row
 from chatkeep.core.model.ids import Seq
 from chatkeep.core.ports.store import Store
-from chatkeep.store.index import postings
 
 
 async def test_another_projects_completions_are_never_on_a_page(
@@ -176,31 +174,6 @@ async def test_hostile_keys_and_values_are_only_text(store: Store, project: Proj
     )
     for number, pairs in enumerate(maps):
         assert await listed(store, project, Query(metadata=pairs)) == [place(number)]
-
-
-async def test_a_hash_that_means_two_things_finds_only_what_was_asked_for(
-    store: Store, project: Project, backend: Backend
-) -> None:
-    """Index entries are hashes; rows found by one are compared with the filter."""
-    await keep(store, project, *(row(place(number), {"a": str(number % 2)}) for number in range(6)))
-    same_hash = postings.of_pair(project.secret, "a", "1")
-    for number in (0, 2, 4):
-        backend.add_posting(project, same_hash, place(number))
-    for limit in (1, 2, 3):
-        page = await store.page(project, Query(metadata={"a": "1"}, limit=limit))
-        assert [item.row.seq for item in page.items] == [place(5), place(3), place(1)][:limit]
-        assert page.has_more == (limit < 3)
-
-
-async def test_an_index_entry_without_a_row_shows_nothing(
-    store: Store, project: Project, other: Project, backend: Backend
-) -> None:
-    wanted = postings.of_pair(project.secret, "a", "1")
-    await keep(store, other, row(place(1), {"a": "1"}))
-    for seq in (place(1), place(2)):
-        backend.add_posting(project, wanted, seq)
-    page = await store.page(project, Query(metadata={"a": "1"}))
-    assert (page.items, page.has_more) == ([], False)
 
 
 async def test_pages_of_many_rows_are_what_sorting_and_comparing_them_gives(

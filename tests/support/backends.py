@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from support.database import direct
+from support.memory.data import Data
+from support.memory.store import MemoryStore
 
 from chatkeep.core.model.completion import Project
 from chatkeep.core.model.ids import Seq
@@ -23,10 +25,6 @@ class Backend(Protocol):
 
     async def open(self, *, serving: bool = False) -> Store: ...
 
-    def add_posting(self, project: Project, term: int, seq: Seq) -> None:
-        """An index entry that no row asked for, as a collision of hashes would make."""
-        ...
-
     def size(self) -> int:
         """Bytes of all bodies and of what they share."""
         ...
@@ -38,6 +36,25 @@ class Backend(Protocol):
     def faults(self) -> list[str]:
         """What is wrong with the data as they lie there: the contract is that nothing is."""
         ...
+
+
+class MemoryBackend:
+    """What stores in memory share: it is gone with the test."""
+
+    def __init__(self, _folder: Path) -> None:
+        self._data = Data()
+
+    async def open(self, *, serving: bool = False) -> MemoryStore:
+        return MemoryStore(self._data, serving=serving)
+
+    def keys_version(self) -> int:
+        return self._data.keys_version
+
+    def size(self) -> int:
+        return self._data.size()
+
+    def faults(self) -> list[str]:
+        return []
 
 
 class SqliteBackend:
@@ -63,6 +80,7 @@ class SqliteBackend:
         return store
 
     def add_posting(self, project: Project, term: int, seq: Seq) -> None:
+        """An index entry that no row asked for, as a collision of hashes would make."""
         with direct(self.path, self.vfs) as connection:
             changes = Changes(connection.cursor(), {})
             changes.add(project.id, [term], seq)
@@ -94,5 +112,6 @@ def encrypted(folder: Path) -> SqliteBackend:
     return SqliteBackend(folder, key=KEY)
 
 
-BACKENDS: dict[str, Callable[[Path], Backend]] = {"sqlite": SqliteBackend}
+ON_DISK: dict[str, Callable[[Path], Backend]] = {"sqlite": SqliteBackend}
+BACKENDS: dict[str, Callable[[Path], Backend]] = {"memory": MemoryBackend, **ON_DISK}
 ENCRYPTED: dict[str, Callable[[Path], Backend]] = {"encrypted": encrypted}

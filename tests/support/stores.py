@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from support.backends import BACKENDS, ENCRYPTED, Backend
+from support.backends import BACKENDS, ENCRYPTED, ON_DISK, Backend
 
 from chatkeep.core.model.completion import Project, Scope
 from chatkeep.core.ports.store import Store
@@ -15,11 +15,13 @@ READ: frozenset[Scope] = frozenset({"read"})
 
 
 def run_on(metafunc: pytest.Metafunc, plain: set[str]) -> None:
-    """Runs a test that asks for a backend on the plain ones, and where it says so encrypted."""
+    """Runs a test that asks for a backend on the plain ones, and where it says so encrypted, or
+    only on those that have a disk."""
     if "backend" in metafunc.fixturenames:
-        also = metafunc.definition.get_closest_marker("also_encrypted")
-        names = sorted(plain | set(ENCRYPTED) if also else plain)
-        metafunc.parametrize("backend", names, indirect=True)
+        marked = metafunc.definition.get_closest_marker
+        names = plain & set(ON_DISK) if marked("on_disk") else plain
+        names = names | set(ENCRYPTED) if marked("also_encrypted") else names
+        metafunc.parametrize("backend", sorted(names), indirect=True)
 
 
 @pytest.fixture
