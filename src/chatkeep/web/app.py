@@ -58,7 +58,7 @@ async def running(
     prices = Prices(settings.price)
     meter = Meter(clock.unix, clock.monotonic, prices)
     recorder = Recorder(store, sequencer, clock, metrics, meter, prices)
-    idempotency = Idempotency(store, clock.unix, secrets.token_bytes)
+    idempotency = Idempotency(store, store, clock.unix, secrets.token_bytes)
     caller = Caller(meter, settings.on_disconnect)
     creator = Creator(caller, upstreams, recorder, idempotency, settings.max_answer_bytes)
     unix = clock.unix

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from support.memory.data import Data
 
 from chatkeep.core.model.completion import Project
-from chatkeep.core.model.usage import Account, StatsQuery, Summed, Sums, added, count
+from chatkeep.core.model.usage import Account, StatsQuery, Summed, Sums, count
 
 _COLUMNS = ("model", "upstream", "key", "outcome")
 
@@ -23,11 +23,8 @@ class MemoryLedger:
         for of, figures in self._data.totals.items():
             account = Account(*of)
             if account.project == project.id and _is_asked_for(account, query):
-                summed = _summed(account, query, figures)
-                before = found.get(summed[:-1])
-                if before is not None:
-                    summed = summed._replace(figures=added(before.figures, figures))
-                found[summed[:-1]] = summed
+                summed = _nothing_yet(account, query)
+                found.setdefault(summed[:-1], summed).figures.add(figures)
         return sorted(found.values(), key=_newest_and_most)[:limit]
 
 
@@ -37,13 +34,13 @@ def _is_asked_for(account: Account, query: StatsQuery) -> bool:
     )
 
 
-def _summed(account: Account, query: StatsQuery, figures: Sums) -> Summed:
+def _nothing_yet(account: Account, query: StatsQuery) -> Summed:
     hours = query.period_hours
     period = account.hour // hours * hours if hours else None
     by = {name: getattr(account, name) if name in query.group else None for name in _COLUMNS}
-    return Summed(period, **by, figures=figures)
+    return Summed(period, **by, figures=Sums())
 
 
 def _newest_and_most(one: Summed) -> tuple[object, ...]:
     period, *named, figures = one
-    return (-(period or 0), -figures[0], *(str(name or "") for name in named))
+    return (-(period or 0), -figures.calls, *(str(name or "") for name in named))

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import asdict, astuple
+from support.memory.data import Data
+from support.memory.usage import MemoryLedger
 from support.samples import SECOND, place, row, sums_of
 
 from chatkeep.core.model.completion import Key, KeyId, Project, ProjectId, Usage
@@ -27,11 +29,12 @@ KEY = Key(KeyId(3), PROJECT, "sk", frozenset({"create"}), 0)
 HOUR = SECOND // 3600
 
 
-class Kept:
+class Kept(MemoryLedger):
     """Keeps sums; raises `refusing` once."""
 
     def __init__(self) -> None:
-        self.sums: dict[Account, Sums] = {}
+        self.data = Data()
+        super().__init__(self.data)
         self.refusing: Refusal | None = None
         self.writes = 0
 
@@ -40,8 +43,11 @@ class Kept:
             refusing, self.refusing = self.refusing, None
             raise refusing
         self.writes += 1
-        for account, figures in sums:
-            self.sums.setdefault(account, Sums()).add(figures)
+        await super().add_usage(sums)
+
+    @property
+    def sums(self) -> dict[Account, Sums]:
+        return {Account(*of): figures for of, figures in self.data.totals.items()}
 
 
 def meter(*prices: Price, now: float = 0.25) -> Meter:

@@ -13,8 +13,8 @@ from hashlib import blake2b
 import msgspec
 
 from chatkeep.core.json import spans
-from chatkeep.core.ports.claims import Claim
-from chatkeep.core.ports.store import Store
+from chatkeep.core.ports.claims import Claim, Claims
+from chatkeep.core.ports.records import Records
 from chatkeep.core.proxy.call import Call, Reply, Response, StreamingResponse
 from chatkeep.core.wire import events as replayed
 from chatkeep.core.wire.headers import Headers, value
@@ -32,9 +32,14 @@ Run = Callable[[Claim | None], Awaitable[Reply]]
 
 class Idempotency:
     def __init__(
-        self, store: Store, unix: Callable[[], float], token_bytes: Callable[[int], bytes]
+        self,
+        claims: Claims,
+        records: Records,
+        unix: Callable[[], float],
+        token_bytes: Callable[[int], bytes],
     ) -> None:
-        self._store = store
+        self._claims = claims
+        self._records = records
         self._unix = unix
         self._token_bytes = token_bytes
 
@@ -60,14 +65,14 @@ class Idempotency:
         """The completion that answered the key's first call; None when the claim is ours."""
         project = call.key.project
         while True:
-            state = await self._store.claim(project, claim, int(self._unix()))
+            state = await self._claims.claim(project, claim, int(self._unix()))
             if state.mine:
                 return None
             if state.other_body:
                 # The official clients repeat every 409 that does not say this.
                 raise IdempotencyKeyReused(headers=(("x-should-retry", "false"),))
             if state.answered is not None:
-                stored = await self._store.get(project, state.answered)
+                stored = await self._records.get(project, state.answered)
                 if stored is not None:
                     if not stored.has_body:
                         raise BodyExpired(id=stored.id)
@@ -106,13 +111,13 @@ class Idempotency:
         """Gives the key back; one that has been answered stays."""
         renewing.cancel()
         with contextlib.suppress(StoreBusy, StoreFailed):  # then the lease runs out by itself
-            await asyncio.shield(self._store.release(call.key.project, claim))
+            await asyncio.shield(self._claims.release(call.key.project, claim))
 
     async def _renew(self, call: Call, claim: Claim) -> None:
         while True:
             await asyncio.sleep(_RENEW_S)
             try:
-                await self._store.renew(call.key.project, claim, int(self._unix()))
+                await self._claims.renew(call.key.project, claim, int(self._unix()))
             except (StoreBusy, StoreFailed):
                 continue  # a lease lasts several renewals
 

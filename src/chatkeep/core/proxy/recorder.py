@@ -10,7 +10,7 @@ from chatkeep.core.model.completion import Row, Status
 from chatkeep.core.model.ids import CompletionId, Name, Sequencer, named, tag_of
 from chatkeep.core.model.record import Record
 from chatkeep.core.ports.claims import Claim
-from chatkeep.core.ports.store import Store
+from chatkeep.core.ports.records import Records
 from chatkeep.core.ports.watcher import Watcher
 from chatkeep.core.proxy.call import Call
 from chatkeep.core.stream.relay import StreamRelay
@@ -53,14 +53,14 @@ class Recorder:
 
     def __init__(
         self,
-        store: Store,
+        records: Records,
         sequencer: Sequencer,
         clock: Clock,
         watcher: Watcher,
         meter: Meter,
         prices: Prices,
     ) -> None:
-        self._store = store
+        self._records = records
         self._sequencer = sequencer
         self._clock = clock
         self._watcher = watcher
@@ -97,7 +97,7 @@ class Recorder:
         # An answer that is not whole is no answer to a repeated call.
         claim = draft.claim if status == "complete" else None
         try:
-            await self._store.insert(draft.call.key.project, row, record, claim)
+            await self._records.insert(draft.call.key.project, row, record, claim)
         except Refusal as error:
             self.not_stored(draft, "store", error)
             return error.message

@@ -6,11 +6,11 @@ are summed here and written once a second: a crash loses at most the last second
 
 import json
 import re
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 from chatkeep.core.model.completion import Key
 from chatkeep.core.model.usage import HOUR_S, Account, Outcome, Sums
+from chatkeep.core.ports.usage import UsageLedger
 from chatkeep.core.usage.prices import Prices
 from chatkeep.core.wire.answer import Spent, scrubbed, spent_by, spent_of
 from chatkeep.errors import StoreBusy, StoreFailed
@@ -26,12 +26,6 @@ _OF_RESPONSES = {
     "input_tokens_details": "prompt_tokens_details",
     "output_tokens_details": "completion_tokens_details",
 }
-
-
-class Ledger(Protocol):
-    """Where sums are kept."""
-
-    async def add_usage(self, sums: Sequence[tuple[Account, Sums]]) -> None: ...
 
 
 class Meter:
@@ -66,7 +60,7 @@ class Meter:
         sums = self._sum(Account(*of)) if found is None else found[1]
         sums.add_call(usage, cost, duration_ms)
 
-    async def flush(self, ledger: Ledger) -> None:
+    async def flush(self, ledger: UsageLedger) -> None:
         """Writes the sums; what cannot be written now waits for the next time."""
         if not self._sums:
             return
