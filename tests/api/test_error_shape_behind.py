@@ -263,6 +263,6 @@ async def test_a_damaged_record_is_an_error_and_no_answer(
 ) -> None:
     path = await stored(chatkeep)
     with direct(tmp_path / "chatkeep.db") as other:
-        other.execute("UPDATE completion SET body = zeroblob(length(body))")
+        other.execute("UPDATE record SET body = zeroblob(length(body))")
     request = get(PATH + ending.format(id=path.rpartition("/")[2]), chatkeep.key)
     await refused(chatkeep.url, request, SORRY)

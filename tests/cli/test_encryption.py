@@ -228,7 +228,7 @@ def test_the_summary_is_one_object(shell: Shell) -> None:
 
 def test_a_change_that_cannot_end_says_so(encrypted: Shell) -> None:
     with direct(encrypted.backend.path) as connection:
-        connection.execute("UPDATE completion SET body = CAST(substr(body, 1, 40) AS BLOB)")
+        connection.execute("UPDATE record SET body = CAST(substr(body, 1, 40) AS BLOB)")
     ended = encrypted("encryption", "rekey")
     assert "as 3 could not be read: `chatkeep verify` says which" in ended.err
     assert ended.code == SOME_FAILED

@@ -65,7 +65,7 @@ def test_a_sound_store_has_no_faults(backend: SqliteBackend) -> None:
 def test_each_fault_is_a_line_and_the_rest_is_still_looked_at(backend: SqliteBackend) -> None:
     spoil(
         backend,
-        ("UPDATE completion SET body = x'01' WHERE seq = ?", 2),
+        ("UPDATE record SET body = x'01' WHERE seq = ?", 2),
         ("DELETE FROM posting WHERE seq = ?", 0),
     )
     ended = verify(backend.path.parent)
@@ -80,7 +80,7 @@ def test_each_fault_is_a_line_and_the_rest_is_still_looked_at(backend: SqliteBac
 
 
 def test_a_completion_whose_label_set_is_gone_is_found(backend: SqliteBackend) -> None:
-    spoil(backend, ("UPDATE completion SET label_set = 999 WHERE seq = ?", 1))
+    spoil(backend, ("UPDATE record SET label_set = 999 WHERE seq = ?", 1))
     ended = verify(backend.path.parent)
     assert f"completion {place(1)}: its label set is not there" in ended.out
     assert ended.code == FAILED

@@ -16,8 +16,8 @@ from chatkeep.core.ports.store import Store
 from chatkeep.core.records import bulk
 from chatkeep.errors import RecordCorrupt, StoreFailed
 from chatkeep.store.encoding.body import Codec
+from chatkeep.store.encoding.context import RecordContext
 from chatkeep.store.sqlite import SqliteStore
-from chatkeep.store.sqlite.bodies import RecordContext
 
 SOUND = message("assistant", None, audio={"data": b64encode(Random(1).randbytes(9000)).decode()})
 
@@ -51,7 +51,7 @@ def test_images_are_not_remembered() -> None:
 @pytest.mark.parametrize(
     "statement",
     [
-        "UPDATE completion SET body = x'01'",
+        "UPDATE record SET body = x'01'",
         "DELETE FROM shared WHERE length(data) > 4000",
     ],
 )
@@ -81,14 +81,14 @@ async def test_a_turn_is_kept_again_when_one_before_it_is_damaged(
     asked += [message("assistant", "La"), message("user", "Again")]
     await talks.keep(call(asked), message("assistant", "La la"))
     with direct(backend.path) as connection:
-        connection.execute("UPDATE completion SET body = x'01' WHERE seq = ?", (first.row.seq,))
+        connection.execute("UPDATE record SET body = x'01' WHERE seq = ?", (first.row.seq,))
     repeated = await talks.keep(call(asked), message("assistant", "La la la"))
     assert await talks.store.get(talks.project, name(repeated.row)) is not None
 
 
 DAMAGES = [
-    "UPDATE completion SET body = x'01' WHERE seq = ?1",
-    "UPDATE completion SET body = substr(body, 1, 40) WHERE seq = ?1",
+    "UPDATE record SET body = x'01' WHERE seq = ?1",
+    "UPDATE record SET body = substr(body, 1, 40) WHERE seq = ?1",
     "DELETE FROM shared WHERE ?1",
 ]
 
@@ -124,7 +124,7 @@ async def test_of_a_damaged_completion_that_was_deleted_stays_what_verify_names(
         if pairs != {"set": "before"}:
             await talks.store.change_metadata(talks.project, name(said.row), replacing(pairs))
         with direct(backend.path) as connection:
-            connection.execute("UPDATE completion SET body = x'01'")
+            connection.execute("UPDATE record SET body = x'01'")
         assert await talks.store.delete(talks.project, name(said.row))
         left = [fault for fault in backend.faults() if fault.startswith("posting ")]
         assert len(left) == 1, "the pair it was created with"
@@ -137,7 +137,7 @@ async def test_a_parent_of_what_is_damaged_can_be_deleted(
     asked = [message("user", "Sing"), SOUND, message("user", "Again")]
     second = await talks.keep(call(asked), SOUND)
     with direct(backend.path) as connection:
-        connection.execute("UPDATE completion SET body = x'01' WHERE seq = ?", (second.row.seq,))
+        connection.execute("UPDATE record SET body = x'01' WHERE seq = ?", (second.row.seq,))
     for one in (first, second):
         assert await talks.store.delete(talks.project, name(one.row))
     with direct(backend.path) as connection:
@@ -151,7 +151,7 @@ async def test_a_damaged_body_is_let_go_of_in_its_turn(
         await talks.keep(call([message("user", text)]), SOUND) for text in ("Sing", "Dance")
     ]
     with direct(backend.path) as connection:
-        connection.execute("UPDATE completion SET body = x'01' WHERE seq = ?", (first.row.seq,))
+        connection.execute("UPDATE record SET body = x'01' WHERE seq = ?", (first.row.seq,))
     for one in (first, second):
         expired = await talks.store.expire_bodies(talks.project, Seq(MAX_SEQ), 1)
         assert expired == Expired(1, more=True)
@@ -168,7 +168,7 @@ async def test_deleting_in_bulk_takes_damaged_ones_along(
     for text in ("Sing", "Dance", "Act"):
         await talks.keep(call([message("user", text)]), SOUND)
     with direct(backend.path) as connection:
-        connection.execute("UPDATE completion SET body = x'01' WHERE seq % 3 = 0")
+        connection.execute("UPDATE record SET body = x'01' WHERE seq % 3 = 0")
     assert (await bulk.count(talks.store, talks.project, Query())).matched == 3
     act = bulk.deleting(talks.store, talks.project)
     outcome = await bulk.run(talks.store, talks.project, Query(), act, lambda: False)

@@ -325,11 +325,11 @@ async def test_large_contents_are_rewritten_a_few_at_a_time(plain: SqliteBackend
 @pytest.mark.parametrize(
     "swap",
     [
-        "UPDATE completion SET body = (SELECT body FROM completion WHERE seq <> ?1) WHERE seq = ?1",
-        "UPDATE completion SET seq = seq + 1000 WHERE seq = ?1",
-        "UPDATE completion SET body = CAST(substr(body, 1, 40) || 'x' || substr(body, 42) AS BLOB)",
-        "UPDATE completion SET body = x'01'",
-        "UPDATE completion SET project = 2",
+        "UPDATE record SET body = (SELECT body FROM record WHERE seq <> ?1) WHERE seq = ?1",
+        "UPDATE record SET seq = seq + 1000 WHERE seq = ?1",
+        "UPDATE record SET body = CAST(substr(body, 1, 40) || 'x' || substr(body, 42) AS BLOB)",
+        "UPDATE record SET body = x'01'",
+        "UPDATE record SET project = 2",
     ],
 )
 async def test_what_was_meddled_with_is_no_answer_and_verify_says_so(

@@ -137,7 +137,7 @@ async def test_the_wal_is_emptied_when_the_last_reader_that_needed_it_has_gone(
     kept = await tell(talks, secrets)
     with direct(backend.path) as reader:
         reader.execute("BEGIN")
-        assert reader.execute("SELECT count(*) FROM completion").fetchall() == [(4,)]
+        assert reader.execute("SELECT count(*) FROM record").fetchall() == [(4,)]
         before = backend.path.read_bytes()
         for said in kept:
             await talks.delete(said)

@@ -136,7 +136,7 @@ async def test_what_waited_when_the_process_ended_is_searched_by_its_body(
     for file in ("chatkeep.db", "chatkeep.db-wal"):
         shutil.copy(tmp_path / file, left.path.parent / file)
     with direct(left.path) as connection:
-        connection.execute("UPDATE completion SET body = x'00' WHERE seq = ?", (place(2),))
+        connection.execute("UPDATE record SET body = x'00' WHERE seq = ?", (place(2),))
     store = await left.open()
     for number, word in enumerate(["one", "two"]):
         assert await found(store, project, word) == [number]

@@ -95,7 +95,7 @@ STRANGERS = {
     "with a table": ["CREATE TABLE notes (text)", "INSERT INTO notes VALUES ('mine')"],
     "with a table, in WAL mode": ["PRAGMA journal_mode=wal", "CREATE TABLE notes (text)"],
     "with an application id": ["PRAGMA application_id=1234"],
-    "with a table of our name": ["CREATE TABLE completion (seq INTEGER PRIMARY KEY)"],
+    "with a table of our name": ["CREATE TABLE record (seq INTEGER PRIMARY KEY)"],
     "that is at a version of ours": ["CREATE TABLE notes (text)", "PRAGMA user_version=1"],
 }
 

@@ -24,7 +24,7 @@ SQL = {
     for name, text in sql.blocks(PACKAGE, entry.name).items()
 }
 
-COMPLETION = "SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)"
+RECORD = "SEARCH record USING INTEGER PRIMARY KEY (rowid=?)"
 CHUNKS_UP_TO = "SEARCH posting USING PRIMARY KEY (project=? AND term=? AND seq<?)"
 CHUNKS_FROM = [
     "SEARCH posting USING PRIMARY KEY (project=? AND term=? AND seq>?)",
@@ -39,10 +39,10 @@ STORED = [
 ]
 # What runs for every request, exactly.
 HOT: dict[str, list[str]] = {
-    "select_stored": [COMPLETION, *STORED],
-    "stored_at": ["SCAN place VIRTUAL TABLE INDEX 1:", COMPLETION, *STORED],
+    "select_stored": [RECORD, *STORED],
+    "stored_at": ["SCAN place VIRTUAL TABLE INDEX 1:", RECORD, *STORED],
     "change_metadata": [],
-    "delete_completion": [COMPLETION],
+    "delete_record": [RECORD],
     "candidates": [
         "SEARCH prefix_hash USING PRIMARY KEY (project=? AND hash=? AND seq>? AND seq<?)"
     ],
@@ -57,16 +57,16 @@ HOT: dict[str, list[str]] = {
     "delete_chunk": ["SEARCH posting USING PRIMARY KEY (project=? AND term=? AND seq=?)"],
     "chunks_desc": [CHUNKS_UP_TO],
     "chunks_asc": CHUNKS_FROM,
-    "label_set_of": [COMPLETION],
+    "label_set_of": [RECORD],
     "deleted_high": ["SEARCH deleted_high USING INTEGER PRIMARY KEY (rowid=?)"],
     "select_alias": ["SEARCH alias USING PRIMARY KEY (project=? AND hash=?)"],
     "select_key": ["SEARCH api_key USING INDEX sqlite_autoindex_api_key_1 (digest=?)"],
     "select_project_of": ["SEARCH project USING INTEGER PRIMARY KEY (rowid=?)"],
     "note_key_used": ["SEARCH api_key USING INTEGER PRIMARY KEY (rowid=?)"],
-    "select_claim": [CLAIM, f"{COMPLETION} LEFT-JOIN"],
+    "select_claim": [CLAIM, f"{RECORD} LEFT-JOIN"],
     "renew_claim": [CLAIM],
     "answer_claim": [CLAIM],
-    "waiting": ["SEARCH completion USING INTEGER PRIMARY KEY (rowid>?)"],
+    "waiting": ["SEARCH record USING INTEGER PRIMARY KEY (rowid>?)"],
     "release_claim": [CLAIM],
 }
 # What may read a table from end to end, and why.
@@ -153,7 +153,7 @@ def _by_key(step: str) -> bool:
 
 
 def test_the_highest_of_a_range_is_looked_up_in_it(database: apsw.Connection) -> None:
-    wanted = "SEARCH completion USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"
+    wanted = "SEARCH record USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"
     assert wanted in plan(database, "highest_between")
 
 

@@ -25,10 +25,10 @@ PLANS: dict[str, list[str]] = {
         " (project=? AND model=? AND status=? AND finish_reason=? AND upstream=? AND api_key=?)"
     ],
     "select_label_sets": ["SEARCH label_set USING COVERING INDEX label_set_by_values (project=?)"],
-    "label_set_of": ["SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)"],
+    "label_set_of": ["SEARCH record USING INTEGER PRIMARY KEY (rowid=?)"],
     "facts_at": [
         "SCAN place VIRTUAL TABLE INDEX 1:",
-        "SEARCH completion USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH record USING INTEGER PRIMARY KEY (rowid=?)",
         KIND,
         "SEARCH changed_metadata USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
     ],

@@ -82,7 +82,7 @@ async def test_damage_is_noticed_after_a_read_too(
     await keep(store, project, one)
     assert await shown(store, project, one) is not None
     with direct(backend.path) as connection:
-        connection.execute("UPDATE completion SET body = substr(body, 1, length(body) - 1)")
+        connection.execute("UPDATE record SET body = substr(body, 1, length(body) - 1)")
     with pytest.raises(RecordCorrupt):
         await store.get(project, name(one))
 

@@ -158,7 +158,7 @@ async def test_a_body_that_is_damaged_is_let_go_of_like_the_others(
     for one in (project, other):
         await retain(store, one, 1, "retain_body_days")
     with direct(backend.path) as connection:
-        connection.execute("UPDATE completion SET body = x'00' WHERE seq = ?", (place(3),))
+        connection.execute("UPDATE record SET body = x'00' WHERE seq = ?", (place(3),))
     ended = {p.name: outcome async for p, _, outcome in retention.sweep(store, store, NOW, still)}
     assert ended["ours"].stopped_by is None
     assert (ended["ours"].done, ended["theirs"].done) == (6, 1)

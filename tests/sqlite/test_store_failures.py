@@ -324,7 +324,7 @@ async def test_closing_beside_a_reader_lets_go_of_the_store(
     project = (await store.add_key("ours", b"digest", "sk-o", READ, 0)).project
     reader = apsw.Connection(str(disk.path), vfs=disk.vfs)
     try:
-        reader.execute("BEGIN; SELECT count(*) FROM completion").fetchall()
+        reader.execute("BEGIN; SELECT count(*) FROM record").fetchall()
         await keep(store, project, row(place(1)))
         await store.aclose()
         again = await disk.open(serving=True)
@@ -340,7 +340,7 @@ async def test_a_command_that_closes_does_not_hold_up_the_servers_writes(
     """Folding the WAL into the file takes the write lock and waits for everybody who reads."""
     command = await disk.open()
     reader = apsw.Connection(str(disk.path), vfs=disk.vfs)
-    reader.execute("BEGIN; SELECT count(*) FROM completion").fetchall()
+    reader.execute("BEGIN; SELECT count(*) FROM record").fetchall()
     await keep(store, project, row(place(2)))
     closing, go_on = threading.Event(), threading.Event()
 

@@ -93,7 +93,7 @@ class SqliteBackend:
     def size(self) -> int:
         with direct(self.path, self.vfs) as connection:
             found: Any = connection.execute(
-                "SELECT (SELECT total(length(body)) FROM completion)"
+                "SELECT (SELECT total(length(body)) FROM record)"
                 " + (SELECT total(length(body)) FROM remnant)"
                 " + (SELECT total(length(data)) FROM shared)"
             ).fetchall()

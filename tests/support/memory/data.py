@@ -117,7 +117,7 @@ class Data(Struct):
 
     def expire(self, item: Item) -> None:
         """Drops its request and answer."""
-        left = expired_body(item.stored, item.parent or Seq(0))
+        left = expired_body(item.stored)
         shown = replace(
             item.stored,
             request=left.request,

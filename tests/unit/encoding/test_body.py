@@ -45,7 +45,6 @@ BODIES: dict[str, tuple[Delta | Remnant, bytes]] = {
             [5, 6],
             [(3, 9)],
             [b", ", b","],
-            4,
         ),
         CODEC.second(LONG, MESSAGES_BEFORE),
     ),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.model.ids import Seq, expanded
+from chatkeep.core.model.ids import expanded
 from chatkeep.core.model.record import Record, Request
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store.encoding import deltas
@@ -50,7 +50,7 @@ class Kept:
         prefix_hash = (
             prefix_hashes(SECRET, record.request.messages)[0][1] if record.request.messages else 0
         )
-        encoded = deltas.encode(CODEC, SECRET, record, metadata, prefix_hash, base, 1, Seq(5))
+        encoded = deltas.encode(CODEC, SECRET, record, metadata, prefix_hash, base, 1)
         self.texts |= encoded.shared
         return encoded
 

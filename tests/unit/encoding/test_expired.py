@@ -9,7 +9,6 @@ from support.jsontexts import ObjectText, objects
 from support.samples import SECOND, place, row
 
 from chatkeep.core.model.completion import Stored
-from chatkeep.core.model.ids import Seq
 from chatkeep.core.wire import stored
 from chatkeep.store.encoding.expired import expired_body
 
@@ -53,7 +52,7 @@ def item(request: bytes, answer: bytes) -> Stored:
 
 def shown(one: Stored) -> dict[str, Any]:
     """The stored object without the body."""
-    left = expired_body(one, Seq(0))
+    left = expired_body(one)
     rest = Stored(one.id, one.row, left.request, left.answer, has_body=False)
     found: dict[str, Any] = json.loads(stored.completion(rest))
     return found
@@ -68,10 +67,6 @@ def test_figures_stay_and_nothing_that_was_said() -> None:
     assert choices == [(0, "stop"), (1, "length")]
     kept = {key: value for key, value in before.items() if key not in ("citations", "choices")}
     assert {**found, "choices": None} == {**kept, **GONE, "temperature": 1.0, "choices": None}
-
-
-def test_it_stays_what_it_goes_on_from() -> None:
-    assert expired_body(item(b"{}", b"{}"), Seq(7)).parent == 7
 
 
 @pytest.mark.parametrize(

@@ -60,8 +60,7 @@ class Delta(Struct, array_like=True, gc=False):
     is random costs less outside of zstd.
     `outline` is the key of a shared text when several requests have the same. `messages` are the
     new ones, None when they are in the second frame; then `shares` are the keys of the shared texts
-    there and `copied` the places copied. `separators` are given when they differ. `parent` is the
-    completion it goes on from when its record builds on another, 0 for none.
+    there and `copied` the places copied. `separators` are given when they differ.
     """
 
     depth: int
@@ -75,7 +74,6 @@ class Delta(Struct, array_like=True, gc=False):
     shares: list[int] = []
     copied: list[tuple[int, int]] = []
     separators: list[bytes] | None = None
-    parent: int | None = None
 
 
 class Remnant(Struct, array_like=True, gc=False):
@@ -97,7 +95,6 @@ class ExpiredBody(Struct, array_like=True, gc=False):
 
     request: bytes
     answer: bytes
-    parent: int
 
 
 Body = Delta | Remnant | ExpiredBody

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
-from chatkeep.core.model.ids import Seq, compact
+from chatkeep.core.model.ids import compact
 from chatkeep.core.model.record import Record, Request
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store.encoding import parts
@@ -73,7 +73,6 @@ def encode(
     prefix_hash: int,
     base: Base | None = None,
     depth: int = 0,
-    parent: Seq | None = None,
 ) -> Encoded:
     shelf = Shelf(secret)
     request = record.request
@@ -99,7 +98,6 @@ def encode(
         shares=shares,
         copied=copied,
         separators=None if isinstance(request.separators, bytes) else list(request.separators),
-        parent=parent,
     )
     return Encoded(codec.body(delta, second), shelf.texts, new(messages, given))
 
@@ -205,12 +203,6 @@ def copies_in(messages: Sequence[Text]) -> set[tuple[int, int]]:
 def copied_by(delta: Delta | Remnant) -> set[tuple[int, int]]:
     """The places its new messages copy from the answer they go on from."""
     return {*delta.copied, *copies_in(delta.messages or ())}
-
-
-def parent(delta: Delta | Remnant, base: Seq | None) -> Seq:
-    """The completion it goes on from, 0 for none."""
-    said = delta.parent if isinstance(delta, Delta) else None
-    return Seq(base or 0) if said is None else Seq(said)
 
 
 def quoted(

@@ -8,7 +8,6 @@ from msgspec import Raw
 
 from chatkeep.core.json import spans
 from chatkeep.core.model.completion import Stored
-from chatkeep.core.model.ids import Seq
 from chatkeep.core.wire import stored
 from chatkeep.core.wire.stored import Fields
 from chatkeep.store.encoding.body import ExpiredBody
@@ -18,15 +17,12 @@ _ANSWERED = ("model", "created", "usage", "service_tier", "system_fingerprint")
 _MESSAGE = b'{"role":"assistant","content":null}'
 
 
-def expired_body(item: Stored, parent: Seq) -> ExpiredBody:
-    """`parent` is the completion it goes on from, 0 for none."""
+def expired_body(item: Stored) -> ExpiredBody:
     asked = stored.fields(item.request)
     request = {key: asked[key] for key in _ASKED if key in asked and _is_number(asked[key])}
     shown = stored.fields(stored.completion(item))
     answer = {key: shown[key] for key in _ANSWERED}
-    return ExpiredBody(
-        _json(request), _json({**answer, "choices": _choices(shown["choices"])}), parent
-    )
+    return ExpiredBody(_json(request), _json({**answer, "choices": _choices(shown["choices"])}))
 
 
 def _choices(choices: bytes) -> bytes:

@@ -45,6 +45,7 @@ class Found(NamedTuple):
     cost_micro: int | None
     metadata: str | None
     base: Seq | None
+    parent: Seq | None
     body: bytes
 
 

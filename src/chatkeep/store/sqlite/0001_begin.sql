@@ -1,5 +1,5 @@
 -- Projects, keys, completions with their bodies, and the postings that filters read.
--- seq orders completions by arrival. A completion's row never changes.
+-- seq orders records by arrival. A record's row never changes, but for its body when that expires.
 
 -- Below expired_below completions are kept without what was said in them; below pruned_below
 -- prefix hashes may be gone, because nothing goes on from there any more.
@@ -62,9 +62,11 @@ ON label_set (project, model, status, finish_reason, upstream, api_key);
 
 -- alias is the id of an import that is not of our form, as core.model.ids keeps it. What follows
 -- from something else is not kept: a tag from the request id, half of a request id from the other
--- half, and that of an import from its id (core.model.ids). base is the row or remnant whose body this one's
--- builds on. The body stands last, so that what comes before is read without it.
-CREATE TABLE completion (
+-- half, and that of an import from its id (core.model.ids). base is the record or remnant that the
+-- body is encoded against; parent is the turn before, NULL when that is the base, 0 when there is
+-- none. conversation is for items that name one. The body stands last, so that what comes before is
+-- read without it.
+CREATE TABLE record (
     seq INTEGER PRIMARY KEY,
     project INTEGER NOT NULL REFERENCES project (id),
     label_set INTEGER NOT NULL,
@@ -80,10 +82,12 @@ CREATE TABLE completion (
     reasoning_tokens INTEGER,
     cost_micro INTEGER,
     base INTEGER,
+    parent INTEGER,
+    conversation INTEGER,
     body BLOB NOT NULL
 ) STRICT;
 
-CREATE INDEX completion_by_base ON completion (base) WHERE base IS NOT NULL;
+CREATE INDEX record_by_base ON record (base) WHERE base IS NOT NULL;
 
 -- What stays of deleted completions because others still say it.
 CREATE TABLE remnant (
@@ -105,12 +109,12 @@ CREATE TABLE changed_metadata (
 -- Completions with all that their rows refer to.
 CREATE VIEW stored AS
 SELECT
-    completion.seq, completion.project, label_set.id AS label_set, tag, request_id, alias, model, status,
+    record.seq, record.project, label_set.id AS label_set, tag, request_id, alias, model, status,
     finish_reason, upstream, api_key, prompt_tokens, completion_tokens, total_tokens, duration_ms,
     first_token_ms, cached_tokens, reasoning_tokens, cost_micro, changed_metadata.metadata, base,
-    body
-FROM completion JOIN label_set ON label_set.id = completion.label_set
-LEFT JOIN changed_metadata ON changed_metadata.seq = completion.seq;
+    parent, body
+FROM record JOIN label_set ON label_set.id = record.label_set
+LEFT JOIN changed_metadata ON changed_metadata.seq = record.seq;
 
 -- By which a request finds the completion whose conversation it continues.
 CREATE TABLE prefix_hash (

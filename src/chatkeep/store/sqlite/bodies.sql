@@ -12,18 +12,18 @@ INSERT INTO prefix_hash (project, hash, seq) VALUES (?1, ?2, ?3)
 DELETE FROM prefix_hash WHERE project = ?1 AND hash = ?2 AND seq = ?3
 
 -- name: select_body
--- What is left of a completion that has no body any more, else its body, with what it builds on.
-SELECT base, body FROM remnant WHERE seq = ?1
+-- The remnant of a body that is gone, else the body, with its base and its parent.
+SELECT base, NULL, body FROM remnant WHERE seq = ?1
 UNION ALL
-SELECT base, body FROM completion WHERE seq = ?1
+SELECT base, parent, body FROM record WHERE seq = ?1
 
 -- name: select_remnant
 -- What is left of a deleted completion.
-SELECT base, body FROM remnant WHERE seq = ?1
+SELECT base, NULL, body FROM remnant WHERE seq = ?1
 
--- name: built_on
--- The bodies that build on one.
-SELECT seq, body FROM completion WHERE base = ?1
+-- name: children
+-- The bodies whose base one is.
+SELECT seq, body FROM record WHERE base = ?1
 UNION ALL
 SELECT seq, body FROM remnant WHERE base = ?1
 
@@ -35,21 +35,21 @@ INSERT OR REPLACE INTO remnant (seq, project, base, body) VALUES (?1, ?2, ?3, ?4
 -- What was left of a deleted completion.
 DELETE FROM remnant WHERE seq = ?1
 
--- name: expire_body
--- The row stays, with this for a body.
-UPDATE completion SET body = ?2 WHERE seq = ?1
+-- name: put_body
+-- The row stays, with this for a body, and its parent written out.
+UPDATE record SET body = ?2, parent = ?3 WHERE seq = ?1
 
--- name: unlink
--- What went on from a place that holds nothing any more goes on from where that did.
-UPDATE completion SET base = ?2
-WHERE base = ?1 AND NOT EXISTS (SELECT 1 FROM completion WHERE seq = ?1)
+-- name: relink
+-- What was encoded against a body that is gone gets the base of that.
+UPDATE record SET base = ?2
+WHERE base = ?1 AND NOT EXISTS (SELECT 1 FROM record WHERE seq = ?1)
 
 -- name: beginning
 -- Where the conversation begins that a place is part of.
 WITH RECURSIVE path (seq, base) AS (
-    SELECT seq, base FROM completion WHERE seq = ?1
+    SELECT seq, base FROM record WHERE seq = ?1
     UNION
-    SELECT completion.seq, completion.base FROM path JOIN completion ON completion.seq = path.base
+    SELECT record.seq, record.base FROM path JOIN record ON record.seq = path.base
     UNION
     SELECT remnant.seq, remnant.base FROM path JOIN remnant ON remnant.seq = path.base
 )

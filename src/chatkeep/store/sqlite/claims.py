@@ -7,10 +7,9 @@ import apsw
 from chatkeep.core.model.completion import Project, Row
 from chatkeep.core.model.ids import Seq, named
 from chatkeep.core.ports.claims import Claim, ClaimState
-from chatkeep.store.sqlite.rows import identity
-
-LEASE_S = 30
-REMEMBERED_S = 24 * 3600
+from chatkeep.store import claims
+from chatkeep.store.claims import Held
+from chatkeep.store.encoding.identity import identity
 
 Sql = dict[str, str]
 
@@ -20,24 +19,17 @@ def take(
 ) -> ClaimState:
     connection.execute(sql["sweep_claims"], (now_unix,))
     found: Any = connection.execute(sql["select_claim"], (project.id, claim.key)).fetchall()
-    if found and found[0][3] > now_unix:
-        request, owner, leased_until, _, seq, tag, *there = found[0]
-        answered = named(Seq(seq), tag) if _stands(project, seq, tag, *there) else None
-        working = seq is None and leased_until > now_unix and owner != claim.owner
-        if (answered or working) and request != claim.request:
-            return ClaimState(other_body=True)
-        if answered or working:
-            return ClaimState(answered=answered)
-    until, expires = now_unix + LEASE_S, now_unix + REMEMBERED_S
-    bindings = (project.id, claim.key, claim.request, claim.owner, until, expires)
-    connection.execute(sql["upsert_claim"], bindings)
-    return ClaimState(mine=True)
+    state = claims.state(_held(project, *found[0]) if found else None, claim, now_unix)
+    if state.mine:
+        bindings = (project.id, claim.key, claim.request, claim.owner, *claims.term(now_unix))
+        connection.execute(sql["upsert_claim"], bindings)
+    return state
 
 
 def renew(
     connection: apsw.Connection, sql: Sql, project: Project, claim: Claim, now_unix: int
 ) -> None:
-    until = now_unix + LEASE_S
+    until = claims.term(now_unix).leased_until
     connection.execute(sql["renew_claim"], (project.id, claim.key, claim.owner, until))
 
 
@@ -50,16 +42,32 @@ def release(connection: apsw.Connection, sql: Sql, project: Project, claim: Clai
     connection.execute(sql["release_claim"], (project.id, claim.key, claim.owner))
 
 
+def _held(
+    project: Project,
+    request: bytes,
+    owner: bytes,
+    leased_until: int,
+    expires: int,
+    seq: Seq | None,
+    tag: bytes | None,
+    *there: Any,
+) -> Held:
+    answered = None
+    if seq is not None and tag is not None and _stands(project, seq, tag, *there):
+        answered = named(seq, tag)
+    return Held(request, owner, leased_until, expires, seq is not None, answered)
+
+
 def _stands(
     project: Project,
     seq: Seq,
-    wanted: bytes | None,
+    wanted: bytes,
     there: int | None,
     tag: bytes | None,
     request_id: bytes | None,
     alias: bytes | None,
 ) -> bool:
-    """Whether the completion that answered is still the one that stands at its place."""
-    if wanted is None or there is None:
+    """Whether the record that answered is still the one that stands at its seq."""
+    if there is None:
         return False
     return wanted == identity(project.secret, seq, tag, request_id, alias).tag

@@ -8,8 +8,10 @@ import apsw
 from chatkeep.core.model.completion import Conversation, Order, Project, Turn
 from chatkeep.core.model.ids import MAX_SEQ, CompletionId, Seq
 from chatkeep.store import sql
+from chatkeep.store.encoding import rows
+from chatkeep.store.encoding.graph import Kept, parent_of
+from chatkeep.store.encoding.identity import id_of, of_found
 from chatkeep.store.encoding.recent import Found
-from chatkeep.store.sqlite import rows
 from chatkeep.store.sqlite.bodies import Bodies
 
 SQL = sql.blocks("chatkeep.store.sqlite", "conversation.sql") | sql.blocks(
@@ -43,12 +45,12 @@ def _turns(
     for seq in places:
         for result in connection.execute(SQL["select_stored"], (seq, project.id)):
             found = Found._make(result)
-            item = rows.stored(found, project, bodies)
-            before = bodies.parent(seq, found.body, found.base)
-            yield Turn(item, _id(connection, project, before))
+            item = rows.stored(found, bodies)
+            kept = Kept(found.base, found.parent, found.body)
+            yield Turn(item, _id(connection, project, parent_of(kept)))
 
 
 def _id(connection: apsw.Connection, project: Project, seq: Seq) -> CompletionId | None:
     """What the completion at a place is known by; None when there is none any more."""
     here: Any = connection.execute(SQL["select_stored"], (seq, project.id)).fetchall()
-    return rows.id_of(seq, rows.of_found(Found._make(here[0]), project)) if here else None
+    return id_of(seq, of_found(Found._make(here[0]), project)) if here else None

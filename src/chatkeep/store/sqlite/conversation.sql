@@ -3,11 +3,11 @@
 WITH RECURSIVE said (seq) AS (
     VALUES (?1)
     UNION
-    SELECT completion.seq FROM said JOIN completion ON base = said.seq
+    SELECT record.seq FROM said JOIN record ON base = said.seq
     UNION
     SELECT remnant.seq FROM said JOIN remnant ON base = said.seq
 )
-SELECT seq FROM said JOIN completion USING (seq)
+SELECT seq FROM said JOIN record USING (seq)
 WHERE project = ?2 AND seq > ?3
 ORDER BY seq LIMIT ?4
 
@@ -16,10 +16,10 @@ ORDER BY seq LIMIT ?4
 WITH RECURSIVE said (seq) AS (
     VALUES (?1)
     UNION
-    SELECT completion.seq FROM said JOIN completion ON base = said.seq
+    SELECT record.seq FROM said JOIN record ON base = said.seq
     UNION
     SELECT remnant.seq FROM said JOIN remnant ON base = said.seq
 )
-SELECT seq FROM said JOIN completion USING (seq)
+SELECT seq FROM said JOIN record USING (seq)
 WHERE project = ?2 AND seq < ?3
 ORDER BY seq DESC LIMIT ?4

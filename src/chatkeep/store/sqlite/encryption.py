@@ -32,13 +32,13 @@ from chatkeep.errors import (
 )
 from chatkeep.store import sql
 from chatkeep.store.encoding.cipher import NO_KEY, PLAIN, Cipher, DataKey
+from chatkeep.store.encoding.context import body_place, shared_place
 from chatkeep.store.sqlite import accounts
-from chatkeep.store.sqlite.bodies import body_place, shared_place
 from chatkeep.store.sqlite.connection import connect, migrate
 from chatkeep.store.sqlite.failures import mapped
 
 SQL = sql.blocks("chatkeep.store.sqlite", "encryption.sql")
-_TABLES = ("completion", "remnant", "shared")
+_TABLES = ("record", "remnant", "shared")
 _ATTEMPTS = 20
 _PAUSE_S = 0.1
 _BATCH_BYTES = 1 << 20  # of contents rewritten in one transaction

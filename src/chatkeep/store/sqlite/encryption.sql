@@ -33,26 +33,26 @@ DELETE FROM searched
 -- name: count_others
 -- How many contents are not under a data key; of a plain one the number is empty.
 SELECT
-    (SELECT count(*) FROM completion
+    (SELECT count(*) FROM record
         WHERE iif(substr(body, 1, 1) = x'0F', substr(body, 14, 2), x'') <> ?1)
     + (SELECT count(*) FROM remnant
         WHERE iif(substr(body, 1, 1) = x'0F', substr(body, 14, 2), x'') <> ?1)
     + (SELECT count(*) FROM shared
         WHERE iif(substr(data, 1, 1) = x'0F', substr(data, 14, 2), x'') <> ?1)
 
--- name: some_of_completion
+-- name: some_of_record
 -- The next places of completions that are not.
-SELECT seq FROM completion
+SELECT seq FROM record
 WHERE seq > ?2 AND iif(substr(body, 1, 1) = x'0F', substr(body, 14, 2), x'') <> ?1
 ORDER BY seq LIMIT 64
 
--- name: one_of_completion
+-- name: one_of_record
 -- A completion's project and body.
-SELECT project, body FROM completion WHERE seq = ?1
+SELECT project, body FROM record WHERE seq = ?1
 
--- name: reseal_completion
+-- name: reseal_record
 -- The same body in another form.
-UPDATE completion SET body = ?2 WHERE seq = ?1
+UPDATE record SET body = ?2 WHERE seq = ?1
 
 -- name: some_of_remnant
 -- The next places of what is left of deleted completions.

@@ -10,13 +10,16 @@ from chatkeep.core.model.ids import Seq
 from chatkeep.core.ports.records import Expired
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
+from chatkeep.store.encoding import rows
+from chatkeep.store.encoding.context import RecordContext
 from chatkeep.store.encoding.expired import expired_body
+from chatkeep.store.encoding.graph import Kept
 from chatkeep.store.encoding.recent import Found
 from chatkeep.store.index.postings import ALL
 from chatkeep.store.index.text import searchable_texts
-from chatkeep.store.sqlite import rows, search
+from chatkeep.store.sqlite import search
 from chatkeep.store.sqlite.batch import Batch
-from chatkeep.store.sqlite.bodies import Bodies, RecordContext
+from chatkeep.store.sqlite.bodies import Bodies
 from chatkeep.store.sqlite.postings import places
 
 SQL = sql.blocks("chatkeep.store.sqlite", "expiry.sql") | sql.blocks(
@@ -60,17 +63,18 @@ def _has_body(connection: apsw.Connection, bodies: Bodies, seq: Seq) -> bool:
 def _expire(connection: apsw.Connection, project: Project, bodies: Bodies, seq: Seq) -> None:
     result: Any = connection.execute(SQL["select_stored"], (seq, project.id)).fetchall()
     found = Found._make(result[0])
-    body: bytes | None = found.body
+    damaged = False
     try:
-        item = rows.stored(found, project, bodies)
-        left = expired_body(item, bodies.parent(seq, found.body, found.base))
+        item = rows.stored(found, bodies)
+        left = expired_body(item)
         texts = searchable_texts(bodies.new(seq), item.answer)
         search.delete(connection, seq, search.document(project.id, texts))
     except RecordCorrupt:
-        body = None
-        item = rows.stored_or_damaged(found, project, bodies)
-        left = expired_body(item, Seq(0))
+        damaged = True
+        item = rows.stored_or_damaged(found, bodies)
+        left = expired_body(item)
         search.lose(connection, seq)
     connection.execute(SQL["change_metadata"], (seq, item.row.metadata.decode()))
-    bodies.expire(seq, found.base, body, left)
-    bodies.recent.forget(seq)
+    kept = Kept(found.base, found.parent, found.body)
+    bodies.expire(seq, kept, left, damaged=damaged)
+    bodies.context.recent.forget(seq)

@@ -4,7 +4,7 @@ SELECT expired_below FROM project WHERE id = ?1
 
 -- name: select_body_of
 -- The body of a completion, whatever form it has.
-SELECT body FROM completion WHERE seq = ?1
+SELECT body FROM record WHERE seq = ?1
 
 -- name: note_expired
 -- No completion below a place has a body any more.

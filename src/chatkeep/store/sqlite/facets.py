@@ -11,8 +11,9 @@ from chatkeep.core.model.completion import Facts, Project, Query
 from chatkeep.core.model.ids import Seq
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
+from chatkeep.store.encoding.context import RecordContext
 from chatkeep.store.index import postings
-from chatkeep.store.sqlite.bodies import Bodies, RecordContext
+from chatkeep.store.sqlite.bodies import Bodies
 
 SQL = sql.blocks("chatkeep.store.sqlite", "facets.sql")
 _BATCH = 64  # completions that are looked up at once

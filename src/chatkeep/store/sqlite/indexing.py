@@ -17,10 +17,12 @@ from chatkeep.core.model.completion import ProjectId
 from chatkeep.core.model.ids import Seq
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
+from chatkeep.store.encoding import rows
+from chatkeep.store.encoding.context import RecordContext
 from chatkeep.store.encoding.recent import Found
 from chatkeep.store.index.text import searchable_texts
-from chatkeep.store.sqlite import accounts, rows, search
-from chatkeep.store.sqlite.bodies import Bodies, RecordContext
+from chatkeep.store.sqlite import accounts, search
+from chatkeep.store.sqlite.bodies import Bodies
 from chatkeep.store.sqlite.search import Entries
 
 SQL = sql.blocks("chatkeep.store.sqlite", "indexing.sql") | sql.blocks(
@@ -129,7 +131,7 @@ class Index:
             return []
         bodies = Bodies(self._connection, project, context)
         try:
-            item = rows.stored(Found._make(results[0]), project, bodies)
+            item = rows.stored(Found._make(results[0]), bodies)
         except RecordCorrupt:
             return []  # as for who deletes it
         return searchable_texts(bodies.new(seq), item.answer)

@@ -1,6 +1,6 @@
 -- name: reach
 -- The place up to which completions are in search, and how many wait behind it.
-SELECT reach.seq, (SELECT count(*) FROM completion WHERE completion.seq > reach.seq)
+SELECT reach.seq, (SELECT count(*) FROM record WHERE record.seq > reach.seq)
 FROM search_reach AS reach
 
 -- name: set_reach
@@ -9,8 +9,8 @@ UPDATE search_reach SET seq = ?1
 
 -- name: waiting
 -- Those behind a place, oldest first.
-SELECT seq, project FROM completion WHERE seq > ?1 ORDER BY seq
+SELECT seq, project FROM record WHERE seq > ?1 ORDER BY seq
 
 -- name: some_wait
 -- Whether there are any.
-SELECT 1 FROM search_reach JOIN completion ON completion.seq > search_reach.seq LIMIT 1
+SELECT 1 FROM search_reach JOIN record ON record.seq > search_reach.seq LIMIT 1

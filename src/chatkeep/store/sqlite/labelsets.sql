@@ -19,4 +19,4 @@ WHERE project = ?1
 
 -- name: label_set_of
 -- What label set a completion is of.
-SELECT label_set FROM completion WHERE seq = ?1
+SELECT label_set FROM record WHERE seq = ?1

@@ -1,11 +1,12 @@
--- name: insert_completion
+-- name: insert_record
 -- A completion's row; not where something deleted is still built on.
-INSERT INTO completion (
+INSERT INTO record (
     seq, project, label_set, tag, request_id, alias, prompt_tokens, completion_tokens, total_tokens,
-    duration_ms, first_token_ms, cached_tokens, reasoning_tokens, cost_micro, base, body
+    duration_ms, first_token_ms, cached_tokens, reasoning_tokens, cost_micro, base, parent,
+    body
 ) VALUES (
     ?1, iif(EXISTS (SELECT 1 FROM remnant WHERE seq = ?1), NULL, ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
-    ?11, ?12, ?13, ?14, ?15, ?16
+    ?11, ?12, ?13, ?14, ?15, ?16, ?17
 )
 
 -- name: select_stored
@@ -21,9 +22,9 @@ WHERE stored.project = ?2
 -- The only part of a completion that changes.
 INSERT OR REPLACE INTO changed_metadata (seq, metadata) VALUES (?1, ?2)
 
--- name: delete_completion
+-- name: delete_record
 -- The row.
-DELETE FROM completion WHERE seq = ?1
+DELETE FROM record WHERE seq = ?1
 
 -- name: delete_changed_metadata
 -- What was set after the completion was created.
@@ -44,19 +45,19 @@ SELECT seq FROM deleted_high WHERE node = ?1
 
 -- name: highest_up_to
 -- The highest seq of all nodes up to a bound.
-SELECT max(seq) FROM completion WHERE seq <= ?1
+SELECT max(seq) FROM record WHERE seq <= ?1
 
 -- name: highest_between
 -- The highest seq in a range that is in use, or was by an import.
 SELECT max(seq) FROM (
-    SELECT max(seq) AS seq FROM completion WHERE seq BETWEEN ?1 AND ?2
+    SELECT max(seq) AS seq FROM record WHERE seq BETWEEN ?1 AND ?2
     UNION ALL
     SELECT max(seq) FROM deleted_import WHERE seq BETWEEN ?1 AND ?2
 )
 
 -- name: seq_taken
 -- Who has a place, or had it and is still built on.
-SELECT 1 FROM completion WHERE seq = ?1
+SELECT 1 FROM record WHERE seq = ?1
 UNION ALL
 SELECT 1 FROM remnant WHERE seq = ?1
 
@@ -81,8 +82,8 @@ DELETE FROM claim WHERE (project, key) IN (
 -- name: select_claim
 -- An idempotency key, with its completion while that is there.
 SELECT claim.request, owner, leased_until, expires, claim.seq, claim.tag,
-    completion.seq, completion.tag, completion.request_id, completion.alias
-FROM claim LEFT JOIN completion ON completion.seq = claim.seq AND completion.project = ?1
+    record.seq, record.tag, record.request_id, record.alias
+FROM claim LEFT JOIN record ON record.seq = claim.seq AND record.project = ?1
 WHERE claim.project = ?1 AND key = ?2
 
 -- name: upsert_claim

@@ -45,18 +45,19 @@ from chatkeep.store import sql
 from chatkeep.store.encoding.body import Codec
 from chatkeep.store.encoding.chain import MAX_AGE_S
 from chatkeep.store.encoding.cipher import Cipher
+from chatkeep.store.encoding.context import RecordContext
 from chatkeep.store.sqlite import (
     accounts,
     claims,
-    completions,
     expiry,
     facets,
     indexing,
     pruning,
+    records,
     usage,
 )
 from chatkeep.store.sqlite.batch import Batch
-from chatkeep.store.sqlite.bodies import Bodies, RecordContext
+from chatkeep.store.sqlite.bodies import Bodies
 from chatkeep.store.sqlite.conversation import conversation
 from chatkeep.store.sqlite.failures import mapped
 from chatkeep.store.sqlite.pruning import PrefixHashPlace
@@ -72,7 +73,7 @@ AGED_EVERY_S = 30.0
 
 
 class SqliteStore:
-    node = completions.NODE
+    node = records.NODE
     changes_every_s = 0.5  # how often it looks for what other processes changed
 
     def __init__(
@@ -95,14 +96,14 @@ class SqliteStore:
         self._aging = asyncio.get_running_loop().call_later(AGED_EVERY_S, self._age)
 
     async def high_water(self) -> Seq | None:
-        return await self._readers.run(completions.high_water)
+        return await self._readers.run(records.high_water)
 
     async def insert(
         self, project: Project, row: Row, record: Record, claim: Claim | None = None
     ) -> None:
         context = self._context
         await self._writer.submit(
-            lambda batch: completions.insert(batch, project, row, record, context, claim),
+            lambda batch: records.insert(batch, project, row, record, context, claim),
             row.seq,
         )
 
@@ -127,23 +128,23 @@ class SqliteStore:
         return await _each(self._import(project, one) for one in imports)
 
     async def get(self, project: Project, name: Name) -> Stored | None:
-        return self._look(completions.get, self._cursor, project, name, self._context)
+        return self._look(records.get, self._cursor, project, name, self._context)
 
     async def request(self, project: Project, name: Name) -> Request | None:
-        found = self._look(completions.find, self._cursor, project, name)
+        found = self._look(records.find, self._cursor, project, name)
         if found is None:
             return None
-        if completions.is_short(found):
-            return self._look(completions.request_of, self._cursor, project, found, self._context)
+        if records.is_short(found):
+            return self._look(records.request_of, self._cursor, project, found, self._context)
         return await self._readers.run(
-            lambda connection: completions.request(connection, project, name, self._context)
+            lambda connection: records.request(connection, project, name, self._context)
         )
 
     async def conversation(
         self, project: Project, name: Name, after: Seq | None, order: Order, limit: int
     ) -> Conversation | None:
         def read(connection: apsw.Connection) -> Conversation | None:
-            if completions.find(connection, project, name) is None:
+            if records.find(connection, project, name) is None:
                 return None
             bodies = Bodies(connection, project, self._context)
             return conversation(connection, project, bodies, name.seq, after, order, limit)
@@ -151,13 +152,13 @@ class SqliteStore:
         return await self._readers.run(read)
 
     async def alias(self, project: Project, id: str) -> Name | None:
-        return self._look(completions.alias, self._reading, project, id)
+        return self._look(records.alias, self._reading, project, id)
 
     async def change_metadata(
         self, project: Project, name: Name, change: Callable[[bytes], bytes]
     ) -> Stored | None:
         return await self._writer.submit(
-            lambda batch: completions.change_metadata(batch, project, name, change, self._context)
+            lambda batch: records.change_metadata(batch, project, name, change, self._context)
         )
 
     async def change_metadata_many(
@@ -168,7 +169,7 @@ class SqliteStore:
     async def delete(self, project: Project, name: Name) -> bool:
         def delete(batch: Batch) -> bool:
             self._writer.erased()
-            return completions.delete(batch, project, name, self._context)
+            return records.delete(batch, project, name, self._context)
 
         deleted = await self._writer.submit(delete)
         self._context.recent.forget(name.seq)
@@ -198,7 +199,7 @@ class SqliteStore:
             return found
         await self._catch_up(query)
         return await self._readers.run(
-            lambda connection: completions.page(
+            lambda connection: records.page(
                 connection, project, query, self._context, damaged=damaged
             )
         )
@@ -340,7 +341,7 @@ class SqliteStore:
 
     async def _import(self, project: Project, one: Import) -> Row | None:
         return await self._writer.submit(
-            lambda batch: completions.insert_foreign(batch, project, one, self._context)
+            lambda batch: records.insert_foreign(batch, project, one, self._context)
         )
 
     async def _expire(self, project: Project, before: Seq) -> Expired:
@@ -374,7 +375,7 @@ class SqliteStore:
 
     def _page_at_once(self, project: Project, query: Query) -> Page | None:
         def read(connection: apsw.Connection) -> Page | None:
-            return completions.page_at_once(connection, project, query, self._context)
+            return records.page_at_once(connection, project, query, self._context)
 
         return self._look(snapshot, self._reading, read)
 

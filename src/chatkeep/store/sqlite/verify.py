@@ -12,15 +12,16 @@ from chatkeep.core.model.completion import Project
 from chatkeep.core.model.ids import Seq
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
-from chatkeep.store.encoding import deltas
+from chatkeep.store.encoding import deltas, rows
 from chatkeep.store.encoding.body import Body, Codec, Delta, Remnant
 from chatkeep.store.encoding.chain import INDEXED
 from chatkeep.store.encoding.cipher import PLAIN, Cipher
+from chatkeep.store.encoding.context import RecordContext
 from chatkeep.store.encoding.recent import Found
 from chatkeep.store.index import postings
 from chatkeep.store.index.balance import Balance, Entry
-from chatkeep.store.sqlite import accounts, encryption, rows
-from chatkeep.store.sqlite.bodies import Bodies, RecordContext
+from chatkeep.store.sqlite import accounts, encryption
+from chatkeep.store.sqlite.bodies import Bodies
 from chatkeep.store.sqlite.chunks import MOST, Chunk, seqs_in
 from chatkeep.store.sqlite.connection import connect, migrate
 
@@ -160,7 +161,7 @@ class Verifier:
         if not results:
             raise RecordCorrupt("its label set is not there")
         found = Found._make(results[0])
-        row = rows.stored(found, project, bodies).row
+        row = rows.stored(found, bodies).row
         body, _ = bodies.opened(seq, found.body)
         prefix_hashes = (
             [(body.prefix_hash & INDEXED, seq)] if isinstance(body, Delta) and body.count else []
@@ -180,7 +181,7 @@ class Verifier:
                 self._uses.update(deltas.shared_by(remnant))
         except RecordCorrupt as error:
             yield f"the rest of {place}: {error}"
-        if bodies.is_built_on(Seq(place)):
+        if bodies.quotes(Seq(place)) is not None:
             return
         yield f"the rest of {place} is not needed by anybody"
 

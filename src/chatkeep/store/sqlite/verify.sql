@@ -8,7 +8,7 @@ SELECT "table", rowid, parent, fkid FROM pragma_foreign_key_check
 
 -- name: all_completions
 -- Every completion of a project by its place.
-SELECT seq FROM completion WHERE project = ?1 ORDER BY seq
+SELECT seq FROM record WHERE project = ?1 ORDER BY seq
 
 -- name: postings_of_project
 -- Every index entry of a project, as it lies.
@@ -36,12 +36,12 @@ SELECT count(*) FROM shared WHERE key NOT IN (SELECT key FROM shared_use)
 
 -- name: changes_of_nothing
 -- Metadata set for completions that are not there.
-SELECT seq FROM changed_metadata WHERE seq NOT IN (SELECT seq FROM completion)
+SELECT seq FROM changed_metadata WHERE seq NOT IN (SELECT seq FROM record)
 
 -- name: all_searched
 -- What search has numbered, in the order of the numbers, and whether it is there.
-SELECT searched.seq, completion.seq IS NOT NULL
-FROM searched LEFT JOIN completion ON completion.seq = searched.seq ORDER BY searched.doc
+SELECT searched.seq, record.seq IS NOT NULL
+FROM searched LEFT JOIN record ON record.seq = searched.seq ORDER BY searched.doc
 
 -- name: searched_and_waiting
 -- What search has although it waits to be searched.
@@ -50,4 +50,4 @@ WHERE seq > (SELECT seq FROM search_reach)
 
 -- name: crowded_of_nothing
 -- What search has without a number and is not there.
-SELECT seq FROM crowded WHERE seq NOT IN (SELECT seq FROM completion)
+SELECT seq FROM crowded WHERE seq NOT IN (SELECT seq FROM record)

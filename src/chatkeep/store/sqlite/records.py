@@ -1,4 +1,4 @@
-"""Completions in SQLite: their rows with all that belongs to them, in one transaction each."""
+"""Records in SQLite: their rows with all that belongs to them, in one transaction each."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -17,12 +17,15 @@ from chatkeep.core.ports.claims import Claim
 from chatkeep.core.ports.records import Import
 from chatkeep.errors import BodyExpired, RecordCorrupt
 from chatkeep.store import sql
+from chatkeep.store.encoding import rows
+from chatkeep.store.encoding.context import RecordContext
+from chatkeep.store.encoding.identity import id_of, import_place, of_found
 from chatkeep.store.encoding.recent import Columns, Found, Written
 from chatkeep.store.index import postings
 from chatkeep.store.index.text import searchable_texts
-from chatkeep.store.sqlite import claims, expiry, rows, search
+from chatkeep.store.sqlite import claims, expiry, search
 from chatkeep.store.sqlite.batch import Batch
-from chatkeep.store.sqlite.bodies import Bodies, RecordContext
+from chatkeep.store.sqlite.bodies import Bodies
 from chatkeep.store.sqlite.scan import places
 
 SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")
@@ -56,8 +59,8 @@ def _insert(
 ) -> Columns:
     added = Bodies(batch.cursor, project, context).add(row.seq, record, row.metadata)
     label_set = batch.label_set(project, row)
-    bindings = rows.bindings(project, row, label_set, added.base, added.body)
-    batch.cursor.execute(SQL["insert_completion"], bindings)
+    bindings = rows.bindings(project, row, label_set, added)
+    batch.cursor.execute(SQL["insert_record"], bindings)
     count_row(batch.totals, project.id, row)
     batch.postings.add(
         project.id, postings.of_row(project.secret, label_set, row.metadata), row.seq
@@ -75,27 +78,25 @@ def insert_foreign(
     known = alias(connection, project, id)
     if known and find(connection, project, known) is not None:
         return None
-    request_id = ids.request_id_of(project.secret, id)
-    row = msgspec.structs.replace(row, request_id=request_id)
-    hash = ids.alias_hash(project.secret, id)
     own = ids.decode(id)
-    if own is not None:
-        if find(connection, project, own) is not None:
-            return None
-        taken = connection.execute(SQL["seq_taken"], (own.seq,)).fetchall()
-        if not taken and ids.is_near(own.seq, created_unix):
-            placed = msgspec.structs.replace(row, seq=own.seq, tag=own.tag, alias=None)
-            if known:
-                connection.execute(SQL["delete_alias"], (project.id, hash))
-            _insert(batch, project, placed, record, context)
-            expiry.note_body(connection, project, placed.seq)
-            return placed
-    seq = ids.next_import(created_unix, lambda low, high: _highest(connection, low, high))
-    tag = ids.tag_of(project.secret, request_id)
-    placed = msgspec.structs.replace(row, seq=seq, tag=tag, alias=id)
-    connection.execute(SQL["upsert_alias"], (project.id, hash, seq))
+    if own is not None and find(connection, project, own) is not None:
+        return None
+    place = import_place(
+        project.secret,
+        id,
+        created_unix,
+        is_taken=lambda seq: bool(connection.execute(SQL["seq_taken"], (seq,)).fetchall()),
+        highest=lambda low, high: _highest(connection, low, high),
+    )
+    hash = ids.alias_hash(project.secret, id)
+    if place.alias is not None:
+        connection.execute(SQL["upsert_alias"], (project.id, hash, place.seq))
+    elif known:
+        connection.execute(SQL["delete_alias"], (project.id, hash))
+    request_id = ids.request_id_of(project.secret, id)
+    placed = msgspec.structs.replace(row, request_id=request_id, **place._asdict())
     _insert(batch, project, placed, record, context)
-    expiry.note_body(connection, project, seq)
+    expiry.note_body(connection, project, place.seq)
     return placed
 
 
@@ -136,7 +137,7 @@ def find(cursor: Cursor, project: Project, name: Name) -> Found | None:
     if row is None:
         return None
     found = Found._make(row)
-    tag = rows.of_found(found, project).tag
+    tag = of_found(found, project).tag
     return found if secrets.compare_digest(tag, name.tag) else None
 
 
@@ -153,7 +154,7 @@ def get(cursor: Cursor, project: Project, name: Name, context: RecordContext) ->
     if known is not None:
         return known if secrets.compare_digest(known.row.tag, name.tag) else None
     found = Found._make(row)
-    named = rows.of_found(found, project)
+    named = of_found(found, project)
     if not secrets.compare_digest(named.tag, name.tag):
         return None
     # With its tag the id has been compared, too: it need not be spelled.
@@ -174,8 +175,8 @@ def request(cursor: Cursor, project: Project, name: Name, context: RecordContext
 def request_of(cursor: Cursor, project: Project, found: Found, context: RecordContext) -> Request:
     request = Bodies(cursor, project, context).request(found.seq, found.base, found.body)
     if request is None:
-        named = rows.of_found(found, project)
-        raise BodyExpired("completion_id", id=rows.id_of(found.seq, named))
+        named = of_found(found, project)
+        raise BodyExpired("completion_id", id=id_of(found.seq, named))
     return request
 
 
@@ -206,7 +207,7 @@ def delete(batch: Batch, project: Project, name: Name, context: RecordContext) -
     bodies = Bodies(connection, project, context)
     seq = found.seq
     try:
-        item = rows.stored(found, project, bodies)
+        item = rows.stored(found, bodies)
     except RecordCorrupt:
         metadata = (found.metadata or "{}").encode()
         search.lose(connection, seq)
@@ -225,7 +226,7 @@ def delete(batch: Batch, project: Project, name: Name, context: RecordContext) -
 
 def _delete_row(connection: apsw.Connection, seq: Seq) -> None:
     connection.execute(SQL["delete_changed_metadata"], (seq,))
-    connection.execute(SQL["delete_completion"], (seq,))
+    connection.execute(SQL["delete_record"], (seq,))
     if ids.node_of(seq) == ids.IMPORT_NODE:
         connection.execute(SQL["mark_deleted_import"], (seq,))
     else:
@@ -242,7 +243,7 @@ def page(
 ) -> Page:
     bodies = Bodies(connection, project, context)
     stored = rows.stored_or_damaged if damaged else rows.stored
-    return _page(connection, project, query, lambda row: stored(Found._make(row), project, bodies))
+    return _page(connection, project, query, lambda row: stored(Found._make(row), bodies))
 
 
 def page_at_once(
@@ -260,7 +261,7 @@ def page_at_once(
             unknown += 1
             if unknown > _FEW or len(found.body) > _SHORT:
                 raise LookupError
-            known = rows.stored(found, project, bodies)
+            known = rows.stored(found, bodies)
         return known
 
     try:
