@@ -32,7 +32,7 @@ from chatkeep.core.ports.store import Store
 from chatkeep.core.records.completions import Library
 from chatkeep.core.records.importing import Importer, Line, batches
 from chatkeep.core.usage.prices import Prices
-from chatkeep.core.wire.renaming import under
+from chatkeep.core.wire.chat.renaming import under
 from chatkeep.store import open_store
 from chatkeep.store.encoding.chain import MAX_AGE_S
 from chatkeep.store.encoding.frames import zstd

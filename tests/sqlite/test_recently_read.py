@@ -12,7 +12,7 @@ from chatkeep.core.model.completion import Project, Query, Row, Stored
 from chatkeep.core.model.ids import Seq
 from chatkeep.core.model.record import Record
 from chatkeep.core.ports.store import Store
-from chatkeep.core.wire import stored
+from chatkeep.core.wire.chat import stored
 from chatkeep.errors import RecordCorrupt, StoreFailed
 from chatkeep.store.encoding.recent import Found, Recent
 from chatkeep.store.sqlite import SqliteStore

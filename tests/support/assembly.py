@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from chatkeep.core.stream.assembly import Assembly
+from chatkeep.core.stream.chat.assembly import Assembly
 from chatkeep.core.stream.sse import EventSplitter, event_data
 
 HEAD = {"id": "c1", "object": "chat.completion.chunk", "created": 7, "model": "m"}

@@ -13,7 +13,8 @@ from chatkeep.core.model.completion import Project, Row
 from chatkeep.core.model.ids import Seq
 from chatkeep.core.model.record import Record, cut
 from chatkeep.core.ports.store import Store
-from chatkeep.core.wire.request import StoreHeaders, parsed
+from chatkeep.core.wire.chat.request import read_request
+from chatkeep.core.wire.request import StoreHeaders
 from chatkeep.store.encoding.chain import prefix_hashes
 
 SYSTEM = b'{"role":"system","content":"%b"}' % (b"You look things up before you answer. " * 8)
@@ -115,7 +116,7 @@ class Talks:
 
 def record_of(said: Said) -> Record:
     """As a call keeps it."""
-    found = parsed(said.request, StoreHeaders())
+    found = read_request(said.request, StoreHeaders())
     request = cut(said.request, found.messages, found.tools)
     return Record(request, said.answer, said.row.id, said.upstream_id)
 

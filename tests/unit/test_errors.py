@@ -10,7 +10,8 @@ from support.data import DATA
 
 from chatkeep import errors
 from chatkeep.core.accounts.keys import bearer, masked
-from chatkeep.core.wire import metadata, request
+from chatkeep.core.wire import metadata
+from chatkeep.core.wire.chat import request
 from chatkeep.core.wire.query import did_you_mean
 from chatkeep.core.wire.request import StoreHeaders
 from chatkeep.errors import ChatkeepError, Fault, Refusal
@@ -19,7 +20,7 @@ RECORDED = json.loads((DATA / "errors.json").read_text())
 
 
 def create(**fields: object) -> None:
-    request.parsed(json.dumps(fields).encode(), StoreHeaders())
+    request.read_request(json.dumps(fields).encode(), StoreHeaders())
 
 
 def raising(error: Refusal) -> Callable[[], None]:
@@ -54,7 +55,7 @@ OURS: dict[str, Callable[[], object]] = {
     "integer above maximum": raising(errors.IntegerAboveMax("n", bound=8, got=64)),
     "enum value": raising(errors.InvalidValue("verbosity", got="bogus", expected=LEVELS)),
     "empty array": lambda: create(model="m", messages=[]),
-    "body is not JSON (also: empty body)": lambda: request.parsed(b"", StoreHeaders()),
+    "body is not JSON (also: empty body)": lambda: request.read_request(b"", StoreHeaders()),
     "method not supported": raising(errors.MethodNotSupported(methods="POST")),
     "unknown URL": raising(errors.UnknownUrl(method="GET", path="/v1/foo")),
     "server error": raising(errors.ServerError()),

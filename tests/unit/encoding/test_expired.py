@@ -9,7 +9,7 @@ from support.jsontexts import ObjectText, objects
 from support.samples import SECOND, place, row
 
 from chatkeep.core.model.completion import Stored
-from chatkeep.core.wire import stored
+from chatkeep.core.wire.chat import stored
 from chatkeep.store.encoding.expired import expired_body
 
 ANSWER = {

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.store.index.text import MAX_CHARACTERS, searchable_texts
+from chatkeep.core.wire.answer import MAX_CHARACTERS
+from chatkeep.store.index.text import searchable_texts
 
 NOTHING = b'{"choices":[]}'
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.model.record import Request, cut
-from chatkeep.core.wire.request import StoreHeaders, parsed
+from chatkeep.core.wire.chat.request import read_request
+from chatkeep.core.wire.request import StoreHeaders
 
 ONE, TWO, THREE = b'{"role":"system"}', b'{ "role" : "user"\n}', b'{"role":"user"}'
 TOOLS = b'[ {"type": "function"} ]'
@@ -13,7 +14,7 @@ TOOLS = b'[ {"type": "function"} ]'
 
 def asked(body: bytes) -> Request:
     """As a call keeps it."""
-    found = parsed(body, StoreHeaders())
+    found = read_request(body, StoreHeaders())
     return cut(body, found.messages, found.tools)
 
 

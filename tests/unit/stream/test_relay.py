@@ -12,6 +12,7 @@ from support.assembly import read
 from support.data import DATA
 
 from chatkeep.core.model.ids import CompletionId
+from chatkeep.core.stream.chat.chunks import Chunks
 from chatkeep.core.stream.relay import StreamRelay
 
 STREAMS = sorted((DATA / "sse").glob("*.bin"))
@@ -28,6 +29,7 @@ class Outcome(NamedTuple):
     held: bytes  # after it
     late: bytes
     relay: StreamRelay
+    chunks: Chunks
 
     @property
     def all(self) -> bytes:
@@ -36,14 +38,15 @@ class Outcome(NamedTuple):
 
 def run(reads: list[bytes], *, hide_usage: bool = False, max_bytes: int = PLENTY) -> Outcome:
     """As a call runs it: what is held goes out as soon as the stream is done."""
-    relay = StreamRelay(ID, 1, hide_usage=hide_usage, max_bytes=max_bytes)
+    chunks = Chunks(ID, 1, hide_usage=hide_usage)
+    relay = StreamRelay(chunks, max_bytes)
     sent, late = b"", b""
     for one in reads:
-        done = relay.assembly.done
+        done = chunks.done
         out = relay.take(one)
         sent, late = (sent, late + out) if done else (sent + out, late)
     late += relay.end()
-    return Outcome(sent, relay.held, late, relay)
+    return Outcome(sent, relay.held, late, relay, chunks)
 
 
 @pytest.mark.parametrize(
@@ -142,10 +145,11 @@ def test_an_id_behind_the_text_is_replaced_in_each() -> None:
         b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}],"id":"up"}\n\n' % text
         for text in (b"a", b"a", b"b", b"c")
     ]
-    relay = StreamRelay(ID, 1, hide_usage=False, max_bytes=1 << 20)
+    chunks = Chunks(ID, 1, hide_usage=False)
+    relay = StreamRelay(chunks, 1 << 20)
     sent = b"".join(map(relay.take, events))
     assert sent == b"".join(events).replace(b'"up"', b'"%b"' % ID.encode())
-    assert b'"content":"aabc"' in relay.assembly.completion()
+    assert b'"content":"aabc"' in chunks.assembly.completion()
 
 
 def test_done_and_what_follows_is_held_back_until_the_commit() -> None:
@@ -158,7 +162,7 @@ def test_done_and_what_follows_is_held_back_until_the_commit() -> None:
 def test_without_done_nothing_is_held_and_the_last_bytes_are_the_rest() -> None:
     outcome = run([CHUNK % THEIRS, b'data: {"id":"chatcm'])
     assert (outcome.sent, outcome.held, outcome.late) == (CHUNK % OURS, b"", b'data: {"id":"chatcm')
-    assert not outcome.relay.assembly.done
+    assert not outcome.chunks.assembly.done
 
 
 USAGE_ONLY = [
@@ -187,7 +191,7 @@ def test_the_usage_we_asked_for_is_hidden_and_counted(event: bytes) -> None:
     stream = [CHUNK % THEIRS, event, DONE]
     hidden = run(stream, hide_usage=True)
     assert hidden.all == CHUNK % OURS + DONE
-    assert hidden.relay.assembly.usage is not None
+    assert hidden.chunks.assembly.usage is not None
 
 
 @pytest.mark.parametrize("event", USAGE_ONLY)
@@ -254,9 +258,9 @@ def test_any_split_of_the_bytes_gives_the_same_bytes_and_the_same_completion(
     whole = run([stream + rest], hide_usage=hide_usage)
     parts = run(cut(data, stream + rest), hide_usage=hide_usage)
     assert parts.all == whole.all
-    if whole.relay.assembly.done:
+    if whole.chunks.assembly.done:
         assert parts.sent == whole.sent
-    assert parts.relay.assembly.completion() == whole.relay.assembly.completion()
+    assert parts.chunks.assembly.completion() == whole.chunks.assembly.completion()
 
 
 @pytest.mark.parametrize("hide_usage", [False, True])
@@ -284,5 +288,5 @@ def test_a_real_stream_differs_in_its_id_alone_however_it_is_cut(
     outcome = run(cut(data, stream))
     assert outcome.sent == body.replace(theirs.encode(), ID.encode())
     assert outcome.held + outcome.late == done + after
-    assert outcome.relay.assembly.upstream_id == theirs
-    assert outcome.relay.assembly.completion() == read([stream]).completion()
+    assert outcome.chunks.assembly.upstream_id == theirs
+    assert outcome.chunks.assembly.completion() == read([stream]).completion()

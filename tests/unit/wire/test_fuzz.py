@@ -21,8 +21,11 @@ from chatkeep.core.json import spans
 from chatkeep.core.model import ids
 from chatkeep.core.model.ids import CompletionId
 from chatkeep.core.records import filters
+from chatkeep.core.stream.chat.chunks import Chunks
 from chatkeep.core.stream.relay import StreamRelay
-from chatkeep.core.wire import answer, etag, metadata, renaming, request
+from chatkeep.core.wire import etag, metadata
+from chatkeep.core.wire.chat import answer, renaming, request
+from chatkeep.core.wire.request import StoreHeaders, store_headers
 from chatkeep.errors import Refusal
 from chatkeep.upstream.http.coding import Undecodable, decoder
 
@@ -41,7 +44,7 @@ QUERIES = [b"limit=20&order=asc&after=" + UNKNOWN.encode(), b"metadata[a]=b&meta
 
 
 def body(given: bytes) -> None:
-    request.parsed(given, request.StoreHeaders())
+    request.read_request(given, StoreHeaders())
 
 
 def members(given: bytes) -> None:
@@ -60,7 +63,7 @@ def pairs(given: bytes) -> None:
 
 def headers(given: bytes) -> None:
     text = given.decode("latin-1")
-    request.store_headers({b"x-chatkeep-store": b"true", b"x-chatkeep-metadata": given})
+    store_headers({b"x-chatkeep-store": b"true", b"x-chatkeep-metadata": given})
     etag.holds(text, '"x"')
 
 
@@ -76,7 +79,7 @@ def identifier(given: bytes) -> None:
 
 
 def whole_answer(given: bytes) -> None:
-    answer.read(given)
+    answer.opened(given)
     renaming.renamed(given, ID)
 
 
@@ -100,13 +103,14 @@ def stream(given: bytes) -> None:
 
 
 def _recorded(reads: list[bytes]) -> tuple[bytes, bytes]:
-    relay = StreamRelay(ID, 1, hide_usage=True, max_bytes=1 << 20)
+    chunks = Chunks(ID, 1, hide_usage=True)
+    relay = StreamRelay(chunks, 1 << 20)
     sent = b""
     for read in reads:
-        was_done = relay.assembly.done
+        was_done = chunks.done
         sent += relay.take(read)
-        sent += relay.held if relay.assembly.done and not was_done else b""
-    return sent + relay.end(), relay.assembly.completion()
+        sent += relay.held if chunks.done and not was_done else b""
+    return sent + relay.end(), chunks.assembly.completion()
 
 
 Target = Callable[[bytes], None]

@@ -150,11 +150,16 @@ def _walk(text: bytes, values: dict[str, msgspec.Raw]) -> list[Member] | None:
     at = _after_opening(text)
     for key, value in values.items():
         start = at
-        at = _value_of(text, start, key)
         raw = bytes(value)
-        end = at + len(raw)
-        if at < 0 or not text.startswith(raw, at):
-            return None
+        usual = b'"%b":%b' % (key.encode(), raw)
+        if text.startswith(usual, at):
+            end = at + len(usual)
+            at = end - len(raw)
+        else:
+            at = _value_of(text, start, key)
+            end = at + len(raw)
+            if at < 0 or not text.startswith(raw, at):
+                return None
         found.append(Member(key, start, at, end))
         if text[end : end + 2] == b',"':  # as nearly every client writes it
             at = end + 1
@@ -168,9 +173,6 @@ def _walk(text: bytes, values: dict[str, msgspec.Raw]) -> list[Member] | None:
 
 def _value_of(text: bytes, at: int, key: str) -> int:
     """Where the value of the member at this place begins, -1 when its key is another one."""
-    compact = b'"%b":' % key.encode()
-    if text.startswith(compact, at) and text[at + len(compact)] not in b" \t\n\r":
-        return at + len(compact)
     name = _KEY.match(text, at)
     return name.end() if name is not None and _named(name[1], key) else -1
 

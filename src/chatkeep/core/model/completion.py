@@ -105,7 +105,7 @@ class Stored(Struct, frozen=True):
     """A stored completion: the answer as the client got it, the request without its messages.
 
     `id` is its row's, `theirs` the one the upstream gave it, None for none. Without its body,
-    request and answer have figures only. `halves` is what core/wire/stored.py has made of it,
+    request and answer have figures only. `halves` is what core/wire/chat/stored.py has made of it,
     before and behind its metadata, which alone may change.
     """
 

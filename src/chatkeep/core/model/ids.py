@@ -1,7 +1,7 @@
 """The order and the names of completions: `seq` and `id` (DESIGN.md §4).
 
     seq  = second (32 bits) | node (10 bits) | counter (21 bits)     primary key and total order
-    id   = "chatcmpl-" + base62(seq, 64 bits | tag, 104 bits)        29 characters, sorts by time
+    id   = prefix + base62(seq, 64 bits | tag, 104 bits)             29 characters, sorts by time
 
 The tag cannot be guessed; it is compared after the row was found by its seq.
 """
@@ -12,13 +12,15 @@ from typing import NewType
 
 from msgspec import Struct
 
+from chatkeep.core.model.form import PREFIXES, FormName
+
 Seq = NewType("Seq", int)
 CompletionId = NewType("CompletionId", str)
 
-PREFIX = "chatcmpl-"
 LENGTH = 29
 NUMBER_BYTES = 22  # 29 digits of base 62, the first byte always below 26
 _TEXT = b'"'
+_CHAT = PREFIXES["chat.completion"]
 REQUEST_ID_BYTES = 16
 TAG_BYTES = 13
 NODE_BITS = 10
@@ -56,14 +58,15 @@ class Name(Struct, frozen=True, gc=False):
     seq: Seq
     tag: bytes
     id: CompletionId
+    form: FormName = "chat.completion"
 
 
-def named(seq: Seq, tag: bytes) -> Name:
-    return Name(seq, tag, encode(seq, tag))
+def named(seq: Seq, tag: bytes, form: FormName = "chat.completion") -> Name:
+    return Name(seq, tag, encode(seq, tag, form), form)
 
 
-def encode(seq: Seq, tag: bytes) -> CompletionId:
-    return CompletionId(PREFIX + spelled((seq << _TAG_BITS) | int.from_bytes(tag)))
+def encode(seq: Seq, tag: bytes, form: FormName = "chat.completion") -> CompletionId:
+    return CompletionId(PREFIXES[form] + spelled((seq << _TAG_BITS) | int.from_bytes(tag)))
 
 
 def spelled(value: int) -> str:
@@ -91,24 +94,18 @@ def number(digits: str) -> int | None:
 
 def decode(text: str) -> Name | None:
     """The name in an id of ours, None for any other text."""
-    if len(text) != len(PREFIX) + LENGTH or not text.startswith(PREFIX):
-        return None
-    value = number(text[len(PREFIX) :])
-    if value is None:
-        return None
-    seq = value >> _TAG_BITS
-    if seq > MAX_SEQ:
-        return None
-    return Name(Seq(seq), (value & _TAG).to_bytes(TAG_BYTES), CompletionId(text))
+    for form, prefix in PREFIXES.items():
+        value = _number_behind(prefix, text)
+        if value is not None and value >> _TAG_BITS <= MAX_SEQ:
+            tag = (value & _TAG).to_bytes(TAG_BYTES)
+            return Name(Seq(value >> _TAG_BITS), tag, CompletionId(text), form)
+    return None
 
 
 def compact(id: str) -> bytes:
-    """Any id as it is kept: as a number when it has OpenAI's form, else as a text that says so."""
-    if len(id) == len(PREFIX) + LENGTH and id.startswith(PREFIX):
-        value = number(id[len(PREFIX) :])
-        if value is not None:
-            return value.to_bytes(NUMBER_BYTES)
-    return _TEXT + id.encode()
+    """Any id as it is kept: as a number when it is like OpenAI's, else as a text that says so."""
+    value = _number_behind(_CHAT, id)
+    return _TEXT + id.encode() if value is None else value.to_bytes(NUMBER_BYTES)
 
 
 def is_number(kept: bytes) -> bool:
@@ -117,7 +114,13 @@ def is_number(kept: bytes) -> bool:
 
 def expanded(kept: bytes) -> str:
     """The id that `compact` made this of."""
-    return PREFIX + spelled(int.from_bytes(kept)) if is_number(kept) else kept[1:].decode()
+    return _CHAT + spelled(int.from_bytes(kept)) if is_number(kept) else kept[1:].decode()
+
+
+def _number_behind(prefix: str, id: str) -> int | None:
+    if len(id) != len(prefix) + LENGTH or not id.startswith(prefix):
+        return None
+    return number(id[len(prefix) :])
 
 
 def tag_of(secret: bytes, request_id: bytes) -> bytes:

@@ -32,13 +32,15 @@ class Record(Struct, frozen=True):
     """A completion's bytes both ways.
 
     The answer of a stream is the completion assembled from it. `id` is ours as it stands in the
-    answer, `upstream_id` what the upstream had in its place.
+    answer, `upstream_id` what the upstream had in its place. `texts` is what search looks into of
+    the answer, None for who has not read it.
     """
 
     request: Request
     answer: bytes
     id: str
     upstream_id: str | None
+    texts: Sequence[str] | None = None
 
 
 def cut(body: bytes, messages: Sequence[bytes], tools: bytes = b"") -> Request:

@@ -1,13 +1,15 @@
 """Creating a completion: forward the call, hand the answer back, keep it when asked to.
 
-The answer (for streams: `[DONE]`) goes out after the commit, so that whoever has it finds it in the
-store. When the store fails the caller still gets the answer and is told (DESIGN.md §2).
+The answer (for streams: the event that ends it) goes out after the commit, so that whoever has it
+finds it in the store. When the store fails the caller still gets the answer and is told (DESIGN.md
+§2).
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
+from chatkeep.core.forms import Form
 from chatkeep.core.json import spans
 from chatkeep.core.ports.claims import Claim
 from chatkeep.core.ports.upstream import Route, UpstreamAnswer, Upstreams
@@ -17,11 +19,9 @@ from chatkeep.core.proxy.idempotency import Idempotency
 from chatkeep.core.proxy.recorder import Draft, Recorder
 from chatkeep.core.stream.relay import StreamRelay
 from chatkeep.core.wire import headers as wire
-from chatkeep.core.wire.renaming import renamed, under
-from chatkeep.core.wire.request import CreateRequest, parsed, store_headers, upstream_body
+from chatkeep.core.wire.request import CreateRequest, store_headers
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout
 
-PATH = "/chat/completions"
 GRACE_S = 5.0  # how long a finished stream is read on after its client left, or after [DONE]
 
 
@@ -42,48 +42,47 @@ class Creator:
         self._idempotency = idempotency
         self._max_answer = max_answer
 
-    async def create(self, call: Call) -> Reply:
+    async def create(self, form: Form, call: Call) -> Reply:
         """Raises a Refusal for what is wrong with the request or with reaching the upstream."""
-        request = parsed(call.body, store_headers(call.headers))
+        request = form.read_request(call.body, store_headers(call.headers))
         wanted = request.store
         if call.key.project.store_by_default if wanted is None else wanted:
             return await self._idempotency.once(
-                call, request, lambda claim: self._stored(call, request, claim)
+                form, call, request, lambda claim: self._stored(form, call, request, claim)
             )
-        answered = await self._send(call, request, keep=False)
+        answered = await self._send(form, call, request, keep=False)
         return self._caller.passed(call, answered, "no; store was not asked for")
 
-    async def _stored(self, call: Call, request: CreateRequest, claim: Claim | None) -> Reply:
-        draft = self._recorder.draft(call, request, claim)
-        answered = await self._send(call, request, keep=True)
+    async def _stored(
+        self, form: Form, call: Call, request: CreateRequest, claim: Claim | None
+    ) -> Reply:
+        draft = self._recorder.draft(form, call, request, claim)
+        answered = await self._send(form, call, request, keep=True)
         draft.upstream = answered.route.upstream.name
         answer = answered.answer
         if not 200 <= answer.status < 300:
             return self._caller.passed(call, answered, "no; the upstream refused the call")
         if answered.is_stream:
-            hide_usage = answered.route.add_usage and not request.include_usage
             return StreamingResponse(
                 answer.status,
                 self._caller.streaming_headers(answered, "pending", draft.id),
-                self._streamed(draft, answer, hide_usage=hide_usage),
+                self._streamed(draft, answer, add_usage=answered.route.add_usage),
             )
         return await self._plain(draft, answered)
 
     def _send(
-        self, call: Call, request: CreateRequest, *, keep: bool
+        self, form: Form, call: Call, request: CreateRequest, *, keep: bool
     ) -> Coroutine[Any, Any, Answered]:
-        add_usage = keep and request.stream and not request.include_usage
-
         def body_for(route: Route) -> bytes:
-            return upstream_body(
+            return form.upstream_body(
                 request,
                 keep_store=route.keep_store,
-                add_usage=add_usage and route.add_usage,
+                add_usage=keep and route.add_usage,
                 model=route.model,
             )
 
         routes = routing.routes(self._upstreams, call.key.project, request.model)
-        return self._caller.send(call, PATH, request.model, routes, body_for)
+        return self._caller.send(call, form.path, request.model, routes, body_for)
 
     async def _plain(self, draft: Draft, answered: Answered) -> Reply:
         answer = answered.answer
@@ -95,7 +94,7 @@ class Creator:
             return self._caller.passed(
                 draft.call, answered, "no; it is too large", "unkept", read_already=body
             )
-        ours = renamed(body, draft.id)
+        ours = draft.form.renamed(body, draft.id)
         if ours is None and not _unreadable_json(answer, body):
             self._recorder.not_stored(draft, "no completion")
             return Response(
@@ -103,7 +102,7 @@ class Creator:
                 self._caller.response_headers(answered, "no; it is no completion"),
                 body,
             )
-        ours = ours or under(body, draft.id)
+        ours = ours or draft.form.under(body, draft.id)
         failed = await self._recorder.record(draft, ours)
         stored = "yes" if failed is None else f"no; {failed}"
         return Response(
@@ -111,13 +110,12 @@ class Creator:
         )
 
     async def _streamed(
-        self, draft: Draft, answer: UpstreamAnswer, *, hide_usage: bool
+        self, draft: Draft, answer: UpstreamAnswer, *, add_usage: bool
     ) -> AsyncIterator[bytes]:
-        """The stream's bytes; its completion is committed before `[DONE]`, or when it ends."""
+        """The stream's bytes; its record is committed before the event that ends it goes out."""
         disconnect = draft.call.disconnect
-        relay = StreamRelay(
-            draft.id, draft.request.n, hide_usage=hide_usage, max_bytes=self._max_answer
-        )
+        reader = draft.form.read_stream(draft.request, draft.id, add_usage=add_usage)
+        relay = StreamRelay(reader, self._max_answer)
         disconnect.set_callback(lambda: self._leave(relay, answer))
         broken: Refusal | None = None
         recorded: asyncio.Task[str | None] | None = None
@@ -125,11 +123,11 @@ class Creator:
         try:
             while data := await answer.read():
                 out = relay.take(data)
-                if draft.first_token is None and relay.assembly.has_content:
+                if draft.first_token is None and reader.begun:
                     self._recorder.first_token_came(draft)
                 if out:
                     yield out
-                if relay.assembly.done and recorded is None:
+                if reader.done and recorded is None:
                     recorded = self._recorder.record_stream(draft, relay)
                     yield _comment(await asyncio.shield(recorded)) + relay.held
                     closing = _close_later(answer)
@@ -147,18 +145,18 @@ class Creator:
         if rest:
             yield rest
         comment = _comment(await asyncio.shield(recorded))
-        if broken is not None and not disconnect.happened and not relay.assembly.done:
+        if broken is not None and not disconnect.happened and not reader.done:
             try:
                 raise broken
             finally:
                 broken = None  # raised, it has a traceback again
-        if comment and not relay.assembly.done:
+        if comment and not reader.done:
             yield comment
 
     def _leave(self, relay: StreamRelay, answer: UpstreamAnswer) -> None:
         if self._caller.finishes:
             return
-        if relay.assembly.complete:
+        if relay.reader.complete:
             _close_later(answer)  # the usage and [DONE] are still to come
         else:
             answer.close()

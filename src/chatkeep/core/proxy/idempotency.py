@@ -12,12 +12,12 @@ from hashlib import blake2b
 
 import msgspec
 
+from chatkeep.core.forms import Form
 from chatkeep.core.json import spans
 from chatkeep.core.ports.claims import Claim, Claims
 from chatkeep.core.ports.records import Records
 from chatkeep.core.proxy.call import Call, Reply, Response, StreamingResponse
-from chatkeep.core.wire import events as replayed
-from chatkeep.core.wire.headers import Headers, value
+from chatkeep.core.wire.headers import EVENT_STREAM, Headers, value
 from chatkeep.core.wire.request import STORE_HEADERS, CreateRequest
 from chatkeep.errors import BodyExpired, ClientLeft, IdempotencyKeyReused, StoreBusy, StoreFailed
 
@@ -43,22 +43,24 @@ class Idempotency:
         self._unix = unix
         self._token_bytes = token_bytes
 
-    def once(self, call: Call, request: CreateRequest, run: Run) -> Awaitable[Reply]:
+    def once(self, form: Form, call: Call, request: CreateRequest, run: Run) -> Awaitable[Reply]:
         """What `run` answers, or what it answered when the key was used before.
 
         Waits while another call with the key is in progress. Raises IdempotencyKeyReused.
         """
         key = call.headers.get(HEADER)
-        return self._once(call, request, run, key) if key else run(None)
+        return self._once(form, call, request, run, key) if key else run(None)
 
-    async def _once(self, call: Call, request: CreateRequest, run: Run, key: bytes) -> Reply:
+    async def _once(
+        self, form: Form, call: Call, request: CreateRequest, run: Run, key: bytes
+    ) -> Reply:
         claim = Claim(_digest(call, key), _request(call), self._token_bytes(_OWNER_BYTES))
         try:
             before = await self._answered_before(call, claim)
         except (StoreBusy, StoreFailed):
             return _saying(b"off", await run(None))
         if before is not None:
-            return _repeated(before, request)
+            return _repeated(form, before, request)
         return await self._running(call, claim, run)
 
     async def _answered_before(self, call: Call, claim: Claim) -> "_Before | None":
@@ -136,12 +138,12 @@ def _headers(id: str, upstream: str) -> Headers:
     )
 
 
-def _repeated(before: _Before, request: CreateRequest) -> Response:
+def _repeated(form: Form, before: _Before, request: CreateRequest) -> Response:
     if not request.stream:
         head = ((b"content-type", b"application/json"), *before.headers)
         return Response(200, head, before.answer)
-    events = replayed.events(before.answer, include_usage=request.include_usage)
-    return Response(200, (*replayed.HEADERS, *before.headers), events)
+    events = form.as_stream(request, before.answer)
+    return Response(200, (*EVENT_STREAM, *before.headers), events)
 
 
 def _saying(word: bytes, reply: Reply) -> Reply:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from msgspec import Struct
 
 from chatkeep.core.json import spans
+from chatkeep.core.json.tolerant import fields
 from chatkeep.core.model.completion import Project
 from chatkeep.core.ports.upstream import Upstream, Upstreams
 from chatkeep.core.proxy import routing
 from chatkeep.core.proxy.call import read_whole
-from chatkeep.core.wire.stored import fields
 from chatkeep.errors import ModelNotFound, Refusal, UpstreamFailed, UpstreamTimeout
 
 _MAX_BYTES = 16 << 20

@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from chatkeep.core.forms import Form
 from chatkeep.core.model.completion import Row, Status
 from chatkeep.core.model.ids import CompletionId, Name, Sequencer, named, tag_of
 from chatkeep.core.model.record import Record
@@ -13,11 +14,10 @@ from chatkeep.core.ports.claims import Claim
 from chatkeep.core.ports.records import Records
 from chatkeep.core.ports.watcher import Watcher
 from chatkeep.core.proxy.call import Call
-from chatkeep.core.stream.relay import StreamRelay
+from chatkeep.core.stream.relay import StreamReader, StreamRelay
 from chatkeep.core.usage.meter import Meter
 from chatkeep.core.usage.prices import Prices
-from chatkeep.core.wire.answer import Answer, scrubbed
-from chatkeep.core.wire.renaming import Renamed, under
+from chatkeep.core.wire.answer import Answer, Renamed, scrubbed
 from chatkeep.core.wire.request import CreateRequest
 from chatkeep.core.wire.row import asked_of, model_of, row_of
 from chatkeep.errors import Refusal
@@ -37,6 +37,7 @@ class Draft(Struct):
     who stopped, because the client left or the server goes down.
     """
 
+    form: Form
     call: Call
     request: CreateRequest
     name: Name
@@ -68,11 +69,11 @@ class Recorder:
         self._prices = prices
         self._writing: set[asyncio.Task[str | None]] = set()
 
-    def draft(self, call: Call, request: CreateRequest, claim: Claim | None) -> Draft:
+    def draft(self, form: Form, call: Call, request: CreateRequest, claim: Claim | None) -> Draft:
         """Gives the completion its place in the order of arrival."""
         seq = self._sequencer.next(int(self._clock.unix()))
-        name = named(seq, tag_of(call.key.project.secret, call.request_id))
-        return Draft(call, request, name, name.id, self._clock.monotonic(), claim)
+        name = named(seq, tag_of(call.key.project.secret, call.request_id), form.name)
+        return Draft(form, call, request, name, name.id, self._clock.monotonic(), claim)
 
     def first_token_came(self, draft: Draft) -> None:
         draft.first_token = self._clock.monotonic()
@@ -93,7 +94,7 @@ class Recorder:
         """Commits the completion. Gives why it was not stored, None when it was."""
         row = self._row(draft, answer.read, status)
         known_as = None if answer.upstream_id is None else scrubbed(answer.upstream_id)
-        record = Record(asked_of(draft.request), answer.text, draft.id, known_as)
+        record = Record(asked_of(draft.request), answer.text, draft.id, known_as, answer.read.texts)
         # An answer that is not whole is no answer to a repeated call.
         claim = draft.claim if status == "complete" else None
         try:
@@ -118,16 +119,14 @@ class Recorder:
             await asyncio.wait(self._writing)
 
     async def _record_stream(self, draft: Draft, relay: StreamRelay) -> str | None:
-        assembly = relay.assembly
         if relay.overflow:
             self.not_stored(draft, "too large")
             return "it is too large"
-        if assembly.upstream_id is None and not assembly.has_content:
+        answer = relay.reader.answer()
+        if answer is None:
             self.not_stored(draft, "nothing came")
             return "nothing came"
-        under_ours = under(assembly.completion(), draft.id)
-        answer = Renamed(under_ours.text, assembly.upstream_id, under_ours.read)
-        return await self.record(draft, answer, _status(relay, ended=draft.ended))
+        return await self.record(draft, answer, _status(relay.reader, ended=draft.ended))
 
     def _in_background(
         self, writing: Coroutine[Any, Any, str | None]
@@ -155,11 +154,10 @@ class Recorder:
         )
 
 
-def _status(relay: StreamRelay, *, ended: bool) -> Status:
-    assembly = relay.assembly
-    if assembly.error is None and (assembly.complete or assembly.done):
+def _status(reader: StreamReader, *, ended: bool) -> Status:
+    if not reader.failed and (reader.complete or reader.done):
         return "complete"
-    return "failed_midstream" if ended or assembly.error is not None else "partial"
+    return "failed_midstream" if ended or reader.failed else "partial"
 
 
 def _ms(seconds: float) -> int:

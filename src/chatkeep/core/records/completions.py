@@ -6,6 +6,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
+from chatkeep.core.forms import CHAT
 from chatkeep.core.json import spans
 from chatkeep.core.model import ids
 from chatkeep.core.model.completion import Metadata, Project, Query, Stored
@@ -18,8 +19,8 @@ from chatkeep.core.records.filters import (
     list_query,
     message_query,
 )
-from chatkeep.core.wire import metadata, stored
-from chatkeep.core.wire.attachments import Attachment, attachments
+from chatkeep.core.wire import metadata
+from chatkeep.core.wire.attachments import Attachment
 from chatkeep.core.wire.etag import etag_of, holds
 from chatkeep.core.wire.query import Pairs, did_you_mean
 from chatkeep.errors import (
@@ -65,11 +66,11 @@ class Library:
 
     async def page(self, project: Project, pairs: Pairs) -> bytes:
         """The list envelope with stored objects (CONTRACT.md §1.3)."""
-        return await self._page(project, list_query(pairs), stored.completion)
+        return await self._page(project, list_query(pairs), CHAT.show)
 
     async def kept(self, project: Project, pairs: Pairs) -> bytes:
         """The same with what else is known of each completion."""
-        return await self._page(project, list_query(pairs, KEPT), stored.kept)
+        return await self._page(project, list_query(pairs, KEPT), CHAT.show_kept)
 
     async def retrieve(self, project: Project, id: str) -> Shown:
         return _shown(await self._named(project, id, self._records.get))
@@ -88,7 +89,7 @@ class Library:
 
     async def delete(self, project: Project, id: str) -> bytes:
         await self._named(project, id, self._records.delete)
-        return b'{"object":"chat.completion.deleted","id":%s,"deleted":true}' % spans.dumps(id)
+        return CHAT.show_deleted(id)
 
     async def messages(self, project: Project, id: str, pairs: Pairs) -> bytes:
         """The input messages, never the model's answer (CONTRACT.md §1.7)."""
@@ -104,10 +105,10 @@ class Library:
         more = 0 < wanted.limit < len(places)
         names = [f"{id}-{place}" for place in shown]
         items = (
-            stored.message_item(name, messages[place])
+            CHAT.show_element(name, messages[place])
             for name, place in zip(names, shown, strict=True)
         )
-        return stored.list_body(items, *_ends(names), more)
+        return CHAT.show_list(items, *_ends(names), more)
 
     async def conversation(self, project: Project, id: str, pairs: Pairs) -> bytes:
         """The completions of its conversation, in every branch, each with the one it follows."""
@@ -121,13 +122,13 @@ class Library:
             ),
         )
         names = [turn.item.id for turn in found.turns]
-        return stored.list_body(map(stored.turn, found.turns), *_ends(names), found.has_more)
+        return CHAT.show_list(map(CHAT.show_turn, found.turns), *_ends(names), found.has_more)
 
     async def attachment(self, project: Project, id: str, number: str) -> Attachment:
         """The image, sound or file of this number, from 0, in its messages. AttachmentNotFound."""
         messages = (await self._named(project, id, self._records.request)).messages
         wanted = int(number) if number.isdecimal() and len(number) < 10 else -1
-        for index, found in enumerate(attachments(messages)):
+        for index, found in enumerate(CHAT.attachments(messages)):
             if index == wanted:
                 return found
         raise AttachmentNotFound("part", number=number, id=id)
@@ -170,7 +171,7 @@ class Library:
     ) -> bytes:
         page = await self._records.page(project, await self.query(project, asked))
         ends = [item.id for item in (*page.items[:1], *page.items[-1:])]
-        return stored.list_body(map(show, page.items), *_ends(ends), page.has_more)
+        return CHAT.show_list(map(show, page.items), *_ends(ends), page.has_more)
 
     async def _change(
         self, project: Project, id: str, change: Change, if_match: str | None
@@ -212,7 +213,7 @@ class Library:
 
 
 def _shown(item: Stored) -> Shown:
-    return Shown(stored.completion(item), etag_of(item.row.metadata))
+    return Shown(CHAT.show(item), etag_of(item.row.metadata))
 
 
 def _ends(names: Sequence[str]) -> tuple[str | None, str | None]:

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from msgspec import Struct
 
+from chatkeep.core.forms import CHAT
 from chatkeep.core.json import spans
 from chatkeep.core.json.types import type_word
 from chatkeep.core.model.completion import Project
@@ -16,9 +17,8 @@ from chatkeep.core.model.ids import CompletionId, Name, Seq
 from chatkeep.core.model.record import Record
 from chatkeep.core.ports.records import Failure, Import, Records
 from chatkeep.core.usage.prices import Prices
-from chatkeep.core.wire import answer as answers
-from chatkeep.core.wire.renaming import id_span
-from chatkeep.core.wire.request import StoreHeaders, parsed
+from chatkeep.core.wire.answer import scrubbed
+from chatkeep.core.wire.request import StoreHeaders
 from chatkeep.core.wire.row import asked_of, model_of, row_of
 from chatkeep.errors import NotJson, Refusal, UnusableValue
 
@@ -121,16 +121,16 @@ class Importer:
             raise UnusableValue("the line", got="too long", give="a shorter one")
         given = spans.fields(text)
         body, answer = (_object(given, name) for name in ("request", "response"))
-        if id_span(answer) is None:
+        said = CHAT.read_answer(answer)
+        if said is None:
             raise UnusableValue("response", got="no chat completion", give="one with choices")
         told = spans.fields(answer)
         id = _id(_value(told, "id"))
-        request = parsed(body, _NO_HEADERS)
-        read = answers.read(answer)
-        model = model_of(request, read)
-        cost = self._prices.cost_micro("", model, read.usage, read.cost_micro)
-        row = row_of(_UNNAMED, b"", request, read, cost)
-        record = Record(asked_of(request), answer, id, None)
+        request = CHAT.read_request(body, _NO_HEADERS)
+        model = model_of(request, said)
+        cost = self._prices.cost_micro("", model, said.usage, said.cost_micro)
+        row = row_of(_UNNAMED, b"", request, said, cost)
+        record = Record(asked_of(request), answer, id, None, said.texts)
         return Import(id, _created(_value(told, "created")), row, record)
 
 
@@ -147,7 +147,7 @@ def _value(fields: dict[str, bytes], name: str) -> Any:
 
 
 def _id(value: Any) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= _ID or answers.scrubbed(value) != value:
+    if not isinstance(value, str) or not 0 < len(value) <= _ID or scrubbed(value) != value:
         raise UnusableValue("response.id", got=_shown(value), give=f"a text of 1 to {_ID} letters")
     return value
 

@@ -12,7 +12,8 @@ from chatkeep.core.model.completion import Key
 from chatkeep.core.model.usage import HOUR_S, Account, Outcome, Sums
 from chatkeep.core.ports.usage import UsageLedger
 from chatkeep.core.usage.prices import Prices
-from chatkeep.core.wire.answer import Spent, scrubbed, spent_by, spent_of
+from chatkeep.core.wire.answer import scrubbed
+from chatkeep.core.wire.usage import NOTHING_SPENT, Spent, spent_by, usage_object
 from chatkeep.errors import StoreBusy, StoreFailed
 
 TAIL = 2048  # of an answer's last bytes, where the usage stands
@@ -97,5 +98,6 @@ def _any_spent_in(tail: bytes) -> Spent:
             usage, _ = _JSON.raw_decode(tail[found.end() :].decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             continue
-        return spent_of({_OF_RESPONSES.get(name, name): value for name, value in usage.items()})
-    return Spent()
+        of_chat = {_OF_RESPONSES.get(name, name): value for name, value in usage.items()}
+        return usage_object(of_chat).spent()
+    return NOTHING_SPENT

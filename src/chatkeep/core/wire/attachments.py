@@ -1,14 +1,9 @@
-"""Images, sounds and files that clients sent within their messages, as the bytes they are."""
+"""Images, sounds and files that clients sent within their requests, as the bytes they are."""
 
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Iterator
-from typing import Any
 
 from msgspec import Struct
-
-from chatkeep.core.json import spans
-from chatkeep.errors import Refusal
 
 _DATA_URL = re.compile(r"data:[^,]*;base64,")
 # What a browser shows as a picture and nothing else; SVG, for one, can be a page with scripts.
@@ -27,37 +22,13 @@ class Attachment(Struct, frozen=True):
     picture: str | None
 
 
-def attachments(messages: Iterable[bytes]) -> Iterator[Attachment]:
-    """In the order they were sent in. What is no base64 is left out, as are links."""
-    for message in messages:
-        for part in _parts(message):
-            content = _content(part)
-            if content is not None:
-                yield Attachment(content, _picture(content))
-
-
-def _parts(message: bytes) -> list[dict[str, Any]]:
-    try:
-        value = spans.loads(message)
-    except Refusal:
-        return []
-    content = value.get("content") if isinstance(value, dict) else None
-    if not isinstance(content, list):
-        return []
-    return [part for part in content if isinstance(part, dict)]
-
-
-def _content(part: dict[str, Any]) -> bytes | None:
-    for key, member in (("image_url", "url"), ("input_audio", "data"), ("file", "file_data")):
-        inside = part.get(key)
-        text = inside.get(member) if isinstance(inside, dict) else None
-        if isinstance(text, str):
-            return _decoded(text, linked=key == "image_url")
-    return None
+def attachment(text: str, *, linked: bool) -> Attachment | None:
+    """What a data URL holds, or bare base64 where no link can stand; None for anything else."""
+    content = _decoded(text, linked=linked)
+    return None if content is None else Attachment(content, _picture(content))
 
 
 def _decoded(text: str, *, linked: bool) -> bytes | None:
-    """The bytes of a data URL, or of bare base64 where no link can stand."""
     url = _DATA_URL.match(text)
     if url is None and (linked or text.startswith("data:")):
         return None

@@ -18,6 +18,7 @@ UP = (
 Headers = Sequence[tuple[bytes, bytes]]  # of an answer; names in lower case
 
 STREAM: Headers = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+EVENT_STREAM: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), *STREAM)
 
 _HOP_BY_HOP = frozenset(
     {

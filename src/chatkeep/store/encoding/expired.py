@@ -1,45 +1,9 @@
-"""What is left of a completion when only its body is let go: figures, and nothing anybody said.
+"""What is left of a record when only its body is let go: figures, and nothing anybody said."""
 
-It is shown like any other: its choices are there and say how they ended, with empty messages.
-"""
-
-import msgspec
-from msgspec import Raw
-
-from chatkeep.core.json import spans
+from chatkeep.core.forms import CHAT
 from chatkeep.core.model.completion import Stored
-from chatkeep.core.wire import stored
-from chatkeep.core.wire.stored import Fields
 from chatkeep.store.encoding.body import ExpiredBody
-
-_ASKED = ("seed", "top_p", "temperature", "presence_penalty", "frequency_penalty")
-_ANSWERED = ("model", "created", "usage", "service_tier", "system_fingerprint")
-_MESSAGE = b'{"role":"assistant","content":null}'
 
 
 def expired_body(item: Stored) -> ExpiredBody:
-    asked = stored.fields(item.request)
-    request = {key: asked[key] for key in _ASKED if key in asked and _is_number(asked[key])}
-    shown = stored.fields(stored.completion(item))
-    answer = {key: shown[key] for key in _ANSWERED}
-    return ExpiredBody(_json(request), _json({**answer, "choices": _choices(shown["choices"])}))
-
-
-def _choices(choices: bytes) -> bytes:
-    if choices[:1] != b"[":
-        return b"[]"
-    found = [stored.fields(choice) for choice in spans.elements(choices)]
-    return b"[%b]" % b",".join(_choice(choice) for choice in found if choice)
-
-
-def _choice(choice: Fields) -> bytes:
-    kept = {key: choice[key] for key in ("index", "finish_reason")}
-    return _json({**kept, "message": _MESSAGE})
-
-
-def _is_number(value: bytes) -> bool:
-    return isinstance(spans.loads(value), int | float)
-
-
-def _json(members: Fields) -> bytes:
-    return msgspec.json.encode({key: Raw(value) for key, value in members.items()})
+    return ExpiredBody(*CHAT.expired(item))

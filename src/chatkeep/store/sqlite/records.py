@@ -1,7 +1,7 @@
 """Records in SQLite: their rows with all that belongs to them, in one transaction each."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -65,7 +65,9 @@ def _insert(
     batch.postings.add(
         project.id, postings.of_row(project.secret, label_set, row.metadata), row.seq
     )
-    texts = searchable_texts(added.new, record.answer) if project.full_text else ()
+    texts: Sequence[str] = ()
+    if project.full_text:
+        texts = searchable_texts(added.new, record.answer, record.texts)
     batch.search.add(row.seq, search.document(project.id, texts), context)
     return rows.columns(row, bindings)
 

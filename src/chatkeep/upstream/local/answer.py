@@ -7,7 +7,7 @@ from typing import Any
 
 from chatkeep.core.ports.upstream import UpstreamAnswer
 from chatkeep.core.proxy.call import read_whole
-from chatkeep.core.stream.assembly import Assembly
+from chatkeep.core.stream.chat.assembly import Assembly
 from chatkeep.core.stream.sse import EventSplitter, event_data
 from chatkeep.core.wire.headers import Headers
 from chatkeep.errors import Refusal, UpstreamFailed

@@ -1,5 +1,6 @@
 """The endpoints of OpenAI's API: decode, call the core, encode."""
 
+from chatkeep.core.forms import CHAT
 from chatkeep.core.proxy.call import Call, Reply, Response
 from chatkeep.core.proxy.create import Creator
 from chatkeep.core.proxy.forward import Forward
@@ -27,7 +28,7 @@ class Api:
         self._max_body = max_body
 
     async def create_completion(self, request: Request) -> Reply:
-        return await self._creator.create(await self._call(request))
+        return await self._creator.create(CHAT, await self._call(request))
 
     async def forward(self, request: Request) -> Reply:
         return await self._forward.call(await self._call(request), request.path.removeprefix("/v1"))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.assembly import read
 
 from chatkeep.core.stream.sse import EventSplitter, event_data
-from chatkeep.core.wire.events import events
+from chatkeep.core.wire.chat.events import events
 
 DONE = b"data: [DONE]\n\n"
 USAGE = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}

@@ -10,7 +10,7 @@ from support.jsontexts import ObjectText, objects, standard, values
 
 from chatkeep.core.json import spans
 from chatkeep.core.model.ids import CompletionId
-from chatkeep.core.wire import stored
+from chatkeep.core.wire.chat import stored
 
 RECORDINGS = DATA / "recordings" / "real-exchanges.json"
 ID = CompletionId("chatcmpl-x")

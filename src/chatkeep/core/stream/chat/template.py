@@ -11,12 +11,99 @@ from typing import NamedTuple
 
 import msgspec
 
+from chatkeep.core.stream.chat.assembly import Assembly
+from chatkeep.core.stream.chat.delta import Pieces
 from chatkeep.core.stream.sse import is_one_line
 
+_TRIES = 4  # shapes that are learned in vain before no more are
+_TOGETHER = 64  # events; joining them is in vain when one of them is not as expected
 _TEXT = msgspec.json.Decoder(str)
 _TEXTS = msgspec.json.Decoder(list[str])
 _MEMBER = rb'([{,][ \t]*"%b"[ \t]*:[ \t]*")(?:[^"\\]++|\\.)*+'
 _OBFUSCATION = re.compile(_MEMBER % b"obfuscation")
+
+
+class Template:
+    """What the next chunk is expected to be like: one that is takes 0.9 µs instead of 4.4.
+
+    Of several that came together each takes 0.4 instead of 3.5. It learns from each chunk that was
+    read whole, and adds the texts of those like it where that one's went.
+    """
+
+    def __init__(self) -> None:
+        self._shape: Shape | None = None
+        self._head = b""  # the shape's, under our id
+        self._node = Pieces()
+        self._used = True
+        self._in_vain = 0
+        self._reading = True
+
+    def learn(self, event: bytes, renamed: bytes, id_end: int, assembly: Assembly) -> None:
+        """From an event that the assembly took last, and what the client got for it.
+
+        What is the same in all of them begins in the event with `id_end` bytes, up to its id.
+        """
+        flow = assembly.flow if self._in_vain < _TRIES and self._reading else None
+        if flow is None:
+            return
+        shape = shape_of(event, flow.key, obfuscated=assembly.obfuscated)
+        if shape is not None and len(shape.head) >= id_end:
+            self._shape = shape
+            self._head = renamed[: len(renamed) - len(event) + len(shape.head)]
+            self._node = flow.node
+            self._used = False
+
+    def take(self, event: bytes) -> bytes | None:
+        """The event under our id; None, and from then on nothing is expected, for any other one."""
+        shape = self._shape
+        if shape is None:
+            return None
+        renamed = self._take(shape, event)
+        if renamed is None:
+            self._in_vain += not self._used
+            self._shape = None
+        return renamed
+
+    def take_run(self, data: bytes) -> tuple[bytes, bytes]:
+        """The events that data begins with and that are as expected, and what comes after them."""
+        shape = self._shape
+        if shape is None:
+            return b"", data
+        if len(data) < 2 * len(self._head):
+            alone = self._take(shape, data)
+            return (b"", data) if alone is None else (alone, b"")
+        run = shape.run(data, self._head)
+        if run is None:
+            return b"", data
+        self._used = True
+        if self._reading:
+            self._node.extend(filter(None, run.texts))
+        return run.renamed, run.rest
+
+    def _take(self, shape: "Shape", event: bytes) -> bytes | None:
+        text = shape.text(event)
+        if text is None:
+            return None
+        self._used = True
+        if text and self._reading:
+            self._node.append(text)
+        return self._head + event[len(shape.head) :]
+
+    def take_events(self, events: list[bytes], at: int) -> tuple[bytes, int]:
+        """Those from a place on that are as expected, and how many they are."""
+        if self._shape is None:
+            return b"", 0
+        together = events[at : at + _TOGETHER]
+        renamed, after = self.take_run(b"".join(together))
+        rest, left = len(after), 0
+        while left < len(together) and rest > 0:
+            left += 1
+            rest -= len(together[-left])
+        return renamed, len(together) - left
+
+    def stop_reading(self) -> None:
+        """From now on texts are dropped."""
+        self._reading = False
 
 
 class Run(NamedTuple):

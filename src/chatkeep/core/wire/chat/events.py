@@ -1,13 +1,16 @@
 """A stored completion as the stream it could have come in: one chunk a choice."""
 
 from chatkeep.core.json import spans
-from chatkeep.core.wire.headers import STREAM, Headers
-from chatkeep.core.wire.stored import Fields, fields
-
-HEADERS: Headers = ((b"content-type", b"text/event-stream; charset=utf-8"), *STREAM)
+from chatkeep.core.json.tolerant import fields
+from chatkeep.core.wire.request import CreateRequest
 
 _NOT_IN_CHUNKS = ("object", "choices", "usage")
 _NULL = b"null"
+
+
+def as_stream(request: CreateRequest, answer: bytes) -> bytes:
+    """With the usage where the request asks for it."""
+    return events(answer, include_usage=request.include_usage)
 
 
 def events(answer: bytes, *, include_usage: bool) -> bytes:
@@ -22,12 +25,12 @@ def events(answer: bytes, *, include_usage: bool) -> bytes:
     return b"".join(b"data: %b\n\n" % _one_line(chunk) for chunk in (*chunks, b"[DONE]"))
 
 
-def _chunk(shared: Fields, choices: bytes, usage: Fields) -> bytes:
+def _chunk(shared: dict[str, bytes], choices: bytes, usage: dict[str, bytes]) -> bytes:
     object = {"object": b'"chat.completion.chunk"'}
     return _json({**shared, **object, "choices": choices, **usage})
 
 
-def _choice(choice: Fields) -> bytes:
+def _choice(choice: dict[str, bytes]) -> bytes:
     delta = fields(choice.pop("message", b"{}"))
     calls = delta.get("tool_calls", _NULL)
     if calls[:1] == b"[":
@@ -45,7 +48,7 @@ def _call(index: int, call: bytes) -> bytes:
     return _json({"index": b"%d" % index, **fields(call)})
 
 
-def _json(members: Fields) -> bytes:
+def _json(members: dict[str, bytes]) -> bytes:
     pairs = (b"%b:%b" % (spans.dumps(key), value) for key, value in members.items())
     return b"{%b}" % b",".join(pairs)
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.jsontexts import ObjectText, objects, pairs, values
 
-from chatkeep.core.wire.request import CreateRequest, StoreHeaders, parsed, store_headers
+from chatkeep.core.wire.chat.request import read_request
+from chatkeep.core.wire.request import CreateRequest, StoreHeaders, store_headers
 from chatkeep.errors import InvalidHeader, NestedTooDeep, NotJson, Refusal
 
 NONE = StoreHeaders()
@@ -22,12 +23,12 @@ def body(**fields: Any) -> bytes:
 
 
 def read(**fields: Any) -> CreateRequest:
-    return parsed(body(**fields), NONE)
+    return read_request(body(**fields), NONE)
 
 
 def refusal(text: bytes, extra: StoreHeaders = NONE) -> Refusal:
     with pytest.raises(Refusal) as refused:
-        parsed(text, extra)
+        read_request(text, extra)
     assert (refused.value.status, refused.value.type) == (400, "invalid_request_error")
     return refused.value
 
@@ -212,7 +213,7 @@ def test_of_a_repeated_field_the_last_counts() -> None:
         b'"store":true,"n":2}'
     )
     for one in (text, text.replace(b'{"a":1}', b'{"a":"\\ud83d"}')):
-        found = parsed(one, NONE)
+        found = read_request(one, NONE)
         assert (found.model, found.store, found.n, len(found.messages)) == ("b", True, 2, 1)
 
 
@@ -223,7 +224,7 @@ def test_the_body_is_kept_as_received_beside_its_messages(
     message = other.text.strip()
     tools = b',"tools": [ %b ]' % message if with_tools else b""
     text = b' { "messages" :[%b , {"role":"user"}], "model":"m"%b }\n' % (message, tools)
-    found = parsed(text, NONE)
+    found = read_request(text, NONE)
     assert found.body == text
     assert found.messages == [message, b'{"role":"user"}']
     assert found.tools == (b"[ %b ]" % message if with_tools else b"")
@@ -234,7 +235,7 @@ def test_any_object_is_refused_or_read_and_never_an_error_of_another_kind(
     given: ObjectText,
 ) -> None:
     try:
-        found = parsed(given.text, NONE)
+        found = read_request(given.text, NONE)
     except Refusal:
         return
     last = dict(pairs(given.text))
@@ -280,7 +281,7 @@ def test_too_many_pairs_of_header_and_body_together_are_refused() -> None:
     header = StoreHeaders(metadata={f"h{i}": "" for i in range(9)})
     error = refusal(body(metadata={f"b{i}": "" for i in range(8)}), header)
     assert (error.param, error.code) == ("metadata", "object_above_max_properties")
-    both = parsed(body(metadata={f"h{i}": "b" for i in range(16)}), header)
+    both = read_request(body(metadata={f"h{i}": "b" for i in range(16)}), header)
     assert both.metadata == {f"h{i}": "b" for i in range(16)}
 
 
@@ -308,9 +309,9 @@ def test_what_the_body_says_of_store_wins(
     in_header: bool | None, in_body: bool | None, wanted: bool | None
 ) -> None:
     extra = StoreHeaders(store=in_header)
-    assert parsed(body(store=in_body), extra).store is wanted
+    assert read_request(body(store=in_body), extra).store is wanted
     if in_body is None:
-        assert parsed(body(), extra).store is wanted
+        assert read_request(body(), extra).store is wanted
 
 
 maps = st.dictionaries(st.sampled_from("abcde"), st.text("xyz", max_size=2))
@@ -320,6 +321,6 @@ maps = st.dictionaries(st.sampled_from("abcde"), st.text("xyz", max_size=2))
 def test_metadata_of_header_and_body_are_merged_and_the_body_wins(
     header: dict[str, str], own: dict[str, str]
 ) -> None:
-    found = parsed(body(metadata=own), StoreHeaders(metadata=header)).metadata
+    found = read_request(body(metadata=own), StoreHeaders(metadata=header)).metadata
     assert set(found) == set(header) | set(own)
     assert all(found[key] == own.get(key, header.get(key)) for key in found)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from chatkeep.core.stream.delta import merge, plain
+from chatkeep.core.stream.chat.delta import merge, plain
 
 
 def merged(*deltas: dict[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from support.jsontexts import ObjectText, arrays, objects, standard, values
 from support.samples import SECOND, place, row
 
 from chatkeep.core.model.completion import Row, Stored
-from chatkeep.core.wire import stored
+from chatkeep.core.wire.chat import stored
 
 RECORDINGS = DATA / "recordings" / "real-exchanges.json"
 ENTRIES = json.loads(RECORDINGS.read_text())["entries"]

@@ -4,16 +4,9 @@ from msgspec import Struct
 
 from chatkeep.core.json import spans
 from chatkeep.core.model.ids import CompletionId
-from chatkeep.core.wire.answer import Answer, Opened, opened
+from chatkeep.core.wire.answer import Renamed
+from chatkeep.core.wire.chat.answer import Opened, opened
 from chatkeep.errors import Refusal
-
-
-class Renamed(Struct, frozen=True):
-    """An answer under our id, the id it had, and what else it says."""
-
-    text: bytes
-    upstream_id: str | None
-    read: Answer
 
 
 class IdSpan(Struct, frozen=True):
@@ -32,16 +25,20 @@ def id_span(text: bytes) -> IdSpan | None:
 
 def renamed(text: bytes, id: CompletionId) -> Renamed | None:
     """The text under our id; None when it is no completion."""
+    return _renamed(text, opened(text), id)
+
+
+def under(text: bytes, id: CompletionId) -> Renamed:
+    """The same of an answer that is stored whatever it is: what is no completion stays as it is."""
     found = opened(text)
+    return _renamed(text, found, id) or Renamed(text, None, found.read)
+
+
+def _renamed(text: bytes, found: Opened, id: CompletionId) -> Renamed | None:
     span = _span(text, found)
     if span is None:
         return None
     return Renamed(put(text, span, id), _upstream_id(text[span.start : span.end]), found.read)
-
-
-def under(text: bytes, id: CompletionId) -> Renamed:
-    """The same of an answer that is kept whatever it is: what is no completion stays as it is."""
-    return renamed(text, id) or Renamed(text, None, Answer())
 
 
 def _span(text: bytes, found: Opened) -> IdSpan | None:

@@ -3,13 +3,15 @@
 import json
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.jsontexts import ObjectText, Part, objects, pairs, values
 
 from chatkeep.core.json import spans
-from chatkeep.core.wire.request import StoreHeaders, parsed, upstream_body
+from chatkeep.core.wire.chat.request import read_request, upstream_body
+from chatkeep.core.wire.request import StoreHeaders
 
 
 class Asked(NamedTuple):
@@ -22,7 +24,9 @@ KEEP, USAGE, MAPPED = Asked(keep_store=True), Asked(True, add_usage=True), Asked
 
 
 def upstream(text: bytes, asked: Asked) -> bytes:
-    request = parsed(text, StoreHeaders())
+    """The bytes that go up when the request is one for a stream without its usage."""
+    request = read_request(text, StoreHeaders())
+    request = msgspec.structs.replace(request, stream=True, include_usage=False)
     return upstream_body(
         request, keep_store=asked.keep_store, add_usage=asked.add_usage, model=asked.model
     )
@@ -76,6 +80,15 @@ def test_usage_is_asked_for_in_the_options_there_are(options: bytes, wanted: byt
     for text in (b'{"stream_options":%b,' + REST + b"}", b"{" + REST + b', "stream_options": %b }'):
         assert upstream(text % options, USAGE) == text % wanted
         assert upstream(text % options, KEEP) == text % options
+
+
+@pytest.mark.parametrize(
+    "fields", [b"", b',"stream":false', b',"stream":true,"stream_options":{"include_usage":true}']
+)
+def test_usage_is_asked_for_of_streams_alone_and_where_the_client_did_not(fields: bytes) -> None:
+    text = b"{" + REST + fields + b"}"
+    request = read_request(text, StoreHeaders())
+    assert upstream_body(request, keep_store=True, add_usage=True, model=None) == text
 
 
 def test_usage_is_asked_for_in_options_of_their_own_where_there_are_none() -> None:

@@ -11,15 +11,15 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from chatkeep.core.json import spans
+from chatkeep.core.json import spans, tolerant
 from chatkeep.core.json.spans import dumps, loads
+from chatkeep.core.json.tolerant import typed
 from chatkeep.core.model.completion import Row, Stored, Turn
 from chatkeep.core.model.ids import second_of
 from chatkeep.errors import Refusal
 
-Fields = dict[str, bytes]  # raw JSON by key, the last of a repeated key
-# The same without a copy: a Raw goes into a template like the bytes it stands for. What is shown at
-# a place of its own is taken out, and the rest follows.
+# By key. A Raw goes into a template like the bytes it stands for. What is shown at a place of its
+# own is taken out, and the rest follows.
 _Members = dict[str, Raw]
 
 _NULL = Raw(b"null")
@@ -88,15 +88,6 @@ _ASKED = msgspec.json.Decoder(_Asked)
 _GIVEN = msgspec.json.Decoder(_Given)
 _OBJECT = msgspec.json.Decoder(_Members)
 _ARRAY = msgspec.json.Decoder(list[Raw])
-_REFUSED = (msgspec.DecodeError, RecursionError)
-
-
-def fields(text: bytes) -> Fields:
-    """The values of a JSON object by key; empty for anything else."""
-    try:
-        return spans.fields(text)
-    except Refusal:
-        return {}
 
 
 def completion(item: Stored) -> bytes:
@@ -164,6 +155,10 @@ def _kept_fields(item: Stored) -> Mapping[str, object]:
     }
 
 
+def deleted(id: str) -> bytes:
+    return b'{"object":"chat.completion.deleted","id":%b,"deleted":true}' % dumps(id)
+
+
 def turn(one: Turn) -> bytes:
     """The same as part of a conversation."""
     ours = {**_kept_fields(one.item), "follows": one.follows}
@@ -199,21 +194,19 @@ def list_body(items: Iterable[bytes], first: str | None, last: str | None, more:
 
 
 def _asked(request: bytes) -> _Asked:
-    try:
-        spans.check_utf8(request)
-        return _ASKED.decode(request)
-    except (Refusal, *_REFUSED):
-        given = _tolerated(request)
-        return _Asked(**{key: given[key] for key in _Asked.__struct_fields__ if key in given})
+    return typed(_ASKED, request, _odd_asked)
+
+
+def _odd_asked(request: bytes) -> _Asked:
+    given = _raw_fields(request)
+    return _Asked(**{key: given[key] for key in _Asked.__struct_fields__ if key in given})
 
 
 def _given(row: Row, answer: bytes) -> tuple[_Given, bytes | Raw, _Members]:
     """The answer's fields, its choices as they are shown, and its other members."""
-    try:
-        spans.check_utf8(answer)
-        given = _GIVEN.decode(answer)
-    except (Refusal, *_REFUSED):
-        return _odd(row, answer)
+    given = typed(_GIVEN, answer, _members)
+    if isinstance(given, dict):
+        return _odd(row, given)
     return given, b"[" + b",".join(map(_plain_choice, given.choices)) + b"]", {}
 
 
@@ -222,9 +215,8 @@ def _plain_choice(choice: _Choice) -> bytes:
     return _PLAIN_CHOICE % (choice.index, *shown, choice.finish_reason, choice.logprobs)
 
 
-def _odd(row: Row, answer: bytes) -> tuple[_Given, bytes | Raw, _Members]:
+def _odd(row: Row, members: _Members) -> tuple[_Given, bytes | Raw, _Members]:
     """The same of any other answer, member by member."""
-    members = _of_unknown(answer)
     given = _Given(
         members.get("model") or Raw(dumps(row.model)),
         members.get("created") or Raw(b"%d" % second_of(row.seq)),
@@ -237,34 +229,22 @@ def _odd(row: Row, answer: bytes) -> tuple[_Given, bytes | Raw, _Members]:
     return given, _choices(members.get("choices", _NONE)), others
 
 
-def _of_unknown(text: bytes) -> _Members:
-    """The members of a text of which nothing is known; none when it is no JSON object."""
-    try:
-        spans.check_utf8(text)
-    except Refusal:
-        return {}
-    return _members(text)
-
-
 def _members(text: bytes | Raw) -> _Members:
-    """The members of an object in valid UTF-8; none of anything else."""
-    try:
-        return _OBJECT.decode(text)
-    except _REFUSED:
-        return _tolerated(bytes(text))
+    """The members of an object; none of anything else."""
+    return typed(_OBJECT, text, _raw_fields)
 
 
-def _tolerated(text: bytes) -> _Members:
-    """The same of what msgspec refuses: lone surrogates."""
-    return {key: Raw(value) for key, value in fields(text).items()}
+def _raw_fields(text: bytes) -> _Members:
+    return {key: Raw(value) for key, value in tolerant.fields(text).items()}
 
 
 def _elements(array: Raw) -> list[Raw]:
     """Raises NotJson when it is no array."""
-    try:
-        return _ARRAY.decode(array)
-    except _REFUSED:
-        return [Raw(element) for element in spans.elements(bytes(array))]
+    return typed(_ARRAY, array, _raw_elements)
+
+
+def _raw_elements(array: bytes) -> list[Raw]:
+    return [Raw(element) for element in spans.elements(array)]
 
 
 def _choices(raw: Raw) -> bytes | Raw:

@@ -12,9 +12,10 @@ from support.data import DATA
 from support.jsontexts import strings
 
 from chatkeep.core.model.ids import CompletionId
-from chatkeep.core.stream.assembly import Assembly
+from chatkeep.core.stream.chat.assembly import Assembly
+from chatkeep.core.stream.chat.chunks import Chunks
+from chatkeep.core.stream.chat.template import Shape, shape_of
 from chatkeep.core.stream.relay import StreamRelay
-from chatkeep.core.stream.template import Shape, shape_of
 
 STREAMS = DATA / "sse"
 ID = CompletionId("chatcmpl-0abcdefghijklmnopqrstuvwxyzAB")
@@ -113,15 +114,16 @@ def text_of(event: bytes, shape: Shape) -> str | None:
     return text
 
 
-def taken(events: list[bytes]) -> StreamRelay:
-    relay = StreamRelay(ID, 1, hide_usage=True, max_bytes=1 << 24)
+def taken(events: list[bytes]) -> Assembly:
+    chunks = Chunks(ID, 1, hide_usage=True)
+    relay = StreamRelay(chunks, 1 << 24)
     for event in events:
         relay.take(event)
-    return relay
+    return chunks.assembly
 
 
 def sent(events: list[bytes]) -> bytes:
-    relay = StreamRelay(ID, 1, hide_usage=True, max_bytes=1 << 24)
+    relay = StreamRelay(Chunks(ID, 1, hide_usage=True), 1 << 24)
     return b"".join((*map(relay.take, events), relay.end()))
 
 
@@ -134,7 +136,7 @@ def test_every_form_is_kept_as_when_every_chunk_is_read_whole() -> None:
             f"data: {json.dumps(form)}\n\n".replace(f'"{TEXT}"', text).encode()
             for form, text in said
         ]
-        if taken(events).assembly.completion() != read(events).completion():
+        if taken(events).completion() != read(events).completion():
             different.append(one)
     assert different == []
 
@@ -147,9 +149,9 @@ def test_what_is_kept_and_sent_is_the_same_as_when_every_chunk_is_read_whole(
     ends = sorted(data.draw(st.sets(st.integers(1, len(whole) - 1), max_size=4)))
     reads = [whole[start:end] for start, end in pairwise([0, *ends, len(whole)])]
     for pieces in (events, [whole], reads):
-        relay = taken(pieces)
-        assert relay.assembly.completion() == wanted.completion()
-        assert relay.assembly.complete == wanted.complete
+        got = taken(pieces)
+        assert got.completion() == wanted.completion()
+        assert got.complete == wanted.complete
         assert sent(pieces) == b"".join(sent([event]) for event in events)
 
 

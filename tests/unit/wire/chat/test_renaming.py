@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from support.jsontexts import ObjectText, objects, pairs, standard, values
 
 from chatkeep.core.model.ids import CompletionId
-from chatkeep.core.wire.answer import Answer
-from chatkeep.core.wire.renaming import Renamed, renamed, under
+from chatkeep.core.wire.answer import Answer, Renamed
+from chatkeep.core.wire.chat.answer import opened
+from chatkeep.core.wire.chat.renaming import renamed, under
 
 ID = CompletionId("chatcmpl-0abcdefghijklmnopqrstuvwxyzAB")
 QUOTED = f'"{ID}"'.encode()
@@ -117,6 +118,15 @@ def test_any_completion_reads_the_same_but_for_its_id(given: ObjectText) -> None
     assert len(found.text) - found.text.count(QUOTED) * len(QUOTED) <= len(given.text) + len(
         '"id":,'
     )
+
+
+choices = values.map(lambda value: f'[{{"message":{{"content":{value}}}}},{{}},{value}]')
+
+
+@given(objects(keys, field_values | choices))
+def test_what_is_searched_is_the_same_under_our_id(given: ObjectText) -> None:
+    found = under(given.text, ID)
+    assert found.read.texts == opened(found.text).read.texts
 
 
 def others(members: list[tuple[str, Any]]) -> list[tuple[str, Any]]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from chatkeep.core.json import exact
-from chatkeep.core.stream.delta import Flow, flow, is_index, merge, plain
+from chatkeep.core.stream.chat.delta import Flow, flow, is_index, merge, plain
 
 _BASE64 = re.compile(r"[^=]*=*")
 

@@ -1,0 +1,1 @@
+"""Streams of chat completions: chunks merged, renamed and put together."""

@@ -1,0 +1,1 @@
+"""What is the chat completions API's alone: its requests, answers, ids and objects."""
