@@ -82,8 +82,8 @@ class Request:
         """From now on, says when the client leaves."""
         cycle = cycle_of(self.receive)
         if cycle is not None:
-            cycle.on_disconnect(self.disconnect.notify)
-            self.cleanup.append(lambda: cycle.on_disconnect(None))
+            cycle.set_disconnect(self.disconnect)
+            self.cleanup.append(lambda: cycle.set_disconnect(None))
 
     def _arrived(self, limit: int) -> bytes:
         """The body as received, when it is all there; else b""."""

@@ -15,6 +15,7 @@ from uvicorn._types import HTTPDisconnectEvent, HTTPRequestEvent, HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from chatkeep.core.proxy.disconnect import Disconnect
 from chatkeep.core.wire.headers import Headers
 
 REFUSED = "refused"  # in a scope's state: why the request, or the rest of it, could not be read
@@ -34,7 +35,7 @@ class Cycle(RequestResponseCycle):
     _head = b""
     _came = False
     _waiting: asyncio.Future[None] | None = None
-    _on_disconnect: Callable[[], object] | None = None
+    _disconnect: Disconnect | None = None
 
     def __init__(  # not uvicorn's, which sets all of it each time
         self,
@@ -56,22 +57,18 @@ class Cycle(RequestResponseCycle):
         self.keep_alive = keep_alive
         self.body = bytearray()
 
-    def on_disconnect(self, act: Callable[[], object] | None) -> None:
-        """What is done when the client leaves, at once when it has left already."""
-        self._on_disconnect = act
-        if self.disconnected:
-            self._tell_disconnect()
+    def set_disconnect(self, disconnect: Disconnect | None) -> None:
+        """Who is notified of the client's disconnect, at once when it has happened already."""
+        self._disconnect = disconnect
+        if self.disconnected and disconnect is not None:
+            disconnect.notify()
 
     def left(self) -> None:
         """The client has."""
         self.disconnected = not self.response_complete
         self.told()
-        self._tell_disconnect()
-
-    def _tell_disconnect(self) -> None:
-        act, self._on_disconnect = self._on_disconnect, None
-        if act is not None:
-            act()
+        if self._disconnect is not None:
+            self._disconnect.notify()
 
     def told(self) -> None:
         """More of the body is there, or all of it, or nobody waits for more."""
