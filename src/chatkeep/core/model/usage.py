@@ -8,7 +8,7 @@ from msgspec import Struct
 from chatkeep.core.model.completion import KeyId, ProjectId, Row, Usage
 from chatkeep.core.model.ids import second_of
 
-# How a call ended: kept; answered and not to be kept; to be kept and not; not answered well.
+# How a call ended: stored; answered and not to be stored; to be stored and not; not answered well.
 Outcome = Literal["stored", "passed", "unkept", "failed"]
 OUTCOMES: tuple[Outcome, ...] = ("stored", "passed", "unkept", "failed")
 HOUR_S = 3600
@@ -111,7 +111,7 @@ class Summed(NamedTuple):
 
 
 def count_row(totals: Totals, project: ProjectId, row: Row) -> None:
-    """Adds a completion that is kept to the sums of its account."""
+    """Adds a completion that is stored to the sums of its account."""
     hour = second_of(row.seq) // HOUR_S
     account = (project, hour, row.model, row.upstream, row.key, "stored")
     sums = totals.get(account)

@@ -121,7 +121,7 @@ class Caller:
         outcome: Outcome = "passed",
         read_already: bytes = b"",
     ) -> Reply:
-        """An answer that is not kept: its bytes as they come, counted when they end."""
+        """An answer that is not stored: its bytes as they come, counted when they end."""
         answer = answered.answer
         body = b"" if read_already or answered.is_stream else answer.arrived()
         if body:  # in one write instead of two
@@ -143,8 +143,8 @@ class Caller:
     ) -> Headers:
         """The headers of a StreamingResponse: the upstream's that pass, and ours.
 
-        `stored` is what `x-chatkeep-stored` says; `id` is what the answer is kept under, and stands
-        in it in place of the upstream's.
+        `stored` is what `x-chatkeep-stored` says; `id` is what the answer is stored under, which
+        stands in it in place of the upstream's.
         """
         if answered.is_stream:
             passing = self._of_stream if id is None else self._of_renamed_stream
@@ -157,8 +157,11 @@ class Caller:
         """The headers of a Response, by the same rules."""
         return _headers(self._of_response if id is None else self._of_renamed, answered, stored, id)
 
-    async def whole(self, call: Call, answered: Answered, limit: int) -> tuple[bytes, bool]:
-        """What `read_whole` reads; an answer that breaks off is counted."""
+    async def read(self, call: Call, answered: Answered, limit: int) -> tuple[bytes, bool]:
+        """The body up to about the limit in bytes, and whether that is all of it.
+
+        Raises UpstreamFailed and UpstreamTimeout, and then the call is counted as failed.
+        """
         try:
             return await read_whole(answered.answer, limit)
         except (UpstreamFailed, UpstreamTimeout):

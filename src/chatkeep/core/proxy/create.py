@@ -1,8 +1,8 @@
-"""Creating a completion: forward the call, hand the answer back, keep it when asked to.
+"""Creating a completion: forward the call, hand the answer back, store it when asked to.
 
 The answer (for streams: the event that ends it) goes out after the commit, so that whoever has it
-finds it in the store. When the store fails the caller still gets the answer and is told (DESIGN.md
-§2).
+finds it in the store. When the store fails the client still gets the answer, and reads that it
+failed (DESIGN.md §2).
 """
 
 import asyncio
@@ -26,7 +26,7 @@ GRACE_S = 5.0  # how long a finished stream is read on after its client left, or
 
 
 class Creator:
-    """Answers create calls. `max_answer` bounds, in bytes, the answers that can be kept."""
+    """Answers create calls. `max_answer` bounds, in bytes, the answers that can be stored."""
 
     def __init__(
         self,
@@ -50,14 +50,14 @@ class Creator:
             return await self._idempotency.once(
                 form, call, request, lambda claim: self._stored(form, call, request, claim)
             )
-        answered = await self._send(form, call, request, keep=False)
+        answered = await self._send(form, call, request, store=False)
         return self._caller.passed(call, answered, "no; store was not asked for")
 
     async def _stored(
         self, form: Form, call: Call, request: CreateRequest, claim: Claim | None
     ) -> Reply:
         draft = self._recorder.draft(form, call, request, claim)
-        answered = await self._send(form, call, request, keep=True)
+        answered = await self._send(form, call, request, store=True)
         draft.upstream = answered.route.upstream.name
         answer = answered.answer
         if not 200 <= answer.status < 300:
@@ -71,13 +71,13 @@ class Creator:
         return await self._plain(draft, answered)
 
     def _send(
-        self, form: Form, call: Call, request: CreateRequest, *, keep: bool
+        self, form: Form, call: Call, request: CreateRequest, *, store: bool
     ) -> Coroutine[Any, Any, Answered]:
         def body_for(route: Route) -> bytes:
             return form.upstream_body(
                 request,
                 keep_store=route.keep_store,
-                add_usage=keep and route.add_usage,
+                add_usage=store and route.add_usage,
                 model=route.model,
             )
 
@@ -88,7 +88,7 @@ class Creator:
         answer = answered.answer
         if not self._caller.finishes:
             draft.call.disconnect.set_callback(lambda: _close_later(answer))
-        body, all_read = await self._caller.whole(draft.call, answered, self._max_answer)
+        body, all_read = await self._caller.read(draft.call, answered, self._max_answer)
         if not all_read:
             self._recorder.passed_not_stored("too large")
             return self._caller.passed(
@@ -167,7 +167,7 @@ def _close_later(answer: UpstreamAnswer) -> asyncio.TimerHandle:
 
 
 def _unreadable_json(answer: UpstreamAnswer, body: bytes) -> bool:
-    """Whether it says it is JSON and does not parse, like NaN in it: kept as it is, unread."""
+    """Whether it says it is JSON and does not parse, like NaN in it: stored as it is, unread."""
     if b"json" not in wire.get(answer.headers, b"content-type").lower():
         return False
     try:

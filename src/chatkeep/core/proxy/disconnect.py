@@ -1,4 +1,4 @@
-"""The client's disconnect, told to whoever works for it at that moment."""
+"""The client's disconnect, of which whoever works for it at that moment is notified."""
 
 from collections.abc import Callable
 

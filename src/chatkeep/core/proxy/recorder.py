@@ -1,4 +1,4 @@
-"""Committing a completion: its record, its row, and who is told."""
+"""Committing a completion: its record, its row, and who is notified."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -109,7 +109,7 @@ class Recorder:
         """Commits a stream as far as it has come; gives what `record` gives.
 
         In a task of its own: the request's may be cancelled at any moment, and what was received is
-        kept all the same.
+        stored all the same.
         """
         return self._in_background(self._record_stream(draft, relay))
 

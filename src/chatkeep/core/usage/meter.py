@@ -1,7 +1,7 @@
 """Calls, tokens, cost and time, summed by the hour (DESIGN.md §4).
 
-Completions that are kept are counted by the store in the commit that keeps them. All other calls
-are summed here and written once a second: a crash loses at most the last second of them.
+Completions that are stored are counted in their own commit. All other calls are summed here and
+written once a second: a crash loses at most the last second of them.
 """
 
 import json
@@ -30,7 +30,7 @@ _OF_RESPONSES = {
 
 
 class Meter:
-    """Sums up the calls that are not kept."""
+    """Sums up the calls that are not stored."""
 
     def __init__(
         self, unix: Callable[[], float], monotonic: Callable[[], float], prices: Prices

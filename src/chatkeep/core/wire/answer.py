@@ -42,5 +42,5 @@ def scrubbed(text: str) -> str:
 
 
 def short(name: str | None) -> str | None:
-    """A name as it is kept: scrubbed, and its first 256 characters."""
+    """A name as it is stored: scrubbed, and its first 256 characters."""
     return None if name is None else scrubbed(name)[:_NAME]
