@@ -117,7 +117,7 @@ class Talks:
 def record_of(said: Said) -> Record:
     """As a call keeps it."""
     found = read_request(said.request, StoreHeaders())
-    request = cut(said.request, found.messages, found.tools)
+    request = cut(said.request, found.messages, found.aside)
     return Record(request, said.answer, said.row.id, said.upstream_id)
 
 

@@ -24,7 +24,7 @@ def delta(
 ) -> Delta:
     outline = Outline(b'{"messages":[]}', 13, b",", b'{"env":"prod"}')
     messages: list[Text] = [b'{"role":"user"}', [b"a", [SHARED, 5], [BASE64, 1 << 62], b""]]
-    return Delta(3, 9, outline, messages, b'{"id":""' + answer, 7, upstream_id, prefix_hash)
+    return Delta(3, 9, outline, messages, b'{"id":""' + answer, [(7, 0)], upstream_id, prefix_hash)
 
 
 BODIES: dict[str, tuple[Delta | Remnant, bytes]] = {
@@ -39,7 +39,7 @@ BODIES: dict[str, tuple[Delta | Remnant, bytes]] = {
             1 << 60,
             None,
             [b"", [BASE64, 7]],
-            None,
+            [],
             None,
             1,
             [5, 6],
@@ -65,8 +65,8 @@ def test_a_body_comes_back_as_it_was(name: str) -> None:
 def test_what_was_written_once_can_still_be_read() -> None:
     """Else the dictionary is another one, or its tables are."""
     body = bytes.fromhex(
-        "0132250405000000000000004d206e250200c4029c030994c40f7b5d7d0dc4012cc40e7d927d94c401619200"
-        "059201cf4000c400c4167b5d7d07c0009090c0c007fc8135993f230574c00173aa1dc34778578c488318"
+        "01c489ed68000000000000004d2071f5010044029c030994c40f7b5d7d0dc4012cc40e7d927d94c401619200"
+        "059201cf4000c400c4167b5d08fc34978403939e581fc93f87e5499e934f3eb41891b923"
     )
     assert CODEC.open(body) == BODIES["small"]
 

@@ -30,7 +30,7 @@ ANSWERED = (
 
 def record(messages: Sequence[bytes], **given: bytes) -> Record:
     said = {"before": b'{"messages":[', "after": b"]}", "tools": b"", "answer": ANSWERED} | given
-    request = Request(said["before"], messages, b",", said["after"], said["tools"])
+    request = Request(said["before"], messages, b",", said["after"], (said["tools"],))
     return Record(request, said["answer"], ID, "chatcmpl-Upstream")
 
 
@@ -85,7 +85,7 @@ def test_a_first_request_comes_back() -> None:
 
 
 def test_a_request_without_messages_comes_back() -> None:
-    whole = Request(b'{"messages":[]}', (), b"", b"", TOOLS)
+    whole = Request(b'{"messages":[]}', (), b"", b"", (TOOLS,))
     Kept().there_and_back(Record(whole, ANSWERED, ID, None))
 
 
@@ -108,6 +108,24 @@ def test_tools_are_put_aside_wherever_they_stand(where: str) -> None:
     kept = Kept()
     encoded = kept.there_and_back(record([b"{}"], tools=TOOLS, **around))
     assert TOOLS in encoded.shared.values()
+
+
+def test_what_an_answer_repeats_of_its_request_is_put_aside() -> None:
+    kept = Kept()
+    asked = {"before": b'{"tools":%b,"messages":[' % TOOLS}
+    answer = b'{"id":"%b","tools":%b,"choices":[]}' % (ID.encode(), TOOLS)
+    encoded = kept.there_and_back(record([b"{}"], tools=TOOLS, answer=answer, **asked))
+    assert list(encoded.shared.values()).count(TOOLS) == 1
+    assert len(encoded.body) < 150
+
+
+def test_an_answer_with_a_hole_for_an_unknown_id_is_refused() -> None:
+    with pytest.raises(RecordCorrupt, match="unknown id"):
+        deltas.filled(b'{"id":""}', [(7, 99)], ID)
+
+
+def test_every_hole_for_our_id_is_filled_in_its_place() -> None:
+    assert deltas.filled(b"<><>", [(1, 0), (3, 0)], "id") == b"<id><id>"
 
 
 def test_an_outline_is_put_aside_from_the_second_time_on() -> None:
@@ -194,5 +212,5 @@ def test_any_conversation_comes_back(
     for more, answer, around, metadata in turns:
         said = [*said, *more]
         gaps = [b"," * (n % 3) for n in range(len(said) - 1)]
-        request = Request(around, tuple(said), b"," if uniform else gaps, around, around[:200])
+        request = Request(around, tuple(said), b"," if uniform else gaps, around, (around[:200],))
         kept.there_and_back(Record(request, answer, ID, None), metadata)

@@ -86,9 +86,35 @@ def test_the_keys_found_in_parts_are_those_put_aside(text: bytes) -> None:
 
 def test_a_part_of_a_text_is_put_aside_where_it_stands() -> None:
     shelf = Shelf(SECRET)
-    assert shelf.without(b"all of it", b"none") == b"all of it"
-    parts = shelf.without(b"all of it", b"of")
-    assert (shared_in(parts), loaded(shelf, parts)) == (set(shelf.texts), b"all of it")
+    one, other = b"1" * 200, b"2" * 128
+    text = b"all " + one + b" of " + other + b" it"
+    assert shelf.without(text, [b"3" * 200]) == text
+    parts = shelf.without(text, [other, one])
+    assert shared_in(parts) == set(shelf.texts)
+    assert len(shelf.texts) == 2
+    assert [part for part in parts if isinstance(part, bytes)] == [b"all ", b" of ", b" it"]
+    assert loaded(shelf, parts) == text
+
+
+def test_what_is_too_short_to_be_worth_a_reference_stays() -> None:
+    assert Shelf(SECRET).without(b"all of it" * 20, [b"of", b"all of it" * 14]) == b"all of it" * 20
+
+
+def test_base64_is_found_between_what_is_put_aside() -> None:
+    shelf = Shelf(SECRET)
+    picture = b64encode(bytes(range(256)) * 20)
+    text = b"x" * 200 + picture + b"y"
+    parts = shelf.apart(text, [b"x" * 200])
+    assert len(shelf.texts) == 2
+    assert (shared_in(parts), loaded(shelf, parts)) == (set(shelf.texts), text)
+
+
+@given(st.binary(max_size=40), st.lists(st.binary(max_size=40), max_size=4))
+def test_whatever_is_put_aside_comes_back(text: bytes, stretches: list[bytes]) -> None:
+    shelf = Shelf(SECRET)
+    long = [stretch * 130 for stretch in stretches]
+    whole = text.join([b"", *long, b""])
+    assert loaded(shelf, shelf.apart(whole, long)) == whole
 
 
 def test_a_small_text_stays_where_it_is_and_a_big_one_is_put_aside_whole() -> None:

@@ -15,7 +15,7 @@ TOOLS = b'[ {"type": "function"} ]'
 def asked(body: bytes) -> Request:
     """As a call keeps it."""
     found = read_request(body, StoreHeaders())
-    return cut(body, found.messages, found.tools)
+    return cut(body, found.messages, found.aside)
 
 
 def test_messages_and_what_stands_around_and_between_them() -> None:
@@ -48,7 +48,7 @@ def test_separators_that_differ_are_kept_in_their_order() -> None:
     ],
 )
 def test_tools_stand_before_or_behind_the_messages(body: bytes) -> None:
-    assert asked(body).tools == TOOLS
+    assert asked(body).aside == (TOOLS,)
     assert TOOLS in asked(body).before + asked(body).after
     assert asked(body).whole() == body
 
@@ -88,6 +88,6 @@ def test_parts_that_stand_in_the_body_in_this_order_are_all_its_messages(
 
 @given(st.binary(max_size=20), st.lists(st.binary(max_size=3), max_size=6), st.binary(max_size=3))
 def test_parts_that_may_not_stand_there_change_no_byte(
-    body: bytes, parts: list[bytes], tools: bytes
+    body: bytes, parts: list[bytes], aside: bytes
 ) -> None:
-    assert cut(body, parts, tools).whole() == body
+    assert cut(body, parts, (aside,)).whole() == body

@@ -14,7 +14,8 @@ _USUAL = (b",", b", ")  # what most clients write between messages
 class Request(Struct, frozen=True):
     """A request's bytes: `before`, the messages with `separators` between them, `after`.
 
-    `tools` is the bytes of its tools where they stand in `before` or `after`, empty for none.
+    `aside` are stretches of `before` and `after` that other requests and answers are likely to
+    have as well, such as tools; a store keeps each of them once.
     Without messages everything is `before`.
     """
 
@@ -22,7 +23,7 @@ class Request(Struct, frozen=True):
     messages: Sequence[bytes]
     separators: bytes | Sequence[bytes]  # one for all, when they are all the same
     after: bytes
-    tools: bytes = b""
+    aside: Sequence[bytes] = ()
 
     def whole(self) -> bytes:
         return b"".join((self.before, together(self.messages, self.separators), self.after))
@@ -43,22 +44,22 @@ class Record(Struct, frozen=True):
     texts: Sequence[str] | None = None
 
 
-def cut(body: bytes, messages: Sequence[bytes], tools: bytes = b"") -> Request:
-    """The request in parts. The messages are parts of its bytes, in their order."""
+def cut(body: bytes, messages: Sequence[bytes], aside: Sequence[bytes] = ()) -> Request:
+    """The request in parts. The messages, and what is put aside, are parts of its bytes."""
     for separator in _USUAL:
         inside = separator.join(messages)
         at = body.find(messages[0]) if messages else -1
         if at >= 0 and body.startswith(inside, at):
-            return Request(body[:at], messages, separator, body[at + len(inside) :], tools)
+            return Request(body[:at], messages, separator, body[at + len(inside) :], aside)
     starts = _starts(body, messages)
     if not starts:
-        return Request(body, (), b"", b"", tools)
+        return Request(body, (), b"", b"", aside)
     ends = [start + len(message) for start, message in zip(starts, messages, strict=True)]
     between = [body[end:start] for end, start in zip(ends, starts[1:], strict=False)]
     same = between[0] if between else b","
     uniform = between.count(same) == len(between)
     separators = same if uniform else between
-    return Request(body[: starts[0]], messages, separators, body[ends[-1] :], tools)
+    return Request(body[: starts[0]], messages, separators, body[ends[-1] :], aside)
 
 
 def together(messages: Sequence[bytes], separators: bytes | Sequence[bytes]) -> bytes:

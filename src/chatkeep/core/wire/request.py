@@ -23,13 +23,14 @@ class StoreHeaders(Struct, frozen=True):
 class CreateRequest(Struct, frozen=True):
     """The body as received with the values chatkeep acts on. `store` is None when not said.
 
-    `messages` and `tools` are their bytes, `tools` empty when there are none. `has_own` says that
-    the body has fields that are for us and not for the upstream.
+    `messages` are their bytes; `aside` are the bytes of what other calls are likely to have as
+    well, of chat its tools. `has_own` says that the body has fields that are for us and not for the
+    upstream.
     """
 
     body: bytes
     messages: list[bytes]
-    tools: bytes
+    aside: tuple[bytes, ...]
     model: str
     stream: bool
     include_usage: bool

@@ -44,4 +44,4 @@ def model_of(request: CreateRequest, read: Answer) -> str:
 
 
 def asked_of(request: CreateRequest) -> Request:
-    return cut(request.body, request.messages, request.tools)
+    return cut(request.body, request.messages, request.aside)

@@ -1,7 +1,7 @@
 """The form a record is kept in, and back: what its conversation has already said is left out.
 
-    body   = kind | check (4) | prefix hash (8) | id (22, if OpenAI's form) | length | first frame |
-             second frame
+    body   = version and kind | check (4) | prefix hash (8) | id (22, if OpenAI's form) | length |
+             first frame | second frame
     frames = zstd; the first is MessagePack of `Delta`, `Remnant` or `ExpiredBody`, the second of
              long messages
 
@@ -27,8 +27,11 @@ from chatkeep.store.encoding.parts import Text
 
 T = TypeVar("T")
 
+# The first byte: what the body is, what stands before its frames, and the version of this format.
 _KIND = 0x0F
 _WITH_ID, _WITH_SECOND = 0x10, 0x20
+_VERSION_SHIFT = 6
+_VERSION = 0
 _CHECKED = 1 + 4
 LEVEL = 5
 # What most completions say becomes as small at a level that takes a third of the time. What is
@@ -37,6 +40,9 @@ _QUICK_LEVEL = 3
 _USUAL = 0.45  # of its size at the quick level
 _WINDOW = 1 << 17
 _UNREADABLE = (*frames.UNREADABLE, msgspec.MsgspecError)
+
+
+OUR_ID = 0  # a hole for the id that the record has here
 
 
 class Outline(Struct, array_like=True, gc=False):
@@ -51,16 +57,16 @@ class Outline(Struct, array_like=True, gc=False):
 
 
 class Delta(Struct, array_like=True, gc=False):
-    """A completion. `depth` counts the turns of its conversation before it, `count` its messages.
-
-    `id_at` is where our id goes in the answer, None when it has none.
+    """A record. `depth` counts the turns of its conversation before it, `count` its messages.
 
     `prefix_hash` is the keyed hash of these, which they are held against when they are put together
     again; it and the upstream's id stand before the frames, if that is a number (ids.compact): what
     is random costs less outside of zstd.
     `outline` is the key of a shared text when several requests have the same. `messages` are the
     new ones, None when they are in the second frame; then `shares` are the keys of the shared texts
-    there and `copied` the places copied. `separators` are given when they differ.
+    there and `copied` the places copied. `holes` are where ids were taken out of the answer, in
+    their order, each as its place in what is left and whose id goes there. `separators` are given
+    when they differ. The first `carried` messages were not in the request: a chat's are all there.
     """
 
     depth: int
@@ -68,12 +74,13 @@ class Delta(Struct, array_like=True, gc=False):
     outline: int | Outline
     messages: list[Text] | None
     answer: Text
-    id_at: int | None
+    holes: list[tuple[int, int]]
     upstream_id: bytes | None
     prefix_hash: int = 0
     shares: list[int] = []
     copied: list[tuple[int, int]] = []
     separators: list[bytes] | None = None
+    carried: int = 0
 
 
 class Remnant(Struct, array_like=True, gc=False):
@@ -126,6 +133,7 @@ class Codec:
             delta = msgspec.structs.replace(delta, prefix_hash=0, upstream_id=left)
         first = self._first(_ENCODER.encode(delta))
         kind |= (_WITH_ID if id else 0) | (_WITH_SECOND if second else 0)
+        kind |= _VERSION << _VERSION_SHIFT
         length = len(first).to_bytes(4) if second else b""
         rest = b"".join((prefix_hash.to_bytes(8), id, length, first, second))
         return b"".join((bytes((kind,)), crc32(rest, kind).to_bytes(4), rest))
@@ -133,6 +141,11 @@ class Codec:
     def open(self, body: bytes) -> tuple[Body, bytes]:
         """The first frame, and the second as it lies. Raises RecordCorrupt."""
         kind = body[0] if body else 0
+        if kind >> _VERSION_SHIFT != _VERSION:
+            raise RecordCorrupt(
+                f"a record body has version {kind >> _VERSION_SHIFT} of its format, which this"
+                " chatkeep does not know"
+            )
         decoder = _DECODERS.get(kind & _KIND)
         if decoder is None:
             raise RecordCorrupt(f"unknown record format {body[:1].hex() or 'of an empty body'}")

@@ -9,12 +9,20 @@ from chatkeep.core.model.ids import compact
 from chatkeep.core.model.record import Record, Request
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store.encoding import parts
-from chatkeep.store.encoding.body import OUTLINE, Codec, Delta, Outline, Remnant, outline_text
+from chatkeep.store.encoding.body import (
+    OUR_ID,
+    OUTLINE,
+    Codec,
+    Delta,
+    Outline,
+    Remnant,
+    outline_text,
+)
 from chatkeep.store.encoding.chain import prefix_hashes
 from chatkeep.store.encoding.parts import Load, Shelf, Text, shared_key
 
 _LONG = 1024  # bytes of new messages that get a frame of their own
-_WORTH_SHARING = 128  # bytes of tools, of system prompts, of what stands around the messages
+_WORTH_SHARING = 128  # bytes of system prompts, of what stands around the messages
 _SYSTEM = (b'"system"', b'"developer"')
 _BROKEN = (LookupError, ValueError, TypeError, msgspec.MsgspecError)
 
@@ -85,15 +93,15 @@ def encode(
     if sum(map(len, given)) > _LONG:
         shares, copied = sorted(shelf.texts), sorted(copies_in(messages))
         second = codec.second(messages, request.messages[:count])
-    answer, id_at = _answer(record)
+    answer, holes = _answer(record)
     delta = Delta(
         depth=depth,
         count=len(request.messages),
         prefix_hash=prefix_hash,
         outline=_outline(request, metadata, shelf, base.outline if base else None),
         messages=None if second else messages,
-        answer=shelf.decoded(answer),
-        id_at=id_at,
+        answer=shelf.apart(answer, request.aside),
+        holes=holes,
         upstream_id=None if record.upstream_id is None else compact(record.upstream_id),
         shares=shares,
         copied=copied,
@@ -149,10 +157,16 @@ def outside(delta: Delta, load: Load, id: str) -> Outside:
         answer = quotable(delta, load)
     except _BROKEN as error:
         raise _apart(error) from error
-    at = delta.id_at
-    if at is not None:
+    return Outside(request, filled(answer, delta.holes, id), outline.metadata, delta.upstream_id)
+
+
+def filled(answer: bytes, holes: Sequence[tuple[int, int]], id: str) -> bytes:
+    """The answer with `id` where it was taken out. Raises RecordCorrupt for another id's hole."""
+    for at, whose in reversed(holes):
+        if whose != OUR_ID:
+            raise RecordCorrupt(f"an answer has a hole for an unknown id ({whose})")
         answer = b"".join((answer[:at], id.encode(), answer[at:]))
-    return Outside(request, answer, outline.metadata, delta.upstream_id)
+    return answer
 
 
 def request_of(delta: Delta, secret: bytes, load: Load, messages: Sequence[bytes]) -> Request:
@@ -244,7 +258,7 @@ def _outline(
 ) -> int | Outline:
     """Put aside from the second call on that has the same."""
     whole = request.before + request.after
-    around = shelf.without(whole, request.tools) if len(request.tools) >= _WORTH_SHARING else whole
+    around = shelf.without(whole, request.aside)
     separator = request.separators if isinstance(request.separators, bytes) else b""
     outline = Outline(around, len(request.before), separator, metadata)
     if before is None:
@@ -254,13 +268,13 @@ def _outline(
     return shelf.put(text)[1] if before == same and len(text) >= _WORTH_SHARING else outline
 
 
-def _answer(record: Record) -> tuple[bytes, int | None]:
+def _answer(record: Record) -> tuple[bytes, list[tuple[int, int]]]:
     """The answer without our id, and where that goes."""
     id = record.id.encode()
     at = record.answer.find(b'"' + id + b'"') + 1
     if not at:
-        return record.answer, None
-    return record.answer[:at] + record.answer[at + len(id) :], at
+        return record.answer, []
+    return record.answer[:at] + record.answer[at + len(id) :], [(at, OUR_ID)]
 
 
 def _apart(error: Exception) -> RecordCorrupt:

@@ -39,6 +39,30 @@ _PHRASES = (
     b"answer is So, For example, In this case, Let me know if there's anything else. "
 )
 
+# Of Responses, which are not kept yet. They stand further from the end than those of chat.
+_RESPONSES = (
+    b'{"model":"gpt-5.1","model":"gpt-5","input":[{"role":"user","content":[{"type":"input_text",'
+    b'"text":""},{"type":"input_image","image_url":"","detail":"auto"}]},{"type":"function_call_out'
+    b'put","call_id":"call_","output":""}],"instructions":"","include":["reasoning.encrypted_conten'
+    b't"],"store":true,"stream":true,"previous_response_id":"resp_","prompt_cache_key":"",'
+    b'"max_output_tokens":1024,"truncation":"auto","background":true,"conversation":"conv_",'
+    b'"tools":[{"type":"web_search"},{"type":"function","name":"get_","description":"","parameters":'
+    b'{"type":"object","properties":{}},"strict":true}],"tool_choice":"auto"}'
+    b'{"id":"resp_","object":"response","created_at":17,"status":"completed","background":false,'
+    b'"completed_at":17,"error":null,"incomplete_details":null,"instructions":null,'
+    b'"max_output_tokens":null,"max_tool_calls":null,"model":"gpt-5","output":[{"id":"rs_",'
+    b'"type":"reasoning","summary":[{"type":"summary_text","text":"**"}],"encrypted_content":"gAAAA'
+    b'"},{"id":"fc_","type":"function_call","status":"completed","arguments":"{\\"\\":\\"\\"}",'
+    b'"call_id":"call_","name":"get_"},{"id":"msg_","type":"message","status":"completed","content":['
+    b'{"type":"output_text","annotations":[],"logprobs":[],"text":""}],"role":"assistant"}],'
+    b'"parallel_tool_calls":true,"previous_response_id":null,"prompt_cache_key":null,"reasoning":{"ef'
+    b'fort":"medium","summary":null},"safety_identifier":null,"service_tier":"default","store":true,'
+    b'"temperature":1.0,"text":{"format":{"type":"text"},"verbosity":"medium"},"tool_choice":"auto",'
+    b'"tools":[],"top_logprobs":0,"top_p":1.0,"truncation":"disabled","usage":{"input_tokens":1,'
+    b'"input_tokens_details":{"cached_tokens":0},"output_tokens":1,"output_tokens_details":{"reasonin'
+    b'g_tokens":0},"total_tokens":2},"user":null,"metadata":{}}'
+)
+
 _SHAPES = (
     b'{"type":"function","function":{"name":"get_","description":"","parameters":{"type":"object",'
     b'"properties":{"id":{"type":"string","description":"The "},"required":[""],'
@@ -74,10 +98,10 @@ _SHAPES = (
     b'"completion_tokens":1,"total_tokens":1,"prompt_tokens_details":{"cached_tokens":0,'
     b'"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,'
     b'"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}},"service_tier":"default",'
-    b'"system_fingerprint":"fp_"}\x07\xc0\x00\x90\x90\xc0\xc0'
+    b'"system_fingerprint":"fp_"}\x91\x92\x07\x00\xc0\x00\x90\x90\xc0\x00'
 )
 
-DICTIONARY = _WORDS + _PHRASES + _SHAPES
+DICTIONARY = _WORDS + _PHRASES + _RESPONSES + _SHAPES
 
 TABLES = bytes.fromhex(
     "37a430ec6a87a0054210a832dc1c3033333313ca9fa8aa6a741733167444d1a849296c8b6cfbd2b693488ba5"

@@ -22,6 +22,7 @@ Copy = Callable[[int, int], bytes]  # what stands between two places of the answ
 
 # Shorter texts cost less where they stand than a reference to them.
 _MIN_SHARED = 4096
+_WORTH_ASIDE = 128  # for what is named as likely to come again
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{%d,}={0,2}" % _MIN_SHARED)
 _STRING = re.compile(rb'"(?:[^"\\]|\\.){10,}"', re.DOTALL)
 _MAX_STRINGS = 64
@@ -65,12 +66,37 @@ class Shelf:
                 done = found.end()
         return [*parts, text[done:]] if parts else text
 
-    def without(self, text: bytes, part: bytes) -> Text:
-        """The text with a part of it put aside, where it stands in it."""
-        at = text.find(part)
-        if at < 0:
-            return text
-        return [text[:at], self.put(part), text[at + len(part) :]]
+    def without(self, text: bytes, stretches: Sequence[bytes]) -> Text:
+        """The text with these stretches put aside, each where it first stands in it.
+
+        One that is shorter than a reference is worth stays.
+        """
+        parts: list[Part] = [text]
+        for stretch in stretches:
+            if len(stretch) >= _WORTH_ASIDE:
+                self._cut_out(stretch, parts)
+        return parts if len(parts) > 1 else text
+
+    def apart(self, text: bytes, stretches: Sequence[bytes]) -> Text:
+        """The same, and the base64 in the rest put aside, decoded."""
+        parts = self.without(text, stretches) if stretches else text
+        if isinstance(parts, bytes):
+            return self.decoded(parts)
+        return [piece for part in parts for piece in self._pieces(part)]
+
+    def _cut_out(self, stretch: bytes, parts: list[Part]) -> None:
+        for index, part in enumerate(parts):
+            at = part.find(stretch) if isinstance(part, bytes) else -1
+            if at >= 0 and isinstance(part, bytes):
+                rest = part[at + len(stretch) :]
+                parts[index : index + 1] = [part[:at], self.put(stretch), rest]
+                return
+
+    def _pieces(self, part: Part) -> list[Part]:
+        if not isinstance(part, bytes):
+            return [part]
+        decoded = self.decoded(part)
+        return [decoded] if isinstance(decoded, bytes) else decoded
 
 
 def shared_key(secret: bytes, text: bytes) -> int:

@@ -55,7 +55,7 @@ def read_request(body: bytes, extra: StoreHeaders) -> CreateRequest:
     return CreateRequest(
         body=body,
         messages=messages,
-        tools=tools if tools[:1] == b"[" else b"",
+        aside=(tools,) if tools[:1] == b"[" else (),
         model=model,
         stream=stream,
         include_usage=include_usage,
