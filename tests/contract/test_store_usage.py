@@ -158,13 +158,14 @@ async def test_sums_are_what_adding_up_gives(store: Store, project: Project) -> 
 
 
 def _account(project: Project) -> Account:
-    return Account(project.id, HOUR, "m", "u", KeyId(1), "passed")
+    return Account(project.id, HOUR, "chat.completion", "m", "u", KeyId(1), "passed")
 
 
 def _some_call(luck: Random, project: ProjectId) -> tuple[Account, Sums]:
     account = Account(
         project,
         HOUR + luck.randrange(50),
+        luck.choice(["chat.completion", "embeddings"]),
         luck.choice("ab"),
         luck.choice("uv"),
         luck.choice([None, KeyId(0), KeyId(1)]),

@@ -22,7 +22,8 @@ PLANS: dict[str, list[str]] = {
     "insert_label_set": [],
     "select_label_set": [
         "SEARCH label_set USING COVERING INDEX label_set_by_values"
-        " (project=? AND model=? AND status=? AND finish_reason=? AND upstream=? AND api_key=?)"
+        " (project=? AND form=? AND model=? AND status=? AND finish_reason=? AND upstream=?"
+        " AND api_key=?)"
     ],
     "select_label_sets": ["SEARCH label_set USING COVERING INDEX label_set_by_values (project=?)"],
     "label_set_of": ["SEARCH record USING INTEGER PRIMARY KEY (rowid=?)"],

@@ -123,7 +123,7 @@ def record_of(said: Said) -> Record:
 
 def head_of(project: Project, said: Said) -> int:
     """The number by which what goes on from it finds it."""
-    return prefix_hashes(project.secret, record_of(said).request.messages)[0][1]
+    return prefix_hashes(project.secret, "chat.completion", record_of(said).request.messages)[0][1]
 
 
 def tools(luck: Random, count: int = 5) -> list[Any]:

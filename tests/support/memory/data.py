@@ -94,7 +94,7 @@ class Data(Struct):
         return found[::-1] if query.order == "desc" else found
 
     def add(self, project: Project, row: Row, record: Record) -> None:
-        known = prefix_hashes(project.secret, record.request.messages)
+        known = prefix_hashes(project.secret, row.form, record.request.messages)
         before, new = self._before(project, row.seq, known, record.request.messages)
         repeats = before is not None and before.messages == len(record.request.messages)
         if before is None or repeats:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chatkeep.core.model.form import FormName
 from chatkeep.core.model.ids import expanded
 from chatkeep.core.model.record import Record, Request
 from chatkeep.errors import RecordCorrupt
@@ -17,6 +18,7 @@ from chatkeep.store.encoding.chain import prefix_hashes
 from chatkeep.store.encoding.deltas import Base, Decoded, Encoded, Outside
 
 CODEC = Codec()
+CHAT: FormName = "chat.completion"
 SECRET = b"s" * 32
 ID = "chatcmpl-Ours"
 IMAGE = b64encode(Random(1).randbytes(5000))
@@ -48,7 +50,9 @@ class Kept:
             answer = deltas.quotable(self.delta, self.load)
             base = Base(self.delta.count, answer, self.delta.outline)
         prefix_hash = (
-            prefix_hashes(SECRET, record.request.messages)[0][1] if record.request.messages else 0
+            prefix_hashes(SECRET, CHAT, record.request.messages)[0][1]
+            if record.request.messages
+            else 0
         )
         encoded = deltas.encode(CODEC, SECRET, record, metadata, prefix_hash, base, 1)
         self.texts |= encoded.shared
@@ -61,7 +65,7 @@ class Kept:
         found, second = CODEC.open(body)
         assert isinstance(found, Delta)
         decoded = deltas.decode(CODEC, found, second, self.load, self.before)
-        request = deltas.request_of(found, SECRET, self.load, decoded.messages)
+        request = deltas.request_of(found, SECRET, CHAT, self.load, decoded.messages)
         said = deltas.outside(found, self.load, id)
         self.delta, self.before = found, decoded
         return said, request

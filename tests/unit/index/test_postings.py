@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from support.samples import as_json, row
 
 from chatkeep.core.model.completion import KeyId, Query, Row
+from chatkeep.core.model.form import NUMBERS, FormName
 from chatkeep.store.index import postings
 
+CHAT: FormName = "chat.completion"
 SECRET = b"0" * 32
 
 words = st.sampled_from(("", "a", "b", "ab", "A", "a b", "é", "metadata", "model"))
@@ -42,7 +44,7 @@ def test_a_row_has_all_the_terms_of_a_map_just_when_it_has_its_pairs(
     wanted: dict[str, str], metadata: dict[str, str]
 ) -> None:
     terms = postings.of_metadata(SECRET, wanted)
-    has_all = terms <= postings.of_row(SECRET, 1, as_json(metadata))
+    has_all = terms <= postings.of_row(SECRET, CHAT, 1, as_json(metadata))
     assert has_all == fits(Query(metadata=wanted), "m", metadata)
 
 
@@ -75,7 +77,7 @@ def test_a_query_matches_a_row_with_the_same_value(name: str, value: Any, other:
 def test_a_row_has_one_posting_a_pair_one_for_its_label_set_and_one_for_being_there(
     metadata: dict[str, str],
 ) -> None:
-    assert len(postings.of_row(SECRET, 1, as_json(metadata))) == len(metadata) + 2
+    assert len(postings.of_row(SECRET, CHAT, 1, as_json(metadata))) == len(metadata) + 2
     assert len(postings.of_metadata(SECRET, metadata)) == len(metadata)
 
 
@@ -116,10 +118,13 @@ def test_terms_spread_over_all_31_bits() -> None:
 
 
 @given(st.integers(1, 1 << 40), pair_texts, pair_texts)
-def test_label_sets_pairs_and_all_rows_never_share_a_term(
+def test_label_sets_pairs_and_forms_never_share_a_term(
     label_set: int, key: str, value: str
 ) -> None:
-    assert postings.of_label_set(label_set) < postings.ALL < postings.of_pair(SECRET, key, value)
+    forms = {postings.of_form(form) for form in NUMBERS}
+    assert forms <= set(range(-15, 0))
+    assert postings.of_label_set(label_set) < min(forms)
+    assert postings.of_pair(SECRET, key, value) > 0
 
 
 def test_the_parts_of_a_pair_do_not_run_together() -> None:

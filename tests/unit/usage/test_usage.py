@@ -25,6 +25,7 @@ from chatkeep.core.usage.prices import Price, Prices
 from chatkeep.errors import Refusal, StoreBusy, StoreFailed
 
 PROJECT = Project(ProjectId(7), "p", b"secret")
+CHAT = "chat.completion"
 KEY = Key(KeyId(3), PROJECT, "sk", frozenset({"create"}), 0)
 HOUR = SECOND // 3600
 
@@ -99,7 +100,7 @@ def test_a_row_counts_for_the_hour_it_arrived_in() -> None:
     totals: Totals = {}
     count_row(totals, ProjectId(9), kept)
     ((account, figures),) = totals.items()
-    assert account == Account(ProjectId(9), HOUR, "m", "default", KeyId(1), "stored")
+    assert account == Account(ProjectId(9), HOUR, CHAT, "m", "default", KeyId(1), "stored")
     assert named(figures) == {
         "calls": 1,
         "prompt_tokens": 10,
@@ -115,32 +116,32 @@ def test_a_row_counts_for_the_hour_it_arrived_in() -> None:
 def test_calls_are_summed_by_what_they_have_in_common() -> None:
     one = meter()
     for outcome in ("passed", "failed", "passed"):
-        one.count(KEY, "m", "u", outcome, 0.0)
+        one.count(KEY, CHAT, "m", "u", outcome, 0.0)
     sums = flushed(one)
-    account = Account(ProjectId(7), HOUR, "m", "u", KeyId(3), "passed")
+    account = Account(ProjectId(7), HOUR, CHAT, "m", "u", KeyId(3), "passed")
     assert sums[account] == {"calls": 2, "duration_ms": 500, "up_to_300": 2}
     assert sums[account._replace(outcome="failed")]["calls"] == 1
 
 
-CHAT = b'{"prompt_tokens":7,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":3}}'
+SPENT = b'{"prompt_tokens":7,"completion_tokens":2,"prompt_tokens_details":{"cached_tokens":3}}'
 RESPONSES = b'{"input_tokens":7,"input_tokens_details":{"cached_tokens":3},"output_tokens":2}'
 
 
 @pytest.mark.parametrize(
     "tail",
     [
-        b'...}],"usage":' + CHAT + b"}",
-        b'...}],"usage" : ' + CHAT + b',"x":1}',
-        b'data: {"choices":[],"usage":' + CHAT + b"}\n\ndata: [DONE]\n\n",
+        b'...}],"usage":' + SPENT + b"}",
+        b'...}],"usage" : ' + SPENT + b',"x":1}',
+        b'data: {"choices":[],"usage":' + SPENT + b"}\n\ndata: [DONE]\n\n",
         b'"usage":' + RESPONSES + b"}",
-        b'{"usage":{"prompt_tokens":1}}\n"usage":' + CHAT + b"}",
-        b'\xff"usage":' + CHAT + b'},"usage":null',
-        b'"usage":' + CHAT + b',"usage":{"prompt_tok',
+        b'{"usage":{"prompt_tokens":1}}\n"usage":' + SPENT + b"}",
+        b'\xff"usage":' + SPENT + b'},"usage":null',
+        b'"usage":' + SPENT + b',"usage":{"prompt_tok',
     ],
 )
 def test_the_tokens_are_those_of_the_last_usage_in_the_end_of_an_answer(tail: bytes) -> None:
     one = meter(Price(model="m", input=1, output=1, cached=0))
-    one.count(KEY, "m", "u", "passed", 0.0, tail)
+    one.count(KEY, CHAT, "m", "u", "passed", 0.0, tail)
     (figures,) = flushed(one).values()
     wanted = {"prompt_tokens": 7, "completion_tokens": 2, "cached_tokens": 3, "cost_micro": 6}
     assert {name: figures[name] for name in wanted} == wanted
@@ -160,23 +161,23 @@ def test_the_tokens_are_those_of_the_last_usage_in_the_end_of_an_answer(tail: by
 )
 def test_an_end_without_usage_counts_a_call_without_tokens(tail: bytes) -> None:
     one = meter()
-    one.count(KEY, "m", "u", "passed", 0.0, tail)
+    one.count(KEY, CHAT, "m", "u", "passed", 0.0, tail)
     assert flushed(one).popitem()[1] == {"calls": 1, "duration_ms": 250, "up_to_300": 1}
 
 
 def test_the_upstreams_own_cost_goes_before_the_price() -> None:
     one = meter(Price(model="*", input=1, output=1))
-    one.count(KEY, "m", "u", "passed", 0.0, b'"usage":{"prompt_tokens":9,"cost":0.0000125}')
+    one.count(KEY, CHAT, "m", "u", "passed", 0.0, b'"usage":{"prompt_tokens":9,"cost":0.0000125}')
     assert flushed(one).popitem()[1]["cost_micro"] == 12
 
 
 @pytest.mark.parametrize("refusing", [StoreBusy(detail="x"), StoreFailed(detail="x")])
 async def test_what_the_store_refuses_is_written_the_next_time(refusing: Refusal) -> None:
     one, kept = meter(), Kept()
-    one.count(KEY, "m", "u", "passed", 0.0)
+    one.count(KEY, CHAT, "m", "u", "passed", 0.0)
     kept.refusing = refusing
     await one.flush(kept)
-    one.count(KEY, "m", "u", "passed", 0.0)
+    one.count(KEY, CHAT, "m", "u", "passed", 0.0)
     await one.flush(kept)
     await one.flush(kept)
     ((_, figures),) = kept.sums.items()
@@ -186,8 +187,8 @@ async def test_what_the_store_refuses_is_written_the_next_time(refusing: Refusal
 def test_names_of_any_number_and_length_take_bounded_memory() -> None:
     one = meter()
     for number in range(3000):
-        one.count(KEY, f"{number}" + "x" * 1000, "u", "failed", 0.0)
-    one.count(KEY, "a\0\ud800", "u", "failed", 0.0)
+        one.count(KEY, CHAT, f"{number}" + "x" * 1000, "u", "failed", 0.0)
+    one.count(KEY, CHAT, "a\0\ud800", "u", "failed", 0.0)
     sums = flushed(one)
     assert len(sums) <= 1001
     assert sum(figures["calls"] for figures in sums.values()) == 3001

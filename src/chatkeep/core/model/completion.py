@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple, NewType
 
 from msgspec import Struct
 
+from chatkeep.core.model.form import FormName
 from chatkeep.core.model.ids import CompletionId, Seq, encode, expanded
 
 Metadata = dict[str, str]
@@ -83,11 +84,14 @@ class Row(Struct, frozen=True, gc=False):
     metadata: bytes
     alias: str | None = None
     cost_micro: int | None = None
+    form: FormName = "chat.completion"
 
     @property
     def id(self) -> CompletionId:
         """The id clients know it by: an imported completion keeps the one it came with."""
-        return encode(self.seq, self.tag) if self.alias is None else CompletionId(self.alias)
+        if self.alias is not None:
+            return CompletionId(self.alias)
+        return encode(self.seq, self.tag, self.form)
 
 
 class Facts(NamedTuple):
@@ -137,10 +141,11 @@ class Conversation(Struct, frozen=True):
 class Query(Struct, frozen=True):
     """Which completions a list shows: equality filters (AND), a time range and a place to go on.
 
-    `q` asks for words and phrases. `after` is exclusive in the requested order; times are unix
-    seconds, inclusive.
+    `form` is a wire format, None for any. `q` asks for words and phrases. `after` is exclusive in
+    the requested order; times are unix seconds, inclusive.
     """
 
+    form: FormName | None = None
     model: str | None = None
     status: Status | None = None
     finish_reason: str | None = None

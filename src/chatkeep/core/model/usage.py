@@ -69,10 +69,14 @@ PERIOD_HOURS: dict[str, int] = {"hour": 1, "day": 24}
 
 
 class Account(NamedTuple):
-    """What a sum is of. `hour` counts hours since 1970."""
+    """What a sum is of. `hour` counts hours since 1970.
+
+    `form` is a wire format, or of calls that are only forwarded their path, like `embeddings`.
+    """
 
     project: ProjectId
     hour: int
+    form: str
     model: str
     upstream: str
     key: KeyId | None
@@ -113,7 +117,7 @@ class Summed(NamedTuple):
 def count_row(totals: Totals, project: ProjectId, row: Row) -> None:
     """Adds a completion that is stored to the sums of its account."""
     hour = second_of(row.seq) // HOUR_S
-    account = (project, hour, row.model, row.upstream, row.key, "stored")
+    account = (project, hour, row.form, row.model, row.upstream, row.key, "stored")
     sums = totals.get(account)
     if sums is None:
         sums = totals[account] = Sums()

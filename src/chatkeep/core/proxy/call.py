@@ -59,12 +59,13 @@ class Call(Struct, frozen=True):
 class Answered(Struct, frozen=True):
     """An answer whose head has arrived, the route it came by, the model it was asked of and when.
 
-    `started` is in monotonic seconds.
+    `form` is what its call counts as; `started` is in monotonic seconds.
     """
 
     answer: UpstreamAnswer
     is_stream: bool
     route: Route
+    form: str
     model: str
     started: float
 
@@ -85,6 +86,7 @@ class Caller:
         self,
         call: Call,
         path: str,
+        form: str,
         model: str,
         routes: Sequence[Route],
         body_for: Callable[[Route], bytes],
@@ -101,14 +103,15 @@ class Caller:
             for route in routes[:-1]:
                 tried = await self._tried(call, path, route, body_for)
                 if tried is not None:
-                    return Answered(tried, is_stream(tried), route, model, started)
+                    return Answered(tried, is_stream(tried), route, form, model, started)
             route = routes[-1]
             if route.pause_s:
                 await asyncio.sleep(route.pause_s)
             answer = await _sent(call, path, route, body_for)
-            return Answered(answer, is_stream(answer), route, model, started)
+            return Answered(answer, is_stream(answer), route, form, model, started)
         except (UpstreamUnreachable, UpstreamTimeout, UpstreamFailed):
-            self._meter.count(call.key, model, routes[-1].upstream.name, "failed", started)
+            name = routes[-1].upstream.name
+            self._meter.count(call.key, form, model, name, "failed", started)
             raise
         finally:
             call.disconnect.set_callback(None)
@@ -170,7 +173,8 @@ class Caller:
 
     def _count(self, call: Call, answered: Answered, outcome: Outcome, tail: bytes = b"") -> None:
         upstream = answered.route.upstream.name
-        self._meter.count(call.key, answered.model, upstream, outcome, answered.started, tail)
+        form, model = answered.form, answered.model
+        self._meter.count(call.key, form, model, upstream, outcome, answered.started, tail)
 
     async def _tried(
         self, call: Call, path: str, route: Route, body_for: Callable[[Route], bytes]

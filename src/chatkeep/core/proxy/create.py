@@ -82,7 +82,7 @@ class Creator:
             )
 
         routes = routing.routes(self._upstreams, call.key.project, request.model)
-        return self._caller.send(call, form.path, request.model, routes, body_for)
+        return self._caller.send(call, form.path, form.name, request.model, routes, body_for)
 
     async def _plain(self, draft: Draft, answered: Answered) -> Reply:
         answer = answered.answer

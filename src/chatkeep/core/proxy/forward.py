@@ -30,7 +30,7 @@ class Forward:
         model = _model(call)
         routes = routing.routes(self._upstreams, call.key.project, model)
         answered = await self._caller.send(
-            call, path, model, routes, lambda route: _body(call, route)
+            call, path, path[1:], model, routes, lambda route: _body(call, route)
         )
         return self._caller.passed(call, answered, None)
 

@@ -81,7 +81,12 @@ class Recorder:
     def not_stored(self, draft: Draft, reason: str, error: Refusal | None = None) -> None:
         self._watcher.not_stored(reason, error)
         self._meter.count(
-            draft.call.key, draft.request.model, draft.upstream, "unkept", draft.started
+            draft.call.key,
+            draft.form.name,
+            draft.request.model,
+            draft.upstream,
+            "unkept",
+            draft.started,
         )
 
     def passed_not_stored(self, reason: str) -> None:

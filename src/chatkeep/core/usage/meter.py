@@ -43,6 +43,7 @@ class Meter:
     def count(
         self,
         key: Key,
+        form: str,
         model: str,
         upstream: str,
         outcome: Outcome,
@@ -56,7 +57,7 @@ class Meter:
         cost = self._prices.cost_micro(upstream, model, usage, spent.cost_micro)
         duration_ms = round((self.now() - started) * 1000)
         hour = int(self._unix()) // HOUR_S
-        of = (key.project.id, hour, model, upstream, key.id, outcome)
+        of = (key.project.id, hour, form, model, upstream, key.id, outcome)
         found = self._sums.get(of)  # an Account, which takes longer to make
         sums = self._sum(Account(*of)) if found is None else found[1]
         sums.add_call(usage, cost, duration_ms)

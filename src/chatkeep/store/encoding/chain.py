@@ -16,6 +16,8 @@ three times at the most.
 from collections.abc import Sequence
 from hashlib import blake2b
 
+from chatkeep.core.model.form import NUMBERS, FormName
+
 REACH = 32  # how many messages a client may have added since, tool results included
 MAX_AGE_S = 86_400  # else what has to outlive a deleted completion would never end
 STRIDE = 16
@@ -27,10 +29,13 @@ _LENGTH = 4
 
 
 def prefix_hashes(
-    secret: bytes, messages: Sequence[bytes], reach: int = REACH
+    secret: bytes, form: FormName, messages: Sequence[bytes], reach: int = REACH
 ) -> list[tuple[int, int]]:
-    """The last of them, longest first, each as the number of its messages and 63 bits of hash."""
-    running = blake2b(key=secret, digest_size=8)
+    """The last of them, longest first, each as the number of its messages and 63 bits of hash.
+
+    Conversations of two wire formats never meet, whatever their messages.
+    """
+    running = blake2b(key=secret, digest_size=8, person=NUMBERS[form].to_bytes(1))
     reached = len(messages) - reach
     last: list[tuple[int, int]] = []
     for count, message in enumerate(messages, start=1):

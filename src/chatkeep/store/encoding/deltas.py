@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 from msgspec import Struct
 
+from chatkeep.core.model.form import FormName
 from chatkeep.core.model.ids import compact
 from chatkeep.core.model.record import Record, Request
 from chatkeep.errors import RecordCorrupt
@@ -169,7 +170,9 @@ def filled(answer: bytes, holes: Sequence[tuple[int, int]], id: str) -> bytes:
     return answer
 
 
-def request_of(delta: Delta, secret: bytes, load: Load, messages: Sequence[bytes]) -> Request:
+def request_of(
+    delta: Delta, secret: bytes, form: FormName, load: Load, messages: Sequence[bytes]
+) -> Request:
     """The request with these messages. Raises RecordCorrupt when they are not the ones."""
     try:
         outline = outline_of(delta, load)
@@ -178,7 +181,7 @@ def request_of(delta: Delta, secret: bytes, load: Load, messages: Sequence[bytes
         raise _apart(error) from error
     at = outline.messages_at
     separators = outline.separator if delta.separators is None else delta.separators
-    if messages and prefix_hashes(secret, messages, 1) != [(delta.count, delta.prefix_hash)]:
+    if messages and prefix_hashes(secret, form, messages, 1) != [(delta.count, delta.prefix_hash)]:
         raise RecordCorrupt("the messages of a request are not the ones that were sent")
     return Request(around[:at], messages, separators, around[at:])
 

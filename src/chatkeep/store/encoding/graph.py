@@ -20,6 +20,7 @@ from chatkeep.store.encoding import deltas
 from chatkeep.store.encoding.body import Body, Delta, ExpiredBody, Remnant
 from chatkeep.store.encoding.context import RecordContext
 from chatkeep.store.encoding.parts import shared_key
+from chatkeep.store.encoding.recent import Found
 
 _LONGEST_PATH = 1000  # far beyond any conversation's: a damaged file might lead in a circle
 
@@ -143,15 +144,15 @@ class Graph:
         """What the completion was created with. Raises RecordCorrupt."""
         return deltas.outline_of(completion(self.opened(seq, body)[0]), self.load).metadata
 
-    def request(self, seq: Seq, base: Seq | None, body: bytes) -> Request | None:
+    def request(self, found: Found) -> Request | None:
         """Put together along its bases; None when the body has expired. Raises RecordCorrupt."""
-        opened, second = self.opened(seq, body)
+        opened, second = self.opened(found.seq, found.body)
         if isinstance(opened, ExpiredBody):
             return None
         delta = completion(opened)
-        before = self.decoded(list(self.path(base)))
+        before = self.decoded(list(self.path(found.base)))
         messages = deltas.messages_of(self.context.codec, delta, second, self.load, before)
-        return deltas.request_of(delta, self.project.secret, self.load, messages)
+        return deltas.request_of(delta, self.project.secret, found.form, self.load, messages)
 
     def is_expired(self, seq: Seq, body: bytes) -> bool:
         """Raises RecordCorrupt."""

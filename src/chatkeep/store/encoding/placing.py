@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from chatkeep.core.model.form import FormName
 from chatkeep.core.model.ids import MAX_SEQ, Seq, compose
 from chatkeep.core.model.record import Record
 from chatkeep.errors import RecordCorrupt
@@ -45,10 +46,10 @@ class _Place(Struct, frozen=True):
     parent: Seq | None = None
 
 
-def placed(graph: Graph, seq: Seq, record: Record, metadata: bytes) -> Placed:
+def placed(graph: Graph, seq: Seq, form: FormName, record: Record, metadata: bytes) -> Placed:
     """Encodes a record against the base it is to have; `metadata` is a JSON object."""
     messages = record.request.messages
-    known = prefix_hashes(graph.project.secret, messages)
+    known = prefix_hashes(graph.project.secret, form, messages)
     try:
         place = _place(graph, seq, known, messages)
         base = _base(graph, place)

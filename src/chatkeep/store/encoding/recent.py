@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from chatkeep.core.model.completion import KeyId, ProjectId, Row, Stored
+from chatkeep.core.model.form import FormName
 from chatkeep.core.model.ids import Seq, compact
 
 _MOST_BYTES = 8 << 20  # of each generation
@@ -30,6 +31,7 @@ class Found(NamedTuple):
     tag: bytes | None
     request_id: bytes | None
     alias: bytes | None
+    form: FormName
     model: str
     status: Any
     finish_reason: str | None

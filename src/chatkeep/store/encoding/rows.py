@@ -61,6 +61,7 @@ def _row(found: Found, named: Identity, created_with: bytes) -> Row:
         metadata=created_with if found.metadata is None else found.metadata.encode(),
         alias=named.alias,
         cost_micro=found.cost_micro,
+        form=found.form,
     )
 
 
@@ -88,5 +89,5 @@ def bindings(project: Project, row: Row, label_set: int, placed: Placed) -> tupl
 
 def columns(row: Row, bindings: tuple[Any, ...]) -> Columns:
     """The row as it is found once these have been inserted."""
-    labels = (row.model, row.status, row.finish_reason, row.upstream, row.key)
+    labels = (row.form, row.model, row.status, row.finish_reason, row.upstream, row.key)
     return (*bindings[:6], *labels, *bindings[6:-3], None, *bindings[-3:])

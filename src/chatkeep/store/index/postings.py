@@ -1,12 +1,14 @@
 """Postings: the index entries through which every equality filter finds its rows (DESIGN.md §4).
 
-A posting is `(project, term, seq)`. A row has one by which a project's rows are listed, and one for
-each metadata pair, by a 31-bit hash of it, keyed per project. A hash can collide, so rows found by
-it are compared again (`matching`): more bits would only make the index larger.
+A posting is `(project, term, seq)`. A row has one by which rows of its wire format are listed, and
+one for each metadata pair, by a 31-bit hash of it, keyed per project. A hash can collide, so rows
+found by it are compared again (`matching`): more bits would only make the index larger. What is
+hashed begins with what it is, so that a pair and, later, an item's id are terms apart.
 
-It has a single one for its label set: the model, status, finish reason, upstream and key it has,
-taken together. A store numbers the label sets there are, a few dozen in most projects; a filter by
-any of these values reads the postings of all the label sets that have it. Their terms are below 0.
+It has a single one for its label set: the form, model, status, finish reason, upstream and key it
+has, taken together. A store numbers the label sets there are, a few dozen in most projects; a
+filter by any of these values reads the postings of all the label sets that have it. The terms of
+forms and of label sets are below 0.
 """
 
 from collections.abc import Callable
@@ -15,12 +17,18 @@ from hashlib import blake2b
 import msgspec
 
 from chatkeep.core.model.completion import Facts, Metadata, Query, Row
+from chatkeep.core.model.form import NUMBERS, FormName
 
 _METADATA = msgspec.json.Decoder(dict[str, str])
 _LABELS = ("model", "status", "finish_reason", "upstream", "key")
 
 
-ALL = 0  # the term all rows of a project have
+_FORMS = 15  # terms -1 to -15 are those of wire formats; label sets follow
+
+
+def of_form(form: FormName) -> int:
+    """The term that all rows of a wire format have."""
+    return -NUMBERS[form]
 
 
 def of_pair(secret: bytes, key: str, value: str) -> int:
@@ -48,11 +56,13 @@ def changed(secret: bytes, before: bytes, after: bytes) -> tuple[set[int], set[i
 
 
 def of_label_set(label_set: int) -> int:
-    return -label_set
+    """The term of a label set by its number, from 1."""
+    return -_FORMS - label_set
 
 
-def of_row(secret: bytes, label_set: int, metadata: bytes) -> set[int]:
-    return {ALL, of_label_set(label_set), *of_metadata(secret, _METADATA.decode(metadata))}
+def of_row(secret: bytes, form: FormName, label_set: int, metadata: bytes) -> set[int]:
+    pairs = of_metadata(secret, _METADATA.decode(metadata))
+    return {of_form(form), of_label_set(label_set), *pairs}
 
 
 def wants_labels(query: Query) -> bool:

@@ -46,10 +46,12 @@ CREATE TABLE api_key (
 CREATE TABLE keys_version (version INTEGER NOT NULL) STRICT;
 INSERT INTO keys_version VALUES (0);
 
--- What completions have in common as a whole: each set of labels there is. Nobody's key is NULL.
+-- What records have in common as a whole: each set of labels there is. form is a wire format.
+-- Nobody's key is NULL.
 CREATE TABLE label_set (
     id INTEGER PRIMARY KEY,
     project INTEGER NOT NULL REFERENCES project (id),
+    form TEXT NOT NULL,
     model TEXT NOT NULL,
     status TEXT NOT NULL,
     finish_reason TEXT,
@@ -58,7 +60,7 @@ CREATE TABLE label_set (
 ) STRICT;
 
 CREATE INDEX label_set_by_values
-ON label_set (project, model, status, finish_reason, upstream, api_key);
+ON label_set (project, form, model, status, finish_reason, upstream, api_key);
 
 -- alias is the id of an import that is not of our form, as core.model.ids keeps it. What follows
 -- from something else is not kept: a tag from the request id, half of a request id from the other
@@ -109,10 +111,10 @@ CREATE TABLE changed_metadata (
 -- Completions with all that their rows refer to.
 CREATE VIEW stored AS
 SELECT
-    record.seq, record.project, label_set.id AS label_set, tag, request_id, alias, model, status,
-    finish_reason, upstream, api_key, prompt_tokens, completion_tokens, total_tokens, duration_ms,
-    first_token_ms, cached_tokens, reasoning_tokens, cost_micro, changed_metadata.metadata, base,
-    parent, body
+    record.seq, record.project, label_set.id AS label_set, tag, request_id, alias, form, model,
+    status, finish_reason, upstream, api_key, prompt_tokens, completion_tokens, total_tokens,
+    duration_ms, first_token_ms, cached_tokens, reasoning_tokens, cost_micro,
+    changed_metadata.metadata, base, parent, body
 FROM record JOIN label_set ON label_set.id = record.label_set
 LEFT JOIN changed_metadata ON changed_metadata.seq = record.seq;
 
@@ -201,11 +203,12 @@ INSERT INTO search_reach VALUES (0);
 -- Completions that found no number between their neighbours: in search they are by -seq.
 CREATE TABLE crowded (seq INTEGER PRIMARY KEY) STRICT;
 
--- Sums of calls by the hour, whether they were kept or not; hours count from 1970. Nobody's key is
--- -1. The columns after the outcome stand in the order of usage.FIGURES.
+-- Sums of calls by the hour, whether they were kept or not; hours count from 1970. form is a wire
+-- format, or the path of a call that is only forwarded. Nobody's key is -1. The columns after the outcome stand in the order of usage.FIGURES.
 CREATE TABLE usage_hour (
     project INTEGER NOT NULL,
     hour INTEGER NOT NULL,
+    form TEXT NOT NULL,
     model TEXT NOT NULL,
     upstream TEXT NOT NULL,
     api_key INTEGER NOT NULL,
@@ -226,5 +229,5 @@ CREATE TABLE usage_hour (
     up_to_30000 INTEGER NOT NULL,
     up_to_100000 INTEGER NOT NULL,
     longer INTEGER NOT NULL,
-    PRIMARY KEY (project, hour, model, upstream, api_key, outcome)
+    PRIMARY KEY (project, hour, form, model, upstream, api_key, outcome)
 ) STRICT, WITHOUT ROWID;

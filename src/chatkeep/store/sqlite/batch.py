@@ -28,7 +28,15 @@ class Batch:
 
     def label_set(self, project: Project, row: Row) -> int:
         """The number of a row's label set; a new one is listed."""
-        values = (project.id, row.model, row.status, row.finish_reason, row.upstream, row.key)
+        values = (
+            project.id,
+            row.form,
+            row.model,
+            row.status,
+            row.finish_reason,
+            row.upstream,
+            row.key,
+        )
         known = self._label_sets.get(values)
         if known is None:
             known = self._label_sets[values] = labelsets.number(self.connection, values)

@@ -6,6 +6,7 @@ from typing import Any, assert_never
 import apsw
 
 from chatkeep.core.model.completion import Project
+from chatkeep.core.model.form import FormName
 from chatkeep.core.model.ids import Seq
 from chatkeep.core.model.record import Record
 from chatkeep.errors import RecordCorrupt
@@ -69,9 +70,9 @@ class Bodies(Graph):
         super().__init__(_Lookups(cursor, project), project, context)
         self._cursor = cursor
 
-    def add(self, seq: Seq, record: Record, metadata: bytes) -> Placed:
+    def add(self, seq: Seq, form: FormName, record: Record, metadata: bytes) -> Placed:
         """Encodes a record; all that its body refers to is written."""
-        added = placed(self, seq, record, metadata)
+        added = placed(self, seq, form, record, metadata)
         self._write(added.writes)
         return added
 

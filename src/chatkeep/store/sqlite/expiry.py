@@ -15,12 +15,11 @@ from chatkeep.store.encoding.context import RecordContext
 from chatkeep.store.encoding.expired import expired_body
 from chatkeep.store.encoding.graph import Kept
 from chatkeep.store.encoding.recent import Found
-from chatkeep.store.index.postings import ALL
 from chatkeep.store.index.text import searchable_texts
 from chatkeep.store.sqlite import search
 from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies
-from chatkeep.store.sqlite.postings import places
+from chatkeep.store.sqlite.postings import of_forms
 
 SQL = sql.blocks("chatkeep.store.sqlite", "expiry.sql") | sql.blocks(
     "chatkeep.store.sqlite", "queries.sql"
@@ -35,7 +34,7 @@ def expire(batch: Batch, project: Project, below: Seq, context: RecordContext) -
     bodies = Bodies(connection, project, context)
     known: Any = connection.execute(SQL["expired_below"], (project.id,)).fetchall()
     low = known[0][0]
-    every = places(connection, project.id, ALL, low, below - 1, "asc")
+    every = of_forms(connection, project.id, None, low, below - 1, "asc")
     looked_at = [Seq(place) for place in islice(every, _LOOKED_AT)]
     for seq in looked_at:
         connection.execute(SQL["note_expired"], (project.id, seq + 1))

@@ -9,7 +9,7 @@ import apsw
 from chatkeep.core.model.completion import ProjectId, Query
 from chatkeep.store import sql
 from chatkeep.store.index import postings
-from chatkeep.store.sqlite.postings import places
+from chatkeep.store.sqlite.postings import of_forms, places
 
 SQL = sql.blocks("chatkeep.store.sqlite", "labelsets.sql")
 # So many postings are merged. A query that more label sets match is a common one: it looks at the
@@ -32,18 +32,20 @@ class Places:
         self._connection = connection
         self._project = project
         self._order = query.order
+        self._form = query.form
         columns = (query.model, query.status, query.finish_reason, query.upstream, query.key)
-        found = connection.execute(SQL["select_label_sets"], (project, *columns))
+        found = connection.execute(SQL["select_label_sets"], (project, query.form, *columns))
         self._label_sets = {label_set for (label_set,) in found}
 
     def __call__(self, low: int, high: int) -> Iterator[int]:
         if len(self._label_sets) > MOST:
-            return filter(self._is_wanted, self._places(postings.ALL, low, high))
-        every = [
+            every = of_forms(self._connection, self._project, self._form, low, high, self._order)
+            return filter(self._is_wanted, every)
+        lists = [
             self._places(postings.of_label_set(label_set), low, high)
             for label_set in self._label_sets
         ]
-        return merge(*every, reverse=self._order == "desc")
+        return merge(*lists, reverse=self._order == "desc")
 
     def _places(self, term: int, low: int, high: int) -> Iterator[int]:
         return places(self._connection, self._project, term, low, high, self._order)

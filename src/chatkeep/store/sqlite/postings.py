@@ -1,6 +1,7 @@
 """Postings in SQLite: the places of a term in chunks, which are written once a commit."""
 
 from collections.abc import Collection, Iterable, Iterator
+from heapq import merge
 from itertools import takewhile
 from typing import Any
 
@@ -8,8 +9,10 @@ import apsw
 import msgspec
 
 from chatkeep.core.model.completion import Order, ProjectId
+from chatkeep.core.model.form import NUMBERS, FormName
 from chatkeep.core.model.ids import Seq
 from chatkeep.store import sql
+from chatkeep.store.index.postings import of_form
 from chatkeep.store.sqlite.chunks import Chunk, appended, changed, seqs_in
 
 SQL = sql.blocks("chatkeep.store.sqlite", "postings.sql")
@@ -102,6 +105,20 @@ class Changes:
         if old is not None and old.first not in {chunk.first for chunk in new}:
             self._cursor.execute(SQL["delete_chunk"], (*list, old.first))
         self._cursor.executemany(SQL["put_chunk"], [(*list, *chunk) for chunk in new])
+
+
+def of_forms(
+    connection: apsw.Connection,
+    project: ProjectId,
+    form: FormName | None,
+    low: int,
+    high: int,
+    order: Order,
+) -> Iterator[int]:
+    """The seqs of all records of a wire format, or of any, between two bounds, lazily."""
+    forms = NUMBERS if form is None else (form,)
+    lists = [places(connection, project, of_form(one), low, high, order) for one in forms]
+    return lists[0] if len(lists) == 1 else merge(*lists, reverse=order == "desc")
 
 
 def places(

@@ -57,13 +57,13 @@ def insert(
 def _insert(
     batch: Batch, project: Project, row: Row, record: Record, context: RecordContext
 ) -> Columns:
-    added = Bodies(batch.cursor, project, context).add(row.seq, record, row.metadata)
+    added = Bodies(batch.cursor, project, context).add(row.seq, row.form, record, row.metadata)
     label_set = batch.label_set(project, row)
     bindings = rows.bindings(project, row, label_set, added)
     batch.cursor.execute(SQL["insert_record"], bindings)
     count_row(batch.totals, project.id, row)
     batch.postings.add(
-        project.id, postings.of_row(project.secret, label_set, row.metadata), row.seq
+        project.id, postings.of_row(project.secret, row.form, label_set, row.metadata), row.seq
     )
     texts: Sequence[str] = ()
     if project.full_text:
@@ -175,7 +175,7 @@ def request(cursor: Cursor, project: Project, name: Name, context: RecordContext
 
 
 def request_of(cursor: Cursor, project: Project, found: Found, context: RecordContext) -> Request:
-    request = Bodies(cursor, project, context).request(found.seq, found.base, found.body)
+    request = Bodies(cursor, project, context).request(found)
     if request is None:
         named = of_found(found, project)
         raise BodyExpired("completion_id", id=id_of(found.seq, named))
@@ -221,7 +221,7 @@ def delete(batch: Batch, project: Project, name: Name, context: RecordContext) -
         search.delete(connection, seq, search.document(project.id, texts))
         _delete_row(connection, seq)
         bodies.remove(seq, found.base, found.body)
-    terms = postings.of_row(project.secret, found.label_set, metadata)
+    terms = postings.of_row(project.secret, found.form, found.label_set, metadata)
     batch.postings.remove(project.id, terms, seq)
     return True
 

@@ -8,6 +8,7 @@ from chatkeep.core.model.completion import Order, Project, ProjectId, Query
 from chatkeep.core.model.ids import MAX_SEQ, first_of, last_of
 from chatkeep.store.index import postings
 from chatkeep.store.sqlite import labelsets, search
+from chatkeep.store.sqlite.postings import of_forms
 from chatkeep.store.sqlite.postings import places as in_chunks
 
 _STEPS_BEFORE_SEEK = 64  # a chunk; a step costs a hundredth of a new query
@@ -47,8 +48,8 @@ def places(connection: apsw.Connection, project: Project, query: Query) -> Itera
     lists = [_posting(connection, project.id, term, query.order) for term in pairs]
     if postings.wants_labels(query):
         lists.append(labelsets.Places(connection, project.id, query))
-    if not lists and found is None:
-        lists.append(_posting(connection, project.id, postings.ALL, query.order))
+    if not lists and found is None:  # else all there are have the form asked for: there is one
+        return of_forms(connection, project.id, query.form, low, high, query.order)
     if len(lists) == 1 and found is None:
         return lists[0](low, high)
     descending = query.order == "desc"

@@ -14,8 +14,8 @@ _NOBODY = -1  # a primary key takes no NULL
 
 
 def add(cursor: apsw.Cursor, totals: Totals) -> None:
-    for (project, hour, model, upstream, key, outcome), sums in totals.items():
-        named = (project, hour, model, upstream, _NOBODY if key is None else key, outcome)
+    for (project, hour, form, model, upstream, key, outcome), sums in totals.items():
+        named = (project, hour, form, model, upstream, _NOBODY if key is None else key, outcome)
         cursor.execute(SQL["add_usage"], (*named, *astuple(sums)))
 
 

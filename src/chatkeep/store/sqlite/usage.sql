@@ -1,13 +1,13 @@
 -- name: add_usage
 -- Adds to the sums of an hour.
 INSERT INTO usage_hour (
-    project, hour, model, upstream, api_key, outcome,
+    project, hour, form, model, upstream, api_key, outcome,
     calls, prompt_tokens, completion_tokens, cached_tokens, reasoning_tokens, priced, cost_micro,
     duration_ms, up_to_100, up_to_300, up_to_1000, up_to_3000, up_to_10000, up_to_30000,
     up_to_100000, longer
 ) VALUES (
     ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
-    ?22
+    ?22, ?23
 )
 ON CONFLICT DO UPDATE SET
     calls = calls + excluded.calls,

@@ -166,11 +166,11 @@ class Verifier:
         prefix_hashes = (
             [(body.prefix_hash & INDEXED, seq)] if isinstance(body, Delta) and body.count else []
         )
-        terms = postings.of_row(project.secret, found.label_set, row.metadata)
+        terms = postings.of_row(project.secret, found.form, found.label_set, row.metadata)
         return _Read(found, [(term, seq) for term in terms], prefix_hashes, body)
 
     def _whole(self, bodies: Bodies, read: "_Read") -> None:
-        bodies.request(read.found.seq, read.found.base, read.found.body)
+        bodies.request(read.found)
         if isinstance(read.body, Delta):
             self._uses.update(deltas.shared_of(read.body, bodies.load))
 

@@ -227,7 +227,7 @@ def test_the_body_is_kept_as_received_beside_its_messages(
     found = read_request(text, NONE)
     assert found.body == text
     assert found.messages == [message, b'{"role":"user"}']
-    assert found.tools == (b"[ %b ]" % message if with_tools else b"")
+    assert found.aside == ((b"[ %b ]" % message,) if with_tools else ())
 
 
 @given(objects(st.sampled_from(('"model"', '"messages"', '"store"', '"n"', '"x"')), values))
