@@ -29,7 +29,7 @@ from bench.streams import percentile
 from bench.synthetic import Filled
 from bench.target import Stage, Target, chatkeep, stage
 from chatkeep.core.model.completion import Project
-from chatkeep.core.records.completions import Library
+from chatkeep.core.records.completions import Completions
 
 _STORE = "lists"
 _PAGES = "/keep/v1/completions"
@@ -143,20 +143,20 @@ async def _in_process(
         if there < rows:
             filled = await synthetic.fill(store, project, there, rows, say)
         say(f"{rows:,} rows: in this process")
-        library = Library(store)
-        return filled, await _pages(library, project, rows, times)
+        completions = Completions(store)
+        return filled, await _pages(completions, project, rows, times)
     finally:
         await store.aclose()
 
 
-async def _pages(library: Library, project: Project, rows: int, times: int) -> list[_Page]:
+async def _pages(completions: Completions, project: Project, rows: int, times: int) -> list[_Page]:
     """Every shape in turn, again and again: a machine's slow minute does not meet one alone."""
     pages = [_Page(shape, asked(shape, project, rows)) for shape in SHAPES]
     for _ in range(times):
         for page in pages:
             if sum(page.took_us) < _ENOUGH_US:
                 began = time.process_time_ns()
-                body = await library.kept(project, page.pairs)
+                body = await completions.kept(project, page.pairs)
                 page.took_us.append((time.process_time_ns() - began) / 1000)
                 page.items = len(msgspec.json.decode(body)["data"])
     return pages

@@ -29,7 +29,7 @@ from chatkeep.core.model.completion import Project, Row
 from chatkeep.core.model.ids import REQUEST_ID_BYTES, Sequencer, named, tag_of
 from chatkeep.core.ports.records import Import, Records
 from chatkeep.core.ports.store import Store
-from chatkeep.core.records.completions import Library
+from chatkeep.core.records.completions import Completions
 from chatkeep.core.records.importing import Importer, Line, batches
 from chatkeep.core.usage.prices import Prices
 from chatkeep.core.wire.chat.renaming import under
@@ -190,10 +190,10 @@ async def _free_after_a_day(path: Path, full_text: bool) -> int:
 
 async def _reads(corpus: Corpus, path: Path, full_text: bool, kept: Kept) -> None:
     store, project = await _opened(path, full_text)
-    library = Library(store)
+    completions = Completions(store)
     for depth, some in _by_depth(corpus.found):
-        kept.retrieve[depth] = await _read(some, lambda id: library.retrieve(project, id))
-        kept.request[depth] = await _read(some, lambda id: library.raw_request(project, id))
+        kept.retrieve[depth] = await _read(some, lambda id: completions.retrieve(project, id))
+        kept.request[depth] = await _read(some, lambda id: completions.raw_request(project, id))
     await store.aclose()
 
 

@@ -18,7 +18,7 @@ from support.server import ServerProcess
 from chatkeep.cli import main
 from chatkeep.core.model.completion import Query, Row
 from chatkeep.core.model.ids import IMPORT_NODE, compose, named, node_of, second_of
-from chatkeep.core.records.completions import Library
+from chatkeep.core.records.completions import Completions
 
 WRONG_USAGE, SOME_FAILED = 2, 3
 CREATED = 1_600_000_000
@@ -72,9 +72,9 @@ async def _kept(folder: Path, ids: Sequence[str]) -> list[tuple[bytes, bytes]]:
     try:
         project = await store.project("default")
         assert project is not None
-        library = Library(store)
+        completions = Completions(store)
         return [
-            (await library.raw_request(project, id), await library.raw_answer(project, id))
+            (await completions.raw_request(project, id), await completions.raw_answer(project, id))
             for id in ids
         ]
     finally:

@@ -16,7 +16,7 @@ from support.samples import name, place, row, said
 from chatkeep.core.accounts.projects import changed
 from chatkeep.core.model.completion import Scope
 from chatkeep.core.ports.encryption import EncryptionWish, Rewritten
-from chatkeep.core.records.completions import Library
+from chatkeep.core.records.completions import Completions
 from chatkeep.core.records.filters import ListQuery
 from chatkeep.errors import (
     BadSetting,
@@ -368,9 +368,9 @@ async def test_what_is_damaged_keeps_its_key_and_is_counted(plain: SqliteBackend
 async def test_nothing_is_searched_in_an_encrypted_store(plain: SqliteBackend) -> None:
     async with opened(with_key(plain)) as talks:
         assert not talks.project.full_text
-        library = Library(talks.store)
+        completions = Completions(talks.store)
         with pytest.raises(SearchEncrypted):
-            await library.query(talks.project, ListQuery(q="hello"))
+            await completions.query(talks.project, ListQuery(q="hello"))
         with pytest.raises(UnusableValue, match="encrypted"):
             await talks.store.change_project(talks.project.id, changed({"full_text": True}))
         with pytest.raises(UnusableValue, match="encrypted"):

@@ -20,7 +20,7 @@ from chatkeep.core.ports.records import Counted
 from chatkeep.core.ports.store import Store
 from chatkeep.core.records import bulk
 from chatkeep.core.records.bulk import Outcome
-from chatkeep.core.records.completions import Library
+from chatkeep.core.records.completions import Completions
 from chatkeep.core.records.filters import ListQuery, list_query
 from chatkeep.core.wire.query import Filter
 from chatkeep.errors import Refusal
@@ -75,7 +75,7 @@ def rm(
 
     async def act(accounts: Administration, store: Store) -> Outcome:
         found = await accounts.project(OPERATOR, project)
-        query = await _until_now(store, found, await Library(store).query(found, asked))
+        query = await _until_now(store, found, await Completions(store).query(found, asked))
         counted = await bulk.count(store, found, query)
         if counted.matched:
             what = f"delete {_shown(counted)} of project {project} for good"

@@ -19,7 +19,7 @@ from chatkeep.core.proxy.forward import Forward
 from chatkeep.core.proxy.idempotency import Idempotency
 from chatkeep.core.proxy.models import Models
 from chatkeep.core.proxy.recorder import Clock, Recorder
-from chatkeep.core.records.completions import Library
+from chatkeep.core.records.completions import Completions
 from chatkeep.core.usage.meter import Meter
 from chatkeep.core.usage.prices import Prices
 from chatkeep.settings import Settings
@@ -63,11 +63,11 @@ async def running(
     creator = Creator(caller, upstreams, recorder, idempotency, settings.max_answer_bytes)
     unix = clock.unix
     auth = Keyring(store, unix) if open_to is None else NoAuth(store, open_to)
-    library, models = Library(store), Models(upstreams)
+    completions, models = Completions(store), Models(upstreams)
     forward = Forward(caller, upstreams)
     endpoints = (
-        Api(creator, forward, library, models, settings.max_body_bytes),
-        Keep(store, library, models, settings.max_body_bytes),
+        Api(creator, forward, completions, models, settings.max_body_bytes),
+        Keep(store, completions, models, settings.max_body_bytes),
         AccountRoutes(
             Administration(store, unix, secrets.token_bytes, auth.forget), settings.max_body_bytes
         ),

@@ -15,7 +15,7 @@ from bench.process import Broken
 from bench.shapes import SHAPES, asked
 from bench.synthetic import SIZES, Filled, made, ten
 from chatkeep.core.model.completion import Project, ProjectId
-from chatkeep.core.records.completions import Library
+from chatkeep.core.records.completions import Completions
 from chatkeep.store import open_store
 
 MACHINE = Machine("0.1", "Linux x86_64", "a processor", 2, "3.13", "pinned", 1.5, 0.1)
@@ -88,9 +88,9 @@ async def test_a_store_grows_and_every_shape_finds_in_it_what_it_is_to(tmp_path:
     assert said[-1].startswith("1,000 of 1,000 rows")
     store, project, there = await synthetic.opened(file)
     assert there == 1000
-    library = Library(store)
+    completions = Completions(store)
     for shape in SHAPES:
-        page = msgspec.json.decode(await library.kept(project, asked(shape, project, 1000)))
+        page = msgspec.json.decode(await completions.kept(project, asked(shape, project, 1000)))
         assert len(page["data"]) == FEWER.get(shape.name, 20), shape.name
     await store.aclose()
 

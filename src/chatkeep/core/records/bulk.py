@@ -14,7 +14,7 @@ from chatkeep.core.json.types import expect
 from chatkeep.core.model.completion import Metadata, Project, Query, Row, Stored
 from chatkeep.core.model.ids import Name
 from chatkeep.core.ports.records import Counted, Failure, Records
-from chatkeep.core.records.completions import Library, merging
+from chatkeep.core.records.completions import Completions, merging
 from chatkeep.core.records.filters import KEPT, ListQuery
 from chatkeep.core.wire import metadata
 from chatkeep.core.wire.body import fields_of, shown
@@ -68,14 +68,14 @@ class Asked(Struct, frozen=True):
 
 async def bulk(
     records: Records,
-    library: Library,
+    completions: Completions,
     project: Project,
     body: bytes,
     monotonic: Callable[[], float],
 ) -> bytes:
     """The answer to a request; the errors of a list, and of what its body says."""
     wanted = asked(body)
-    query = await library.query(project, wanted.query)
+    query = await completions.query(project, wanted.query)
     if wanted.dry_run:
         found = await count(records, project, query)
         return spans.dumps({"matched": found.matched, "complete": found.complete})

@@ -57,7 +57,7 @@ class Shown(Struct, frozen=True):
     etag: str
 
 
-class Library:
+class Completions:
     """Every operation raises CompletionNotFound for what the project does not hold."""
 
     def __init__(self, records: Records) -> None:

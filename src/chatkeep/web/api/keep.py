@@ -8,7 +8,7 @@ from chatkeep.core.ports.store import Store
 from chatkeep.core.proxy.call import Response
 from chatkeep.core.proxy.models import Models
 from chatkeep.core.records.bulk import bulk
-from chatkeep.core.records.completions import Library
+from chatkeep.core.records.completions import Completions
 from chatkeep.core.records.facets import facets
 from chatkeep.core.records.stats import stats
 from chatkeep.core.wire.headers import value
@@ -19,33 +19,35 @@ from chatkeep.web.wire import json, shown
 class Keep:
     """One method an operation of the route table, by its name there."""
 
-    def __init__(self, store: Store, library: Library, models: Models, max_body: int) -> None:
+    def __init__(
+        self, store: Store, completions: Completions, models: Models, max_body: int
+    ) -> None:
         self._store = store
-        self._library = library
+        self._completions = completions
         self._models = models
         self._max_body = max_body
 
     async def list_kept(self, request: Request) -> Response:
-        return json(await self._library.kept(request.key.project, request.query()))
+        return json(await self._completions.kept(request.key.project, request.query()))
 
     async def bulk_completions(self, request: Request) -> Response:
         body = await request.body(self._max_body)
         project = request.key.project
-        return json(await bulk(self._store, self._library, project, body, time.monotonic))
+        return json(await bulk(self._store, self._completions, project, body, time.monotonic))
 
     async def merge_metadata(self, request: Request) -> Response:
         body = await request.body(self._max_body)
         id = request.parameter("completion_id")
         if_match = request.header(b"if-match")
-        return shown(await self._library.merge(request.key.project, id, body, if_match))
+        return shown(await self._completions.merge(request.key.project, id, body, if_match))
 
     async def conversation(self, request: Request) -> Response:
         id = request.parameter("completion_id")
-        return json(await self._library.conversation(request.key.project, id, request.query()))
+        return json(await self._completions.conversation(request.key.project, id, request.query()))
 
     async def attachment(self, request: Request) -> Response:
         id, part = request.parameter("completion_id"), request.parameter("part")
-        found = await self._library.attachment(request.key.project, id, part)
+        found = await self._completions.attachment(request.key.project, id, part)
         # Whoever sent it may be anybody: no browser runs it, whatever it is.
         headers = (
             (b"content-type", value(found.picture or "application/octet-stream")),
@@ -57,11 +59,11 @@ class Keep:
 
     async def raw_request(self, request: Request) -> Response:
         id = request.parameter("completion_id")
-        return json(await self._library.raw_request(request.key.project, id))
+        return json(await self._completions.raw_request(request.key.project, id))
 
     async def raw_answer(self, request: Request) -> Response:
         id = request.parameter("completion_id")
-        return json(await self._library.raw_answer(request.key.project, id))
+        return json(await self._completions.raw_answer(request.key.project, id))
 
     async def facets(self, request: Request) -> Response:
         return json(await facets(self._store, request.key.project, request.query()))
