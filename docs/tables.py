@@ -7,7 +7,7 @@ from chatkeep.cli import main
 from chatkeep.core.accounts.administration import KEYS
 from chatkeep.core.accounts.projects import SETTINGS
 from chatkeep.core.records.facets import FACETS
-from chatkeep.core.records.filters import CONVERSATION, KEPT, LIST, MESSAGES
+from chatkeep.core.records.filters import CONVERSATION, LIST, MESSAGES, RECORDS
 from chatkeep.core.records.stats import STATS
 from chatkeep.core.usage.prices import PRICE_SAYS
 from chatkeep.core.wire.query import Filter
@@ -62,8 +62,8 @@ def list_filters() -> str:
     return _filters(LIST)
 
 
-def kept_filters() -> str:
-    return _filters(tuple(entry for entry in KEPT if entry not in LIST))
+def record_filters() -> str:
+    return _filters(tuple(entry for entry in RECORDS if entry not in LIST))
 
 
 def facets_filters() -> str:

@@ -21,7 +21,7 @@ from chatkeep.core.accounts.projects import SETTINGS as PROJECT_SETTINGS
 from chatkeep.core.accounts.projects import Setting as ProjectSetting
 from chatkeep.core.model.completion import SCOPES
 from chatkeep.core.records.facets import FACETS
-from chatkeep.core.records.filters import KEPT, MESSAGES
+from chatkeep.core.records.filters import MESSAGES, RECORDS
 from chatkeep.core.records.stats import STATS
 from chatkeep.core.usage.prices import PRICE_SAYS, Price
 from chatkeep.settings import SAYS, Settings
@@ -125,7 +125,7 @@ def test_every_scope_is_documented(scope: str) -> None:
 @pytest.mark.parametrize(
     ("section", "name", "says"),
     [
-        *(("## Listing completions", entry.name, entry.says) for entry in KEPT),
+        *(("## Listing completions", entry.name, entry.says) for entry in RECORDS),
         *(("## Facets", entry.name, entry.says) for entry in FACETS[:1]),
         *(("## Figures", entry.name, entry.says) for entry in STATS),
         *(("## Listing messages", entry.name, entry.says) for entry in MESSAGES),
@@ -192,7 +192,7 @@ def test_the_generated_tables_are_current_however_wide_the_terminal(columns: str
         ("settings", "price_settings"),
         ("api", "operations"),
         ("api", "list_filters"),
-        ("api", "kept_filters"),
+        ("api", "record_filters"),
         ("api", "message_filters"),
         ("api", "conversation_filters"),
         ("api", "key_filters"),

@@ -139,7 +139,7 @@ class World:
             **dict.fromkeys(
                 (
                     "after of list_completions",
-                    "after of list_kept",
+                    "after of list_records",
                     "after of conversation",
                     "after of bulk_completions",
                 ),

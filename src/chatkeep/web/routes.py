@@ -10,7 +10,7 @@ from msgspec import Struct
 from chatkeep.core.accounts.administration import KEYS
 from chatkeep.core.model.completion import Scope
 from chatkeep.core.records.facets import FACETS
-from chatkeep.core.records.filters import CONVERSATION, KEPT, LIST, MESSAGES
+from chatkeep.core.records.filters import CONVERSATION, LIST, MESSAGES, RECORDS
 from chatkeep.core.records.stats import STATS
 from chatkeep.core.wire.query import Filter
 
@@ -163,11 +163,11 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET",
         KEEP_COMPLETIONS,
-        "list_kept",
+        "list_records",
         "read",
         "List stored chat completions with what else is known of them.",
-        "KeptList",
-        query=KEPT,
+        "RecordList",
+        query=RECORDS,
         refusals=(400, 503),
     ),
     Operation(

@@ -90,7 +90,7 @@ async def test_a_store_grows_and_every_shape_finds_in_it_what_it_is_to(tmp_path:
     assert there == 1000
     completions = Completions(store)
     for shape in SHAPES:
-        page = msgspec.json.decode(await completions.kept(project, asked(shape, project, 1000)))
+        page = msgspec.json.decode(await completions.records(project, asked(shape, project, 1000)))
         assert len(page["data"]) == FEWER.get(shape.name, 20), shape.name
     await store.aclose()
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from chatkeep.core.accounts.administration import KEYS, KeyQuery
 from chatkeep.core.model.completion import KeyId
 from chatkeep.core.records.filters import (
-    KEPT,
     LIST,
     MESSAGES,
+    RECORDS,
     ListQuery,
     MessageQuery,
     list_query,
@@ -244,10 +244,10 @@ def test_several_pairs_are_all_wanted(pairs: dict[str, str]) -> None:
     assert list_query([(f"metadata[{key}]", pairs[key]) for key in pairs]).metadata == pairs
 
 
-ONLY_KEPT = [entry.name for entry in KEPT if entry not in LIST]
+ONLY_RECORDS = [entry.name for entry in RECORDS if entry not in LIST]
 
 
-@pytest.mark.parametrize("name", ONLY_KEPT)
+@pytest.mark.parametrize("name", ONLY_RECORDS)
 def test_openais_list_takes_none_of_our_filters(name: str) -> None:
     error = refusal([(name, "1")])
     assert (error.param, error.code) == (name, "unknown_parameter")
@@ -255,7 +255,7 @@ def test_openais_list_takes_none_of_our_filters(name: str) -> None:
 
 def test_our_filters_are_read() -> None:
     pairs = [("status", "partial"), ("finish_reason", ""), ("upstream", "a b"), ("key", "12")]
-    assert list_query(pairs, KEPT) == ListQuery(
+    assert list_query(pairs, RECORDS) == ListQuery(
         status="partial", finish_reason="", upstream="a b", key=KeyId(12)
     )
 
@@ -289,11 +289,11 @@ def test_our_filters_are_read() -> None:
 )
 def test_a_value_that_cannot_be_is_refused(name: str, value: str, message: str) -> None:
     with pytest.raises(Refusal) as refused:
-        list_query([(name, value)], KEPT)
+        list_query([(name, value)], RECORDS)
     assert (refused.value.message, refused.value.param) == (message, name)
 
 
-@pytest.mark.parametrize("table", [KEPT, LIST, MESSAGES])
+@pytest.mark.parametrize("table", [RECORDS, LIST, MESSAGES])
 def test_each_parameter_has_a_row_with_a_sentence_and_a_schema(table: tuple[Filter, ...]) -> None:
     names = [entry.name for entry in table]
     assert len(names) == len(set(names))
@@ -301,14 +301,14 @@ def test_each_parameter_has_a_row_with_a_sentence_and_a_schema(table: tuple[Filt
 
 
 def test_the_rows_are_the_fields_of_the_queries() -> None:
-    every = {entry.name for table in (KEPT, MESSAGES, KEYS) for entry in table}
+    every = {entry.name for table in (RECORDS, MESSAGES, KEYS) for entry in table}
     assert every == set(get_args(Parameter))
-    assert {entry.name for entry in KEPT} == set(ListQuery.__struct_fields__)
+    assert {entry.name for entry in RECORDS} == set(ListQuery.__struct_fields__)
     assert {entry.name for entry in MESSAGES} == set(MessageQuery.__struct_fields__)
     assert {entry.name for entry in KEYS} == set(KeyQuery.__struct_fields__)
 
 
-@pytest.mark.parametrize(("table", "query"), [(KEPT, ListQuery()), (MESSAGES, MessageQuery())])
+@pytest.mark.parametrize(("table", "query"), [(RECORDS, ListQuery()), (MESSAGES, MessageQuery())])
 def test_the_documented_defaults_are_the_real_ones(
     table: tuple[Filter, ...], query: ListQuery | MessageQuery
 ) -> None:

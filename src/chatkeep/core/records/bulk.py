@@ -15,7 +15,7 @@ from chatkeep.core.model.completion import Metadata, Project, Query, Row, Stored
 from chatkeep.core.model.ids import Name
 from chatkeep.core.ports.records import Counted, Failure, Records
 from chatkeep.core.records.completions import Completions, merging
-from chatkeep.core.records.filters import KEPT, ListQuery
+from chatkeep.core.records.filters import RECORDS, ListQuery
 from chatkeep.core.wire import metadata
 from chatkeep.core.wire.body import fields_of, shown
 from chatkeep.core.wire.query import Filter, did_you_mean
@@ -33,7 +33,7 @@ BATCH = 16  # changes asked for at a time: deletes of searchable text are slow
 DEADLINE_S = 20.0
 COUNT_S = 5.0  # a store's reads are given up after ten
 FILTERS: tuple[Filter, ...] = tuple(
-    entry for entry in KEPT if entry.name not in ("after", "limit", "order")
+    entry for entry in RECORDS if entry.name not in ("after", "limit", "order")
 )
 BODY = ("filter", "all", "after", "delete", "metadata", "dry_run")
 _METADATA = msgspec.json.Decoder(Metadata)

@@ -13,7 +13,7 @@ from chatkeep.core.model.completion import Metadata, Project, Query, Stored
 from chatkeep.core.model.ids import Name, Seq
 from chatkeep.core.ports.records import Records
 from chatkeep.core.records.filters import (
-    KEPT,
+    RECORDS,
     ListQuery,
     conversation_query,
     list_query,
@@ -68,9 +68,9 @@ class Completions:
         """The list envelope with stored objects (CONTRACT.md §1.3)."""
         return await self._page(project, list_query(pairs), CHAT.show)
 
-    async def kept(self, project: Project, pairs: Pairs) -> bytes:
-        """The same with what else is known of each completion."""
-        return await self._page(project, list_query(pairs, KEPT), CHAT.show_kept)
+    async def records(self, project: Project, pairs: Pairs) -> bytes:
+        """The list envelope with the stored objects and what else is known of each."""
+        return await self._page(project, list_query(pairs, RECORDS), CHAT.show_kept)
 
     async def retrieve(self, project: Project, id: str) -> Shown:
         return _shown(await self._named(project, id, self._records.get))

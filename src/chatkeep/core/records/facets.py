@@ -9,7 +9,7 @@ import msgspec
 
 from chatkeep.core.model.completion import Facts, Metadata, Project, Query
 from chatkeep.core.ports.records import Records
-from chatkeep.core.records.filters import KEPT
+from chatkeep.core.records.filters import RECORDS
 from chatkeep.core.wire import metadata
 from chatkeep.core.wire.query import Filter, Pairs, read, rows
 
@@ -31,8 +31,8 @@ FACETS: tuple[Filter, ...] = (
         {"type": "string"},
         "Count the values of this metadata key as well.",
     ),
-    *rows(KEPT, "model", "status", "finish_reason", "upstream", "key", "metadata"),
-    *rows(KEPT, "created_after", "created_before"),
+    *rows(RECORDS, "model", "status", "finish_reason", "upstream", "key", "metadata"),
+    *rows(RECORDS, "created_after", "created_before"),
 )
 
 

@@ -98,7 +98,7 @@ LIST: tuple[Filter, ...] = (
     ),
 )
 # What /keep/v1/completions takes; OpenAI's own list takes none of these.
-KEPT: tuple[Filter, ...] = (
+RECORDS: tuple[Filter, ...] = (
     *LIST,
     Filter(
         "status",

@@ -17,7 +17,7 @@ from chatkeep.core.model.usage import (
     Summed,
 )
 from chatkeep.core.ports.usage import UsageLedger
-from chatkeep.core.records.filters import KEPT
+from chatkeep.core.records.filters import RECORDS
 from chatkeep.core.wire.query import Filter, Pairs, read, rows
 from chatkeep.errors import InvalidValue
 
@@ -60,7 +60,7 @@ STATS: tuple[Filter, ...] = (
         "Calls that ended so: stored, passed (not to be stored), unkept (to be stored, and not) or"
         " failed (no answer, or an error).",
     ),
-    *rows(KEPT, "model", "upstream", "key", "created_after", "created_before"),
+    *rows(RECORDS, "model", "upstream", "key", "created_after", "created_before"),
 )
 
 

@@ -27,8 +27,8 @@ class Keep:
         self._models = models
         self._max_body = max_body
 
-    async def list_kept(self, request: Request) -> Response:
-        return json(await self._completions.kept(request.key.project, request.query()))
+    async def list_records(self, request: Request) -> Response:
+        return json(await self._completions.records(request.key.project, request.query()))
 
     async def bulk_completions(self, request: Request) -> Response:
         body = await request.body(self._max_body)

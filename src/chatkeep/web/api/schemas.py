@@ -197,8 +197,8 @@ SCHEMAS: dict[str, Schema] = {
         "description": "Not complete: the rest is behind last_id; error says what was in the way,"
         " if not the time. refused had no room for more pairs, or are damaged.",
     },
-    "KeptList": _list("KeptCompletion"),
-    "KeptCompletion": {
+    "RecordList": _list("Record"),
+    "Record": {
         "allOf": [
             ref("StoredCompletion"),
             _object(
@@ -220,7 +220,7 @@ SCHEMAS: dict[str, Schema] = {
     },
     "Conversation": _list("Turn"),
     "Turn": {
-        "allOf": [ref("KeptCompletion"), _object({"follows": {"type": ["string", "null"]}})],
+        "allOf": [ref("Record"), _object({"follows": {"type": ["string", "null"]}})],
         "description": "follows is the id of the completion it goes on from, null when it begins"
         " the conversation or that one has been deleted.",
     },
