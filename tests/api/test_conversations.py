@@ -38,7 +38,7 @@ async def conversation(http: httpx2.AsyncClient, id: str, query: str = "") -> di
 
 
 def links(page: dict[str, Any]) -> list[tuple[str, str | None]]:
-    return [(item["id"], item["follows"]) for item in page["data"]]
+    return [(item["id"], item["parent"]) for item in page["data"]]
 
 
 async def test_an_unknown_completion_has_no_conversation(chatkeep: Chatkeep) -> None:
@@ -46,7 +46,7 @@ async def test_an_unknown_completion_has_no_conversation(chatkeep: Chatkeep) -> 
     await refused(chatkeep.url, get(f"{KEEP}/{UNKNOWN}/conversation", chatkeep.key), wanted)
 
 
-async def test_every_turn_shows_all_turns_and_what_each_follows(
+async def test_every_turn_shows_all_turns_and_the_parent_of_each(
     client: AsyncOpenAI, http: httpx2.AsyncClient
 ) -> None:
     first = await Talk(client).say("one")

@@ -52,7 +52,7 @@ async def chain(talks: Talks, turns: int) -> list[Said]:
 async def conversation(talks: Talks, said: Said) -> list[tuple[Seq, str | None]]:
     found = await talks.store.conversation(talks.project, name(said.row), None, "asc", 100)
     assert isinstance(found, Conversation)
-    return [(turn.item.row.seq, turn.follows) for turn in found.turns]
+    return [(turn.item.row.seq, turn.parent) for turn in found.turns]
 
 
 async def test_there_is_nothing_to_let_go_of_in_an_empty_store(
@@ -180,7 +180,7 @@ async def test_a_conversation_shows_its_turns_without_bodies_in_their_places(
 ) -> None:
     kept = await chain(talks, 35)
     wanted = await conversation(talks, kept[0])
-    assert [follows for _, follows in wanted] == [None, *(one.row.id for one in kept[:-1])]
+    assert [parent for _, parent in wanted] == [None, *(one.row.id for one in kept[:-1])]
     for expired in (10, 34):
         await talks.expire(kept[expired])
         for one in (kept[0], kept[20], kept[34]):

@@ -195,7 +195,7 @@ OPERATIONS: tuple[Operation, ...] = (
         KEEP_COMPLETION + "/conversation",
         "conversation",
         "read",
-        "List the completions of its conversation in every branch, each with the one it follows.",
+        "List the completions of its conversation in every branch, each with its parent.",
         "Conversation",
         query=CONVERSATION,
         refusals=(400, 404, 503),

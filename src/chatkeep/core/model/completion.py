@@ -127,10 +127,10 @@ class Stored(Struct, frozen=True):
 
 
 class Turn(Struct, frozen=True):
-    """A completion in its conversation; `follows` is the one before it, None when there is none."""
+    """A completion in its conversation; `parent` is the one before it, None when there is none."""
 
     item: Stored
-    follows: CompletionId | None
+    parent: CompletionId | None
 
 
 class Conversation(Struct, frozen=True):

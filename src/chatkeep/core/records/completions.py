@@ -111,7 +111,7 @@ class Completions:
         return CHAT.show_list(items, *_ends(names), more)
 
     async def conversation(self, project: Project, id: str, pairs: Pairs) -> bytes:
-        """The completions of its conversation, in every branch, each with the one it follows."""
+        """The completions of its conversation, in every branch, each with its parent."""
         asked = conversation_query(pairs)
         after = None if asked.after is None else await self._position(project, asked.after)
         found = await self._named(

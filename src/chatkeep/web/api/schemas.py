@@ -220,8 +220,8 @@ SCHEMAS: dict[str, Schema] = {
     },
     "Conversation": _list("Turn"),
     "Turn": {
-        "allOf": [ref("Record"), _object({"follows": {"type": ["string", "null"]}})],
-        "description": "follows is the id of the completion it goes on from, null when it begins"
+        "allOf": [ref("Record"), _object({"parent": {"type": ["string", "null"]}})],
+        "description": "parent is the id of the completion it goes on from, null when it begins"
         " the conversation or that one has been deleted.",
     },
     "DeletedCompletion": _object(

@@ -161,7 +161,7 @@ def deleted(id: str) -> bytes:
 
 def turn(one: Turn) -> bytes:
     """The same as part of a conversation."""
-    ours = {**_kept_fields(one.item), "follows": one.follows}
+    ours = {**_kept_fields(one.item), "parent": one.parent}
     before, behind = _halves(one.item, ours)
     return b"".join((before, one.item.row.metadata, behind))
 
