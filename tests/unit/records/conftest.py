@@ -1,0 +1,23 @@
+"""A store in memory with two projects."""
+
+import pytest
+from support.memory.store import MemoryStore
+
+from chatkeep.core.model.completion import Project, Scope
+
+READ: frozenset[Scope] = frozenset({"read"})
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+async def project(store: MemoryStore) -> Project:
+    return (await store.add_key("ours", b"digest of our key", "sk-o", READ, 0)).project
+
+
+@pytest.fixture
+async def other(store: MemoryStore) -> Project:
+    return (await store.add_key("theirs", b"digest of theirs", "sk-t", READ, 0)).project
