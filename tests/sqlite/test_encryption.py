@@ -14,10 +14,10 @@ from support.planted import PLAIN, Secrets, files, tell, whole
 from support.samples import name, place, row, said
 
 from chatkeep.core.accounts.projects import changed
-from chatkeep.core.model.completion import Scope
+from chatkeep.core.model.completion import Query, Scope
 from chatkeep.core.ports.encryption import EncryptionWish, Rewritten
 from chatkeep.core.records.completions import Completions
-from chatkeep.core.records.filters import ListQuery
+from chatkeep.core.records.filters import ListRequest
 from chatkeep.errors import (
     BadSetting,
     Fault,
@@ -370,7 +370,7 @@ async def test_nothing_is_searched_in_an_encrypted_store(plain: SqliteBackend) -
         assert not talks.project.full_text
         completions = Completions(talks.store)
         with pytest.raises(SearchEncrypted):
-            await completions.query(talks.project, ListQuery(q="hello"))
+            await completions.query(talks.project, ListRequest(Query(q="hello")))
         with pytest.raises(UnusableValue, match="encrypted"):
             await talks.store.change_project(talks.project.id, changed({"full_text": True}))
         with pytest.raises(UnusableValue, match="encrypted"):

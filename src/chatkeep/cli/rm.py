@@ -21,7 +21,7 @@ from chatkeep.core.ports.store import Store
 from chatkeep.core.records import bulk
 from chatkeep.core.records.bulk import Outcome
 from chatkeep.core.records.completions import Completions
-from chatkeep.core.records.filters import ListQuery, list_query
+from chatkeep.core.records.filters import ListRequest, list_request
 from chatkeep.core.wire.query import Filter
 from chatkeep.errors import Refusal
 
@@ -70,7 +70,7 @@ def rm(
 ) -> None:
     """Delete the completions that all filters find, for good."""
     asked = _asked(given)
-    if every is (asked != ListQuery()):
+    if every is (asked != ListRequest(Query())):
         raise click.UsageError("give a filter, like --model NAME, or --all, and not both")
 
     async def act(accounts: Administration, store: Store) -> Outcome:
@@ -85,7 +85,7 @@ def rm(
     _tell(opened.using(store, config, act), json_output)
 
 
-def _asked(given: dict[str, Any]) -> ListQuery:
+def _asked(given: dict[str, Any]) -> ListRequest:
     pairs = [(name, text) for name, text in given.items() if isinstance(text, str)]
     for pair in given["metadata"]:
         key, equals, value = pair.partition("=")
@@ -93,7 +93,7 @@ def _asked(given: dict[str, Any]) -> ListQuery:
             raise click.UsageError(f"--metadata is {pair!r}; give KEY=VALUE")
         pairs.append((f"metadata[{key}]", value))
     try:
-        return list_query(pairs, bulk.FILTERS)
+        return list_request(pairs, bulk.FILTERS)
     except Refusal as refusal:
         raise click.UsageError(refusal.message) from refusal
 

@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatkeep.core.accounts.administration import KEYS, KeyQuery
-from chatkeep.core.model.completion import KeyId
+from chatkeep.core.model.completion import KeyId, Query
 from chatkeep.core.records.filters import (
     LIST,
     MESSAGES,
     RECORDS,
-    ListQuery,
+    ListRequest,
     MessageQuery,
-    list_query,
+    list_request,
     message_query,
 )
 from chatkeep.core.wire.query import Filter, Parameter, did_you_mean
@@ -31,7 +31,7 @@ DUPLICATE = (
 
 def refusal(pairs: Pairs, messages: bool = False) -> Refusal:
     with pytest.raises(Refusal) as refused:
-        message_query(pairs) if messages else list_query(pairs)
+        message_query(pairs) if messages else list_request(pairs)
     assert refused.value.status == 400
     assert refused.value.type == "invalid_request_error"
     return refused.value
@@ -178,20 +178,22 @@ def test_what_cannot_be_stored_cannot_be_asked_for(pairs: Pairs, param: str, cod
 
 
 def test_without_parameters_the_defaults_hold() -> None:
-    assert list_query([]) == ListQuery(
-        model=None,
-        metadata={},
-        created_after=None,
-        created_before=None,
-        after=None,
-        limit=20,
-        order="desc",
+    assert list_request([]) == ListRequest(
+        Query(
+            model=None,
+            metadata={},
+            created_after=None,
+            created_before=None,
+            after=None,
+            limit=20,
+            order="desc",
+        )
     )
     assert message_query([]) == MessageQuery(after=None, limit=20, order="asc")
 
 
 def test_every_parameter_is_read() -> None:
-    query = list_query(
+    request = list_request(
         [
             ("order", "asc"),
             ("limit", "7"),
@@ -204,16 +206,16 @@ def test_every_parameter_is_read() -> None:
             ("model", "gpt-4o-mini-2024-07-18"),
         ]
     )
-    assert query == ListQuery(
+    query = Query(
         model="gpt-4o-mini-2024-07-18",
         metadata={"a": "1", "b": ""},
         q='a "b c',
         created_after=-5,
         created_before=1758039249,
-        after="chatcmpl-x",
         limit=7,
         order="asc",
     )
+    assert request == ListRequest(query, after="chatcmpl-x")
     assert message_query([("order", "desc"), ("limit", "0"), ("after", "x-1")]) == MessageQuery(
         after="x-1", limit=0, order="desc"
     )
@@ -221,7 +223,7 @@ def test_every_parameter_is_read() -> None:
 
 @pytest.mark.parametrize("limit", [0, 1, 20, 99, 100])
 def test_every_limit_in_range_is_taken(limit: int) -> None:
-    assert list_query([("limit", str(limit))]).limit == limit
+    assert list_request([("limit", str(limit))]).query.limit == limit
     assert message_query([("limit", f"{limit:03}")]).limit == limit
 
 
@@ -230,7 +232,7 @@ keys = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 
 @given(keys, st.sampled_from(("", "v", "=", "[]", "]", "é😀")))
 def test_what_stands_in_the_brackets_is_the_key(key: str, value: str) -> None:
-    assert list_query([(f"metadata[{key}]", value)]).metadata == {key: value}
+    assert list_request([(f"metadata[{key}]", value)]).query.metadata == {key: value}
 
 
 @given(
@@ -241,7 +243,7 @@ def test_what_stands_in_the_brackets_is_the_key(key: str, value: str) -> None:
     )
 )
 def test_several_pairs_are_all_wanted(pairs: dict[str, str]) -> None:
-    assert list_query([(f"metadata[{key}]", pairs[key]) for key in pairs]).metadata == pairs
+    assert list_request([(f"metadata[{key}]", pairs[key]) for key in pairs]).query.metadata == pairs
 
 
 ONLY_RECORDS = [entry.name for entry in RECORDS if entry not in LIST]
@@ -255,7 +257,7 @@ def test_openais_list_takes_none_of_our_filters(name: str) -> None:
 
 def test_our_filters_are_read() -> None:
     pairs = [("status", "partial"), ("finish_reason", ""), ("upstream", "a b"), ("key", "12")]
-    assert list_query(pairs, RECORDS) == ListQuery(
+    assert list_request(pairs, RECORDS).query == Query(
         status="partial", finish_reason="", upstream="a b", key=KeyId(12)
     )
 
@@ -289,7 +291,7 @@ def test_our_filters_are_read() -> None:
 )
 def test_a_value_that_cannot_be_is_refused(name: str, value: str, message: str) -> None:
     with pytest.raises(Refusal) as refused:
-        list_query([(name, value)], RECORDS)
+        list_request([(name, value)], RECORDS)
     assert (refused.value.message, refused.value.param) == (message, name)
 
 
@@ -303,14 +305,14 @@ def test_each_parameter_has_a_row_with_a_sentence_and_a_schema(table: tuple[Filt
 def test_the_rows_are_the_fields_of_the_queries() -> None:
     every = {entry.name for table in (RECORDS, MESSAGES, KEYS) for entry in table}
     assert every == set(get_args(Parameter))
-    assert {entry.name for entry in RECORDS} == set(ListQuery.__struct_fields__)
+    assert {entry.name for entry in RECORDS} | {"form"} == set(Query.__struct_fields__)
     assert {entry.name for entry in MESSAGES} == set(MessageQuery.__struct_fields__)
     assert {entry.name for entry in KEYS} == set(KeyQuery.__struct_fields__)
 
 
-@pytest.mark.parametrize(("table", "query"), [(RECORDS, ListQuery()), (MESSAGES, MessageQuery())])
+@pytest.mark.parametrize(("table", "query"), [(RECORDS, Query()), (MESSAGES, MessageQuery())])
 def test_the_documented_defaults_are_the_real_ones(
-    table: tuple[Filter, ...], query: ListQuery | MessageQuery
+    table: tuple[Filter, ...], query: Query | MessageQuery
 ) -> None:
     documented = {
         entry.name: entry.schema["default"] for entry in table if "default" in entry.schema

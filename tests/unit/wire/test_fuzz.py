@@ -69,7 +69,7 @@ def headers(given: bytes) -> None:
 
 def query(given: bytes) -> None:
     found = parse_qsl(given.decode("latin-1"), keep_blank_values=True, errors="surrogateescape")
-    filters.list_query(found)
+    filters.list_request(found)
 
 
 def identifier(given: bytes) -> None:

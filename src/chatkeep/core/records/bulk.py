@@ -15,7 +15,7 @@ from chatkeep.core.model.completion import Metadata, Project, Query, Row, Stored
 from chatkeep.core.model.ids import Name
 from chatkeep.core.ports.records import Counted, Failure, Records
 from chatkeep.core.records.completions import Completions, merging
-from chatkeep.core.records.filters import RECORDS, ListQuery
+from chatkeep.core.records.filters import RECORDS, ListRequest, requested
 from chatkeep.core.wire import metadata
 from chatkeep.core.wire.body import fields_of, shown
 from chatkeep.core.wire.query import Filter, did_you_mean
@@ -61,7 +61,7 @@ class Outcome(Struct):
 class Asked(Struct, frozen=True):
     """What a request asks for: the deletion of all that is found, or a patch of its metadata."""
 
-    query: ListQuery
+    request: ListRequest
     patch: metadata.Patch | None
     dry_run: bool
 
@@ -75,7 +75,7 @@ async def bulk(
 ) -> bytes:
     """The answer to a request; the errors of a list, and of what its body says."""
     wanted = asked(body)
-    query = await completions.query(project, wanted.query)
+    query = await completions.query(project, wanted.request)
     if wanted.dry_run:
         found = await count(records, project, query)
         return spans.dumps({"matched": found.matched, "complete": found.complete})
@@ -125,7 +125,7 @@ def asked(body: bytes) -> Asked:
     if after is not None:
         found["after"] = expect("after", after, str, "a string")
     dry_run = expect("dry_run", given.get("dry_run", False), bool, "a boolean")
-    return Asked(ListQuery(**found), _patch(given), dry_run)
+    return Asked(requested(found), _patch(given), dry_run)
 
 
 def _end(outcome: Outcome) -> dict[str, Any]:

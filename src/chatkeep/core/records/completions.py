@@ -14,9 +14,9 @@ from chatkeep.core.model.ids import Name, Seq
 from chatkeep.core.ports.records import Records
 from chatkeep.core.records.filters import (
     RECORDS,
-    ListQuery,
+    ListRequest,
     conversation_query,
-    list_query,
+    list_request,
     message_query,
 )
 from chatkeep.core.wire import metadata
@@ -39,15 +39,7 @@ T = TypeVar("T")
 Change = Callable[[bytes], bytes]  # of a metadata map, as JSON
 
 
-class _Update(Struct, forbid_unknown_fields=True, gc=False):
-    """The body of an update as nearly all are: it is read and checked in one go."""
-
-    metadata: metadata.Plain
-
-
-_UPDATE = msgspec.json.Decoder(_Update)
 _METADATA = msgspec.json.Decoder(Metadata)
-_MOST_NAMES = 1024  # some 300 bytes each; to decode one is a third of reading what is remembered
 
 
 class Shown(Struct, frozen=True):
@@ -62,15 +54,14 @@ class Completions:
 
     def __init__(self, records: Records) -> None:
         self._records = records
-        self._names: dict[str, Name] = {}  # of the ids asked for last
 
     async def page(self, project: Project, pairs: Pairs) -> bytes:
         """The list envelope with stored objects (CONTRACT.md §1.3)."""
-        return await self._page(project, list_query(pairs), CHAT.show)
+        return await self._page(project, list_request(pairs), CHAT.show)
 
     async def records(self, project: Project, pairs: Pairs) -> bytes:
         """The list envelope with the stored objects and what else is known of each."""
-        return await self._page(project, list_query(pairs, RECORDS), CHAT.show_kept)
+        return await self._page(project, list_request(pairs, RECORDS), CHAT.show_kept)
 
     async def retrieve(self, project: Project, id: str) -> Shown:
         return _shown(await self._named(project, id, self._records.get))
@@ -144,30 +135,19 @@ class Completions:
             raise BodyExpired("completion_id", id=item.id)
         return item.answer
 
-    async def query(self, project: Project, asked: ListQuery) -> Query:
+    async def query(self, project: Project, asked: ListRequest) -> Query:
         """What the store is asked for. Raises SearchOff, SearchEncrypted, InvalidValue."""
-        if asked.q is not None and self._records.encrypted:
+        if asked.query.q is not None and self._records.encrypted:
             raise SearchEncrypted("q")
-        if asked.q is not None and not project.full_text:
+        if asked.query.q is not None and not project.full_text:
             raise SearchOff("q")
-        after = None if asked.after is None else await self._position(project, asked.after)
-        return Query(
-            model=asked.model,
-            status=asked.status,
-            finish_reason=asked.finish_reason,
-            upstream=asked.upstream,
-            key=asked.key,
-            metadata=asked.metadata,
-            q=asked.q,
-            created_after=asked.created_after,
-            created_before=asked.created_before,
-            after=after,
-            order=asked.order,
-            limit=asked.limit,
-        )
+        if asked.after is None:
+            return asked.query
+        after = await self._position(project, asked.after)
+        return msgspec.structs.replace(asked.query, after=after)
 
     async def _page(
-        self, project: Project, asked: ListQuery, show: Callable[[Stored], bytes]
+        self, project: Project, asked: ListRequest, show: Callable[[Stored], bytes]
     ) -> bytes:
         page = await self._records.page(project, await self.query(project, asked))
         ends = [item.id for item in (*page.items[:1], *page.items[-1:])]
@@ -187,7 +167,7 @@ class Completions:
         self, project: Project, id: str, act: Callable[[Project, Name], Awaitable[T | None]]
     ) -> T:
         """What `act` finds under an id: our own form first, then the ids of imports."""
-        own = self._names.get(id) or self._decoded(id)
+        own = ids.decode(id)
         found = None if own is None else await act(project, own)
         if not found:
             alias = await self._records.alias(project, id)
@@ -195,14 +175,6 @@ class Completions:
         if not found:
             raise CompletionNotFound("completion_id", id=id)
         return found
-
-    def _decoded(self, id: str) -> Name | None:
-        own = ids.decode(id)
-        if own is not None:
-            if len(self._names) >= _MOST_NAMES:
-                self._names.clear()
-            self._names[id] = own
-        return own
 
     async def _position(self, project: Project, after: str) -> Seq:
         """Where a page goes on: any well-formed id is a place, deleted or not."""
@@ -221,22 +193,13 @@ def _ends(names: Sequence[str]) -> tuple[str | None, str | None]:
 
 
 def _update_body(body: bytes) -> Metadata:
-    if metadata.ESCAPED_NUL in body:
-        return _odd_update(body)
-    try:
-        return _UPDATE.decode(body).metadata
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _odd_update(body)
-
-
-def _odd_update(body: bytes) -> Metadata:
-    """The metadata of any other body, or what is wrong with it."""
+    """The metadata an update sets, or what is wrong with its body."""
     values = spans.fields(body)
     if "metadata" not in values:
         raise MissingParameter("metadata")
     for key in values:
-        if key not in _Update.__struct_fields__:
-            raise UnknownParameter(key, hint=did_you_mean(key, _Update.__struct_fields__))
+        if key != "metadata":
+            raise UnknownParameter(key, hint=did_you_mean(key, ("metadata",)))
     return metadata.checked(spans.loads(values["metadata"]))
 
 

@@ -1,19 +1,17 @@
 """The query string of a list, as one table of parameters (CONTRACT.md §1.3, DESIGN.md §2)."""
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from chatkeep.core.model.completion import STATUSES, KeyId, Metadata, Order, Status
+from chatkeep.core.model.completion import STATUSES, KeyId, Order, Query, Status
 from chatkeep.core.wire.query import Filter, Pairs, integer, integer_up_to, read, text
-from chatkeep.errors import (
-    InvalidValue,
-    StringTooLong,
-)
+from chatkeep.errors import InvalidValue, StringTooLong
 
 MAX_LIMIT = 100
 MAX_SEARCH = 512
-DEFAULT_LIMIT = 20
+DEFAULT_LIMIT = Query().limit
 _MAX_INTEGER = (1 << 63) - 1  # what a database column holds
 
 
@@ -153,21 +151,11 @@ CONVERSATION: tuple[Filter, ...] = (
 )
 
 
-class ListQuery(Struct, frozen=True):
-    """A list's parameters; `after` is still the id that was sent."""
+class ListRequest(NamedTuple):
+    """What a list is asked for. `after` is the id that was sent, to be looked up for the query."""
 
-    model: str | None = None
-    status: Status | None = None
-    finish_reason: str | None = None
-    upstream: str | None = None
-    key: KeyId | None = None
-    metadata: Metadata = {}
-    q: str | None = None
-    created_after: int | None = None
-    created_before: int | None = None
+    query: Query
     after: str | None = None
-    limit: int = DEFAULT_LIMIT
-    order: Order = "desc"
 
 
 class MessageQuery(Struct, frozen=True):
@@ -176,9 +164,15 @@ class MessageQuery(Struct, frozen=True):
     order: Order = "asc"
 
 
-def list_query(pairs: Pairs, table: Sequence[Filter] = LIST) -> ListQuery:
+def list_request(pairs: Pairs, table: Sequence[Filter] = LIST) -> ListRequest:
     """Raises UnknownParameter, DuplicateParameter and what the values are refused with."""
-    return ListQuery(**read(table, pairs))
+    return requested(read(table, pairs))
+
+
+def requested(values: dict[str, Any]) -> ListRequest:
+    """The same of values that have been read, by the names of their filters."""
+    after = values.pop("after", None)
+    return ListRequest(Query(**values), after)
 
 
 def conversation_query(pairs: Pairs) -> MessageQuery:

@@ -21,12 +21,11 @@ MAX_PAIRS = 16
 MAX_KEY = 64
 MAX_VALUE = 512
 
-# What a decoder takes as this needs no more checks when its text has no NUL, not even escaped.
-Plain = Annotated[
+# The limits as a type, which JSON schemas are made of.
+Limited = Annotated[
     dict[Annotated[str, Meta(max_length=MAX_KEY)], Annotated[str, Meta(max_length=MAX_VALUE)]],
     Meta(max_length=MAX_PAIRS),
 ]
-ESCAPED_NUL = rb"\u0000"
 Patch = dict[str, str | None]
 
 
