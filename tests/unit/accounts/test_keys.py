@@ -293,7 +293,7 @@ def test_a_new_key_holds_all_its_256_random_bits(random: bytes) -> None:
     assert secret.startswith("sk-ck-")
     digits = secret.removeprefix("sk-ck-")
     assert len(digits) == 43
-    assert sum(ALPHABET.index(digit) * 62**place for place, digit in enumerate(digits)) == (
+    assert sum(ALPHABET.index(digit) * 62**place for place, digit in enumerate(digits[::-1])) == (
         int.from_bytes(random)
     )
 

@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Callable
 
 from chatkeep.core.model.completion import Key, KeyId, Scope
+from chatkeep.core.model.ids import spelled
 from chatkeep.core.ports.accounts import Accounts
 from chatkeep.errors import MissingKey, ProjectNotFound, ScopeMissing, WrongKey
 
 PREFIX = "sk-ck-"
-_ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _SECRET_BYTES = 32
 _DIGITS = 43  # 62**43 > 2**256
 _CACHED = 4096
@@ -16,12 +16,8 @@ _LONGEST_CACHED = 256  # characters of a header; whoever has a key could send it
 
 
 def new_secret(token_bytes: Callable[[int], bytes]) -> str:
-    value = int.from_bytes(token_bytes(_SECRET_BYTES))
-    digits = []
-    for _ in range(_DIGITS):
-        value, digit = divmod(value, 62)
-        digits.append(_ALPHABET[digit])
-    return PREFIX + "".join(digits)
+    """A key that nobody has: `sk-ck-` and 256 random bits in base 62."""
+    return PREFIX + spelled(int.from_bytes(token_bytes(_SECRET_BYTES)), _DIGITS)
 
 
 def digest(secret: str) -> bytes:

@@ -69,10 +69,10 @@ def encode(seq: Seq, tag: bytes, form: FormName = "chat.completion") -> Completi
     return CompletionId(PREFIXES[form] + spelled((seq << _TAG_BITS) | int.from_bytes(tag)))
 
 
-def spelled(value: int) -> str:
-    """A number in 29 digits of base 62."""
+def spelled(value: int, digits: int = LENGTH) -> str:
+    """A number in so many digits of base 62, an odd number of them."""
     pairs = []
-    for _ in range(LENGTH // 2):
+    for _ in range(digits // 2):
         value, pair = divmod(value, _PAIR_BASE)
         pairs.append(_PAIRS[pair])
     pairs.append(_ALPHABET[value])
