@@ -342,14 +342,14 @@ OPERATIONS: tuple[Operation, ...] = (
         request="ChangeProject",
         refusals=(400, 404, 413, 415, 503),
     ),
-    Operation("GET", "/healthz", "health", None, "Whether the process answers.", "Health"),
+    Operation("GET", "/healthz", "health", None, "Whether the process answers.", "ServerStatus"),
     Operation(
         "GET",
         "/readyz",
         "ready",
         None,
         "Whether the store answers.",
-        "Health",
+        "ServerStatus",
         refusals=(503,),
     ),
     Operation(

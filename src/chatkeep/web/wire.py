@@ -29,7 +29,7 @@ EXPOSED_HEADERS = (
 )
 
 
-class ErrorBody(msgspec.Struct, frozen=True):
+class ErrorBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """OpenAI's error: all four keys, always."""
 
     message: str
@@ -38,7 +38,9 @@ class ErrorBody(msgspec.Struct, frozen=True):
     code: str | None
 
 
-class ErrorEnvelope(msgspec.Struct, frozen=True):
+class ErrorEnvelope(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How every refusal is answered."""
+
     error: ErrorBody
 
 

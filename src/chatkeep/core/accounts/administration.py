@@ -4,10 +4,10 @@ A key or project out of reach is answered like one that does not exist.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from chatkeep.core.accounts import projects
 from chatkeep.core.accounts.authority import Authority
@@ -34,12 +34,40 @@ from chatkeep.errors import (
 )
 
 USUAL: tuple[Scope, ...] = ("create", "read", "write")
-NEW_KEY = ("name", "project", "scopes", "expires_at")
-KEY = ("name", "expires_at")
 PROJECT = tuple(projects.BY_NAME)
 NEW_PROJECT = ("name", *PROJECT)
 _KEY_NAME_LENGTH = 64
 _LATEST = 253_402_300_799  # the end of the year 9999
+
+
+class ChangeKey(Struct, forbid_unknown_fields=True):
+    """What of a key can be changed; what is not given stays."""
+
+    name: str | UnsetType | None = UNSET
+    expires_at: int | UnsetType | None = UNSET
+
+
+class CreateKey(Struct, forbid_unknown_fields=True):
+    """What a new key is to be. It expires with the key that makes it unless it says otherwise."""
+
+    name: str | UnsetType | None = UNSET
+    project: str | UnsetType | None = UNSET
+    scopes: Annotated[list[Scope], Meta(min_length=1)] | UnsetType = UNSET
+    expires_at: int | UnsetType | None = UNSET
+
+
+class ShownKey(Struct, tag_field="object", tag="key"):
+    """A key without its secret; times are unix seconds."""
+
+    id: KeyId
+    name: str
+    project: str
+    hint: str
+    scopes: list[Scope]
+    created_at: int
+    expires_at: int | None
+    last_used_at: int | None
+    revoked_at: int | None
 
 
 class Issued(NamedTuple):
@@ -165,18 +193,19 @@ class Administration:
 
 def described(key: Key) -> dict[str, Any]:
     """A key as API and command line show it: without its secret."""
-    return {
-        "object": "key",
-        "id": key.id,
-        "name": key.name,
-        "project": key.project.name,
-        "hint": key.hint,
-        "scopes": [scope for scope in SCOPES if scope in key.scopes],
-        "created_at": key.created_unix,
-        "expires_at": key.expires_unix,
-        "last_used_at": key.last_used_unix,
-        "revoked_at": key.revoked_unix,
-    }
+    shown = ShownKey(
+        id=key.id,
+        name=key.name,
+        project=key.project.name,
+        hint=key.hint,
+        scopes=[scope for scope in SCOPES if scope in key.scopes],
+        created_at=key.created_unix,
+        expires_at=key.expires_unix,
+        last_used_at=key.last_used_unix,
+        revoked_at=key.revoked_unix,
+    )
+    found: dict[str, Any] = msgspec.to_builtins(shown)
+    return found
 
 
 def _number(id: str) -> KeyId | None:

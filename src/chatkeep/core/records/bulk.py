@@ -4,12 +4,11 @@ What arrives meanwhile is left alone, so that a run ends.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from chatkeep.core.json import spans
 from chatkeep.core.json.types import expect
 from chatkeep.core.model.completion import Metadata, Project, Query, Row, Stored
 from chatkeep.core.model.ids import Name
@@ -18,7 +17,8 @@ from chatkeep.core.records.completions import Completions, merging
 from chatkeep.core.records.filters import RECORDS, ListRequest, requested
 from chatkeep.core.wire import metadata
 from chatkeep.core.wire.body import fields_of, shown
-from chatkeep.core.wire.query import Filter, did_you_mean
+from chatkeep.core.wire.metadata import LimitedPatch
+from chatkeep.core.wire.query import Filter, did_you_mean, object_schema
 from chatkeep.errors import (
     MissingParameter,
     RecordCorrupt,
@@ -35,12 +35,38 @@ COUNT_S = 5.0  # a store's reads are given up after ten
 FILTERS: tuple[Filter, ...] = tuple(
     entry for entry in RECORDS if entry.name not in ("after", "limit", "order")
 )
-BODY = ("filter", "all", "after", "delete", "metadata", "dry_run")
 _METADATA = msgspec.json.Decoder(Metadata)
 
 Late = Callable[[], bool]
 # What is done to a batch: of each whether anything was, or why it could not be, in any order.
 Act = Callable[[Sequence[Stored]], Awaitable[Sequence[bool | Failure]]]
+
+
+class Bulk(Struct, forbid_unknown_fields=True):
+    """A filter, or all: true; delete: true, or metadata to merge into what is there. From the
+    newest to the oldest, beginning behind the id after."""
+
+    filter: (
+        Annotated[dict[str, Any], Meta(extra_json_schema=object_schema(FILTERS))] | UnsetType
+    ) = UNSET
+    all: bool = False
+    after: str | None = None
+    delete: bool = False
+    metadata: LimitedPatch | UnsetType = UNSET
+    dry_run: bool = False
+
+
+class BulkOutcome(Struct, forbid_unknown_fields=True, kw_only=True):
+    """Not complete: the rest is behind last_id; error says what was in the way, if not the time.
+    refused had no room for more pairs, or are damaged."""
+
+    matched: int
+    deleted: int | UnsetType = UNSET
+    changed: int | UnsetType = UNSET
+    refused: int | UnsetType = UNSET
+    complete: bool
+    last_id: str | UnsetType | None = UNSET
+    error: str | UnsetType | None = UNSET
 
 
 class Outcome(Struct):
@@ -78,14 +104,21 @@ async def bulk(
     query = await completions.query(project, wanted.request)
     if wanted.dry_run:
         found = await count(records, project, query)
-        return spans.dumps({"matched": found.matched, "complete": found.complete})
+        return msgspec.json.encode(BulkOutcome(matched=found.matched, complete=found.complete))
     patch = wanted.patch
     act = deleting(records, project) if patch is None else _changing(records, project, patch)
     outcome = await run(records, project, query, act, deadline(DEADLINE_S, monotonic))
-    done = {"deleted": outcome.done}
-    if patch is not None:
-        done = {"changed": outcome.done, "refused": outcome.refused}
-    return spans.dumps({"matched": outcome.matched, **done, **_end(outcome)})
+    shown = BulkOutcome(
+        matched=outcome.matched,
+        complete=outcome.complete,
+        last_id=None if outcome.last is None else outcome.last.id,
+        error=outcome.stopped_by,
+    )
+    if patch is None:
+        shown.deleted = outcome.done
+    else:
+        shown.changed, shown.refused = outcome.done, outcome.refused
+    return msgspec.json.encode(shown)
 
 
 async def count(records: Records, project: Project, query: Query) -> Counted:
@@ -115,7 +148,7 @@ def deleting(records: Records, project: Project) -> Act:
 
 def asked(body: bytes) -> Asked:
     """Raises UnknownParameter, InvalidType, UnusableValue, MissingParameter."""
-    given = fields_of(body, BODY)
+    given = fields_of(body, Bulk.__struct_fields__)
     every = expect("all", given.get("all", False), bool, "a boolean")
     after = given.get("after")
     found = _filter(given["filter"]) if "filter" in given else {}
@@ -126,11 +159,6 @@ def asked(body: bytes) -> Asked:
         found["after"] = expect("after", after, str, "a string")
     dry_run = expect("dry_run", given.get("dry_run", False), bool, "a boolean")
     return Asked(requested(found), _patch(given), dry_run)
-
-
-def _end(outcome: Outcome) -> dict[str, Any]:
-    last = None if outcome.last is None else outcome.last.id
-    return {"complete": outcome.complete, "last_id": last, "error": outcome.stopped_by}
 
 
 def _patch(given: dict[str, Any]) -> metadata.Patch | None:

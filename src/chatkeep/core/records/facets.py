@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+from msgspec import UNSET, Struct, UnsetType
 
 from chatkeep.core.model.completion import Facts, Metadata, Project, Query
 from chatkeep.core.ports.records import Records
@@ -36,6 +37,40 @@ FACETS: tuple[Filter, ...] = (
 )
 
 
+class Value(Struct):
+    """A value, and how many of the completions have it."""
+
+    value: Any
+    count: int
+
+
+class Facet(Struct):
+    """The most frequent values, and whether there are more of them."""
+
+    values: list[Value]
+    more: bool
+
+
+class FacetsByName(Struct):
+    """Those of `values` when a metadata key's values were asked for."""
+
+    model: Facet
+    status: Facet
+    finish_reason: Facet
+    upstream: Facet
+    key: Facet
+    metadata_keys: Facet
+    values: Facet | UnsetType = UNSET
+
+
+class Facets(Struct):
+    """What the newest completions have; complete when those are all there are."""
+
+    looked_at: int
+    complete: bool
+    facets: FacetsByName
+
+
 async def facets(records: Records, project: Project, pairs: Pairs) -> bytes:
     """Raises what the parameters are refused with."""
     given = read(FACETS, pairs)
@@ -59,13 +94,12 @@ def counted(newest: Sequence[Facts], values_of: str | None) -> bytes:
         keys.update(pairs.keys())
         if values_of is not None and values_of in pairs:
             values[pairs[values_of]] += 1
-    shown = {name: _facet(_column(kinds, at)) for at, name in enumerate(Facts._fields[:-1])}
-    shown["metadata_keys"] = _facet(keys)
+    columns = {name: _facet(_column(kinds, at)) for at, name in enumerate(Facts._fields[:-1])}
+    shown = FacetsByName(**columns, metadata_keys=_facet(keys))
     if values_of is not None:
-        shown["values"] = _facet(values)
+        shown.values = _facet(values)
     complete = len(newest) <= LOOKED_AT
-    answer = {"looked_at": kinds.total(), "complete": complete, "facets": shown}
-    return msgspec.json.encode(answer)
+    return msgspec.json.encode(Facets(kinds.total(), complete, shown))
 
 
 def _column(kinds: Counter[tuple[Any, ...]], at: int) -> Counter[Any]:
@@ -75,6 +109,6 @@ def _column(kinds: Counter[tuple[Any, ...]], at: int) -> Counter[Any]:
     return found
 
 
-def _facet(counts: Counter[Any]) -> dict[str, Any]:
-    shown = [{"value": value, "count": count} for value, count in counts.most_common(SHOWN)]
-    return {"values": shown, "more": len(counts) > SHOWN}
+def _facet(counts: Counter[Any]) -> Facet:
+    shown = [Value(value, count) for value, count in counts.most_common(SHOWN)]
+    return Facet(shown, len(counts) > SHOWN)

@@ -24,7 +24,18 @@ MAX_VALUE = 512
 # The limits as a type, which JSON schemas are made of.
 Limited = Annotated[
     dict[Annotated[str, Meta(max_length=MAX_KEY)], Annotated[str, Meta(max_length=MAX_VALUE)]],
-    Meta(max_length=MAX_PAIRS),
+    Meta(
+        max_length=MAX_PAIRS,
+        description=f"At most {MAX_PAIRS} pairs; keys up to {MAX_KEY} characters, values up to"
+        f" {MAX_VALUE}.",
+    ),
+]
+LimitedPatch = Annotated[
+    dict[str, Annotated[str, Meta(max_length=MAX_VALUE)] | None],
+    Meta(
+        description="The pairs to set, and null for those to remove. All in all, at most"
+        f" {MAX_PAIRS}."
+    ),
 ]
 Patch = dict[str, str | None]
 

@@ -71,6 +71,12 @@ def integer_up_to(bound: int, name: str, value: str) -> int:
     return number
 
 
+def object_schema(table: Iterable[Filter]) -> dict[str, Any]:
+    """The JSON schema of an object whose members are these parameters."""
+    members = {entry.name: {**entry.schema, "description": entry.says} for entry in table}
+    return {"properties": members, "additionalProperties": False}
+
+
 def rows(table: Sequence[Filter], *names: Parameter) -> list[Filter]:
     """The rows of these names, for another table."""
     return [entry for entry in table if entry.name in names]

@@ -25,7 +25,7 @@ class AccountRoutes:
         return _list(list(map(administration.described, found)))
 
     async def create_key(self, request: Request) -> Response:
-        given = await self._given(request, administration.NEW_KEY)
+        given = await self._given(request, administration.CreateKey.__struct_fields__)
         own = request.key.project.name
         issued = await self._accounts.create_key(authority.of(request.key), own, given)
         shown = {**administration.described(issued.key), "key": issued.secret}
@@ -38,7 +38,7 @@ class AccountRoutes:
         )
 
     async def change_key(self, request: Request) -> Response:
-        given = await self._given(request, administration.KEY)
+        given = await self._given(request, administration.ChangeKey.__struct_fields__)
         id = request.parameter("key_id")
         changed = await self._accounts.change_key(authority.of(request.key), id, given)
         return _one(administration.described(changed))

@@ -66,7 +66,7 @@ def _answer(operation: Operation) -> dict[str, Any]:
 
 def _refusals(operation: Operation) -> dict[str, Any]:
     of_keys = () if operation.scope is None else _OF_KEYS
-    content = {"application/json": {"schema": ref("Error")}}
+    content = {"application/json": {"schema": ref("ErrorEnvelope")}}
     return {
         str(status): {"description": HTTPStatus(status).phrase, "content": content}
         for status in sorted({*operation.refusals, *of_keys, *_OF_ANY})

@@ -2,10 +2,17 @@
 
 from typing import Any
 
+import msgspec
+
+from chatkeep.core.accounts.administration import ChangeKey, CreateKey, ShownKey
 from chatkeep.core.accounts.projects import SETTINGS
-from chatkeep.core.model.completion import SCOPES, STATUSES, Facts
+from chatkeep.core.model.completion import STATUSES
 from chatkeep.core.model.usage import FIGURES, OUTCOMES
-from chatkeep.core.records import bulk
+from chatkeep.core.proxy.models import Health
+from chatkeep.core.records.bulk import Bulk, BulkOutcome
+from chatkeep.core.records.facets import Facets
+from chatkeep.core.wire import metadata
+from chatkeep.web.wire import ErrorEnvelope
 
 Schema = dict[str, Any]
 
@@ -48,47 +55,33 @@ def _data(item: str) -> Schema:
     return _object({"object": {"const": "list"}, "data": {"type": "array", "items": ref(item)}})
 
 
-_METADATA: Schema = {
-    "type": "object",
-    "description": "At most 16 pairs; keys up to 64 characters, values up to 512.",
-    "maxProperties": 16,
-    "propertyNames": {"maxLength": 64},
-    "additionalProperties": {"type": "string", "maxLength": 512},
-}
-_INTEGER_OR_NULL: Schema = {"type": ["integer", "null"]}
-_SCOPES: Schema = {"type": "array", "items": {"enum": list(SCOPES)}}
+def _of(type_: Any) -> Schema:
+    """The schema of a type that holds no Struct, or of a Struct that holds no other."""
+    schema, named = msgspec.json.schema_components([type_])
+    return _tidied(next(iter(named.values()), schema[0]))
+
+
+def _components(*structs: type[msgspec.Struct]) -> dict[str, Schema]:
+    """The schemas of these Structs and of those in them, by their names."""
+    template = "#/components/schemas/{name}"
+    _, named = msgspec.json.schema_components(structs, ref_template=template)
+    return {name: _tidied(schema) for name, schema in named.items()}
+
+
+def _tidied(schema: Schema) -> Schema:
+    """Its name says a Struct's title, and a docstring's lines are one sentence."""
+    described = {"description": " ".join(schema["description"].split())}
+    return {key: value for key, value in (schema | described).items() if key != "title"}
+
+
+_METADATA = _of(metadata.Limited)
+_METADATA_OR_NULL: Schema = {**_METADATA, "type": ["object", "null"]}
 _SETTINGS: Schema = {
     setting.name: {**setting.kind.schema, "description": setting.says} for setting in SETTINGS
 }
-_KEY: Schema = {
-    "object": {"const": "key"},
-    "id": INTEGER,
-    "name": STRING,
-    "project": STRING,
-    "hint": STRING,
-    "scopes": _SCOPES,
-    "created_at": INTEGER,
-    "expires_at": _INTEGER_OR_NULL,
-    "last_used_at": _INTEGER_OR_NULL,
-    "revoked_at": _INTEGER_OR_NULL,
-}
-_METADATA_OR_NULL: Schema = {**_METADATA, "type": ["object", "null"]}
 
 SCHEMAS: dict[str, Schema] = {
-    "Error": _object(
-        {
-            "error": _object(
-                {
-                    "message": STRING,
-                    "type": STRING,
-                    "param": STRING_OR_NULL,
-                    "code": STRING_OR_NULL,
-                },
-                closed=True,
-            )
-        },
-        closed=True,
-    ),
+    **_components(ErrorEnvelope, Bulk, BulkOutcome, Facets, Health, CreateKey, ChangeKey),
     "CreateCompletion": {
         **_object(
             {
@@ -154,49 +147,7 @@ SCHEMAS: dict[str, Schema] = {
     ),
     "CompletionList": _list("StoredCompletion"),
     "Metadata": _METADATA,
-    "MetadataPatch": {
-        "type": "object",
-        "description": "The pairs to set, and null for those to remove. All in all, at most 16.",
-        "additionalProperties": {"type": ["string", "null"], "maxLength": 512},
-    },
-    "Bulk": {
-        **_object(
-            {},
-            {
-                "filter": _object(
-                    {},
-                    {
-                        entry.name: {**entry.schema, "description": entry.says}
-                        for entry in bulk.FILTERS
-                    },
-                    closed=True,
-                ),
-                "all": {"type": "boolean", "default": False},
-                "after": STRING_OR_NULL,
-                "delete": {"type": "boolean", "default": False},
-                "metadata": ref("MetadataPatch"),
-                "dry_run": {"type": "boolean", "default": False},
-            },
-            closed=True,
-        ),
-        "description": "A filter, or all: true; delete: true, or metadata to merge into what is"
-        " there. From the newest to the oldest, beginning behind the id after.",
-    },
-    "BulkOutcome": {
-        **_object(
-            {"matched": INTEGER, "complete": {"type": "boolean"}},
-            {
-                "deleted": INTEGER,
-                "changed": INTEGER,
-                "refused": INTEGER,
-                "last_id": STRING_OR_NULL,
-                "error": STRING_OR_NULL,
-            },
-            closed=True,
-        ),
-        "description": "Not complete: the rest is behind last_id; error says what was in the way,"
-        " if not the time. refused had no room for more pairs, or are damaged.",
-    },
+    "MetadataPatch": _of(metadata.LimitedPatch),
     "RecordList": _list("Record"),
     "Record": {
         "allOf": [
@@ -243,22 +194,6 @@ SCHEMAS: dict[str, Schema] = {
     "MessageList": _list("Message"),
     "Model": _object({"id": STRING}),
     "ModelList": _data("Model"),
-    "Facets": _object(
-        {
-            "looked_at": INTEGER,
-            "complete": {"type": "boolean"},
-            "facets": _object(
-                {name: ref("Facet") for name in (*Facts._fields[:-1], "metadata_keys")},
-                {"values": ref("Facet")},
-            ),
-        }
-    ),
-    "Facet": _object(
-        {
-            "values": {"type": "array", "items": _object({"value": ANY, "count": INTEGER})},
-            "more": {"type": "boolean"},
-        }
-    ),
     "Stats": _object(
         {
             "data": {
@@ -280,36 +215,10 @@ SCHEMAS: dict[str, Schema] = {
             "complete": {"type": "boolean"},
         }
     ),
-    "UpstreamList": _object(
-        {
-            "data": {
-                "type": "array",
-                "items": _object(
-                    {
-                        "upstream": STRING,
-                        "ok": {"type": "boolean"},
-                        "latency_ms": INTEGER,
-                        "models": INTEGER,
-                        "error": STRING_OR_NULL,
-                    }
-                ),
-            }
-        }
-    ),
-    "Key": _object(_KEY),
-    "NewKey": _object({**_KEY, "key": STRING}),
+    "UpstreamList": _object({"data": {"type": "array", "items": ref("Health")}}),
+    "Key": _of(ShownKey),
+    "NewKey": {"allOf": [ref("Key"), _object({"key": STRING})]},
     "KeyList": _data("Key"),
-    "CreateKey": _object(
-        {},
-        {
-            "name": STRING_OR_NULL,
-            "project": STRING_OR_NULL,
-            "scopes": {**_SCOPES, "minItems": 1},
-            "expires_at": _INTEGER_OR_NULL,
-        },
-        closed=True,
-    ),
-    "ChangeKey": _object({}, {"name": STRING_OR_NULL, "expires_at": _INTEGER_OR_NULL}, closed=True),
     "Project": _object(
         {"object": {"const": "project"}, "name": STRING, "created_at": INTEGER, **_SETTINGS}
     ),
@@ -317,6 +226,6 @@ SCHEMAS: dict[str, Schema] = {
     "CreateProject": _object({"name": STRING}, _SETTINGS, closed=True),
     "ChangeProject": _object({}, _SETTINGS, closed=True),
     "Anything": ANY,
-    "Health": _object({"status": STRING}),
+    "ServerStatus": _object({"status": STRING}),
     "OpenApi": {"type": "object"},
 }
