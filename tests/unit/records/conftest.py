@@ -1,6 +1,7 @@
 """A store in memory with two projects."""
 
 import pytest
+from support.memory.data import Data
 from support.memory.store import MemoryStore
 
 from chatkeep.core.model.completion import Project, Scope
@@ -9,8 +10,14 @@ READ: frozenset[Scope] = frozenset({"read"})
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore()
+def data() -> Data:
+    """What other stores may be opened on."""
+    return Data()
+
+
+@pytest.fixture
+def store(data: Data) -> MemoryStore:
+    return MemoryStore(data)
 
 
 @pytest.fixture
