@@ -16,7 +16,7 @@ from chatkeep.core.accounts.administration import Administration
 from chatkeep.core.accounts.authority import OPERATOR
 from chatkeep.core.model.completion import Project, Query
 from chatkeep.core.model.ids import Seq
-from chatkeep.core.ports.records import Counted
+from chatkeep.core.ports.records import Counted, Records
 from chatkeep.core.ports.store import Store
 from chatkeep.core.records import bulk
 from chatkeep.core.records.bulk import Outcome
@@ -98,9 +98,9 @@ def _asked(given: dict[str, Any]) -> ListRequest:
         raise click.UsageError(refusal.message) from refusal
 
 
-async def _until_now(store: Store, project: Project, query: Query) -> Query:
+async def _until_now(records: Records, project: Project, query: Query) -> Query:
     """Leaves out what arrives while somebody is asked."""
-    page = await store.page(project, msgspec.structs.replace(query, limit=1))
+    page = await records.page(project, msgspec.structs.replace(query, limit=1))
     if not page.items:
         return query
     return msgspec.structs.replace(query, after=Seq(page.items[0].row.seq + 1))

@@ -11,6 +11,7 @@ from chatkeep.cli.banner import Ready, text
 from chatkeep.cli.choosing import Chosen, choose
 from chatkeep.core.accounts import keys
 from chatkeep.core.model.completion import Scope
+from chatkeep.core.ports.accounts import Accounts
 from chatkeep.core.ports.store import Store
 from chatkeep.errors import BadSetting, Fault
 from chatkeep.settings import Settings, encryption_key
@@ -66,41 +67,41 @@ async def _serve(settings: Settings, store: Store, chosen: Chosen, instance: str
             await server.serve(sockets=[listening])
 
 
-async def _first_key(settings: Settings, store: Store) -> str | None:
+async def _first_key(settings: Settings, accounts: Accounts) -> str | None:
     """Makes sure there is a root key; the new one's secret when it was made up here."""
     if settings.key is not None:
-        await _preset(settings.key, store)
+        await _preset(settings.key, accounts)
         return None
-    if any("root" in key.scopes for key in await store.keys()):
+    if any("root" in key.scopes for key in await accounts.keys()):
         return None
     secret = keys.new_secret(secrets.token_bytes)
-    await _add_root(secret, store)
+    await _add_root(secret, accounts)
     return secret
 
 
-async def _preset(secret: str, store: Store) -> None:
+async def _preset(secret: str, accounts: Accounts) -> None:
     if len(secret) < _PRESET_MIN:
         raise BadSetting(
             f"key has {len(secret)} characters; give at least {_PRESET_MIN}, best from"
             " `chatkeep keys add`"
         )
-    known = await store.key(keys.digest(secret))
+    known = await accounts.key(keys.digest(secret))
     if known is None:
-        await _add_root(secret, store)
+        await _add_root(secret, accounts)
     elif known.revoked_unix is not None:
         raise BadSetting("key has been revoked in this store; preset another one")
     elif known.expires_unix is not None and known.expires_unix <= time.time():
         raise BadSetting("key has expired in this store; preset another one")
 
 
-async def _add_root(secret: str, store: Store) -> None:
+async def _add_root(secret: str, accounts: Accounts) -> None:
     root: frozenset[Scope] = frozenset({"root"})
     hint = keys.masked(secret)
-    await store.add_key(_FIRST_PROJECT, keys.digest(secret), hint, root, int(time.time()))
+    await accounts.add_key(_FIRST_PROJECT, keys.digest(secret), hint, root, int(time.time()))
 
 
-async def _opened(store: Store) -> str:
+async def _opened(accounts: Accounts) -> str:
     """The project of --no-auth, which the first start made."""
-    if await store.project(_FIRST_PROJECT) is None:
+    if await accounts.project(_FIRST_PROJECT) is None:
         raise Fault("the store has no project 'default'; make one with: chatkeep keys add")
     return _FIRST_PROJECT

@@ -67,7 +67,7 @@ async def running(
     forward = Forward(caller, upstreams)
     endpoints = (
         Api(creator, forward, completions, models, settings.max_body_bytes),
-        Keep(store, completions, models, settings.max_body_bytes),
+        Keep(store, store, completions, models, settings.max_body_bytes),
         AccountRoutes(
             Administration(store, unix, secrets.token_bytes, auth.forget), settings.max_body_bytes
         ),

@@ -4,7 +4,8 @@ import time
 
 import msgspec
 
-from chatkeep.core.ports.store import Store
+from chatkeep.core.ports.records import Records
+from chatkeep.core.ports.usage import UsageLedger
 from chatkeep.core.proxy.call import Response
 from chatkeep.core.proxy.models import Models
 from chatkeep.core.records.bulk import bulk
@@ -20,9 +21,15 @@ class Keep:
     """One method an operation of the route table, by its name there."""
 
     def __init__(
-        self, store: Store, completions: Completions, models: Models, max_body: int
+        self,
+        records: Records,
+        ledger: UsageLedger,
+        completions: Completions,
+        models: Models,
+        max_body: int,
     ) -> None:
-        self._store = store
+        self._records = records
+        self._ledger = ledger
         self._completions = completions
         self._models = models
         self._max_body = max_body
@@ -33,7 +40,7 @@ class Keep:
     async def bulk_completions(self, request: Request) -> Response:
         body = await request.body(self._max_body)
         project = request.key.project
-        return json(await bulk(self._store, self._completions, project, body, time.monotonic))
+        return json(await bulk(self._records, self._completions, project, body, time.monotonic))
 
     async def merge_metadata(self, request: Request) -> Response:
         body = await request.body(self._max_body)
@@ -66,10 +73,10 @@ class Keep:
         return json(await self._completions.raw_answer(request.key.project, id))
 
     async def facets(self, request: Request) -> Response:
-        return json(await facets(self._store, request.key.project, request.query()))
+        return json(await facets(self._records, request.key.project, request.query()))
 
     async def stats(self, request: Request) -> Response:
-        return json(await stats(self._store, request.key.project, request.query()))
+        return json(await stats(self._ledger, request.key.project, request.query()))
 
     async def list_upstreams(self, request: Request) -> Response:
         found = await self._models.health(time.monotonic, request.key.project)
