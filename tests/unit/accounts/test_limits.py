@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatkeep.core.accounts.limits import Granted, Limits, told
+from chatkeep.core.accounts.limits import Granted, Limits, format_duration
 from chatkeep.core.model.completion import Key, KeyId, Project, ProjectId
 from chatkeep.errors import RateLimitReached
 
@@ -231,4 +231,4 @@ def through(call: Callable[[], object]) -> bool:
     ],
 )
 def test_durations_are_told_as_openai_does(seconds: float, text: str) -> None:
-    assert told(seconds) == text
+    assert format_duration(seconds) == text

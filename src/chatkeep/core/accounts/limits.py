@@ -25,7 +25,7 @@ class Whose(NamedTuple):
 
     kind: str
     id: int
-    said: str
+    label: str
 
 
 Limit = tuple[Whose, int]
@@ -33,7 +33,7 @@ RateHeaders = Sequence[tuple[str, str]]
 
 
 class Rate(NamedTuple):
-    """What a limited caller is told; `reset_s` is when all of `limit` is free again."""
+    """What a limited caller learns; `reset_s` is when all of `limit` is free again."""
 
     limit: int
     remaining: int
@@ -42,7 +42,11 @@ class Rate(NamedTuple):
     @property
     def headers(self) -> RateHeaders:
         return tuple(
-            zip(HEADERS, (str(self.limit), str(self.remaining), told(self.reset_s)), strict=True)
+            zip(
+                HEADERS,
+                (str(self.limit), str(self.remaining), format_duration(self.reset_s)),
+                strict=True,
+            )
         )
 
 
@@ -117,7 +121,7 @@ def limited(project: Project) -> bool:
     )
 
 
-def told(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A duration as OpenAI's headers have it: `6ms`, `1.5s`, `1m0.052s`."""
     ms = math.ceil(seconds * 1000 - 1e-6)
     if ms < 1000:
@@ -138,10 +142,10 @@ def _refusal(
         ("retry-after-ms", str(math.ceil(wait_s * 1000 - 1e-6))),
     )
     return RateLimitReached(
-        of=whose.said,
+        of=whose.label,
         what=what,
         limit=limit,
         used=used,
-        wait=told(wait_s),
+        wait=format_duration(wait_s),
         headers=(*after, *headers),
     )

@@ -121,17 +121,17 @@ class Importer:
             raise UnusableValue("the line", got="too long", give="a shorter one")
         given = spans.fields(text)
         body, answer = (_object(given, name) for name in ("request", "response"))
-        said = CHAT.read_answer(answer)
-        if said is None:
+        read = CHAT.read_answer(answer)
+        if read is None:
             raise UnusableValue("response", got="no chat completion", give="one with choices")
-        told = spans.fields(answer)
-        id = _id(_value(told, "id"))
+        answered = spans.fields(answer)
+        id = _id(_value(answered, "id"))
         request = CHAT.read_request(body, _NO_HEADERS)
-        model = model_of(request, said)
-        cost = self._prices.cost_micro("", model, said.usage, said.cost_micro)
-        row = row_of(_UNNAMED, b"", request, said, cost)
-        record = Record(asked_of(request), answer, id, None, said.texts)
-        return Import(id, _created(_value(told, "created")), row, record)
+        model = model_of(request, read)
+        cost = self._prices.cost_micro("", model, read.usage, read.cost_micro)
+        row = row_of(_UNNAMED, b"", request, read, cost)
+        record = Record(asked_of(request), answer, id, None, read.texts)
+        return Import(id, _created(_value(answered, "created")), row, record)
 
 
 def _object(given: dict[str, bytes], name: str) -> bytes:
