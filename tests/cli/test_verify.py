@@ -92,9 +92,9 @@ def test_a_completion_whose_label_set_is_gone_is_found(backend: SqliteBackend) -
 )
 def test_a_damaged_index_entry_is_found(backend: SqliteBackend, more: bytes, fault: str) -> None:
     with direct(backend.path) as connection:
-        connection.execute("UPDATE posting SET more = ? WHERE term = 0", (more,))
+        connection.execute("UPDATE posting SET more = ? WHERE term = -1", (more,))
     ended = verify(backend.path.parent)
-    assert f"posting (0, {place(0)})" in ended.out
+    assert f"posting (-1, {place(0)})" in ended.out
     assert fault in ended.out
     assert ended.code == FAILED
 

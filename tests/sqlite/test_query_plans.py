@@ -85,7 +85,7 @@ SCANS = {
     "beginning": "what has been found of one conversation",
     "newest_number": "takes the last row",
     "number_up_to": "one row a step of the halving",
-    "all_completions": "verify reads everything",
+    "all_records": "verify reads everything",
     "all_uses": "verify reads everything",
     "unused_texts": "verify reads everything",
     "changes_of_nothing": "verify reads everything",

@@ -1,10 +1,9 @@
 """Holds a file against itself: rows, bodies, postings, prefix hashes, shared texts, search."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import apsw
 
@@ -12,18 +11,16 @@ from chatkeep.core.model.completion import Project
 from chatkeep.core.model.ids import Seq
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store import sql
-from chatkeep.store.encoding import deltas, rows
-from chatkeep.store.encoding.body import Body, Codec, Delta, Remnant
-from chatkeep.store.encoding.chain import INDEXED
+from chatkeep.store.encoding.body import Codec
 from chatkeep.store.encoding.cipher import PLAIN, Cipher
 from chatkeep.store.encoding.context import RecordContext
 from chatkeep.store.encoding.recent import Found
-from chatkeep.store.index import postings
-from chatkeep.store.index.balance import Balance, Entry
+from chatkeep.store.index.balance import Entry
 from chatkeep.store.sqlite import accounts, encryption
 from chatkeep.store.sqlite.bodies import Bodies
 from chatkeep.store.sqlite.chunks import MOST, Chunk, seqs_in
 from chatkeep.store.sqlite.connection import connect, migrate
+from chatkeep.store.verify import Differences, Held, Uses, expected
 
 SQL = sql.blocks("chatkeep.store.sqlite", "verify.sql") | sql.blocks(
     "chatkeep.store.sqlite", "queries.sql"
@@ -51,16 +48,12 @@ def _cipher(connection: apsw.Connection, path: Path, key: bytes | None) -> Ciphe
 
 
 class Verifier:
-    """Reads a whole file over one connection; `checked` counts the completions so far.
-
-    Its memory does not grow with the store: of large indexes it keeps sums. Only where these differ
-    it reads again.
-    """
+    """Reads a whole file over one connection; `checked` counts the records so far."""
 
     def __init__(self, connection: apsw.Connection, cipher: Cipher) -> None:
         self._connection = connection
         self._context = RecordContext(Codec(), cipher)
-        self._uses: Counter[int] = Counter()
+        self._uses = Uses()
         self.checked = 0
 
     def faults(self) -> Iterator[str]:
@@ -83,54 +76,42 @@ class Verifier:
 
     def _project(self, project: Project) -> Iterator[str]:
         bodies = Bodies(self._connection, project, self._context)
-        held = _Held(self._all("pruned_below", project.id)[0][0])
-        for (place,) in self._each("all_completions", project.id):
+        held = Held(self._all("pruned_below", project.id)[0][0])
+        for (seq,) in self._each("all_records", project.id):
             self.checked += 1
             try:
-                read = self._read(project, bodies, Seq(place))
-                self._whole(bodies, read)
+                found = self._found(project, seq)
+                record = expected(bodies, found)
+                self._uses.add_record(bodies, found)
             except RecordCorrupt as error:
-                held.broken.add(place)
-                yield f"completion {place}: {error}"
+                held.broken.add(seq)
+                yield f"completion {seq}: {error}"
             else:
-                held.postings.add(read.postings)
-                held.prefix_hashes.add(held.needed(read.prefix_hashes))
+                held.add(record)
         yield from self._chunks(project)
-        held.postings.take(held.readable(self._postings(project)))
-        held.prefix_hashes.take(held.needed(held.readable(self._prefix_hashes(project))))
-        if not (held.postings.even and held.prefix_hashes.even):
+        held.take(self._postings(project), self._prefix_hashes(project))
+        if not held.even:
             yield from self._differences(project, bodies, held)
         yield from self._needless(project, bodies, held)
-        for place, body in self._each("remnants_of_project", project.id):
-            yield from self._remnant(bodies, place, body)
+        for seq, body in self._each("remnants_of_project", project.id):
+            yield from self._uses.add_remnant(bodies, Seq(seq), body)
 
-    def _differences(self, project: Project, bodies: Bodies, held: "_Held") -> Iterator[str]:
-        """The second reading: what stands where the sums say that something is wrong."""
-        postings: set[Entry] = set()
-        prefix_hashes: set[Entry] = set()
-        for (place,) in self._each("all_completions", project.id):
-            if place not in held.broken:
-                read = self._read(project, bodies, Seq(place))
-                postings |= held.postings.uneven(read.postings)
-                prefix_hashes |= held.prefix_hashes.uneven(held.needed(read.prefix_hashes))
-        found = held.postings.uneven(held.readable(self._postings(project)))
-        yield from _apart("posting", postings, found)
-        found = held.prefix_hashes.uneven(held.needed(held.readable(self._prefix_hashes(project))))
-        yield from _apart("prefix hash", prefix_hashes, found)
+    def _differences(self, project: Project, bodies: Bodies, held: Held) -> Iterator[str]:
+        differences = Differences(held)
+        for (seq,) in self._each("all_records", project.id):
+            if seq not in held.broken:
+                differences.add(expected(bodies, self._found(project, seq)))
+        yield from differences.faults(self._postings(project), self._prefix_hashes(project))
 
-    def _needless(self, project: Project, bodies: Bodies, held: "_Held") -> Iterator[str]:
-        """Heads that may be gone must be right as long as they are there."""
-        for prefix_hash, place in held.readable(self._prefix_hashes(project)):
-            if place < held.below and not self._has_prefix_hash(
-                project, bodies, prefix_hash, Seq(place)
-            ):
-                yield f"prefix hash {(prefix_hash, place)} should not be there"
+    def _needless(self, project: Project, bodies: Bodies, held: Held) -> Iterator[str]:
+        """Prefix hashes that may be gone must be right as long as they are there."""
+        for entry in held.readable(self._prefix_hashes(project)):
+            if entry[1] < held.below and not self._has_prefix_hash(project, bodies, entry):
+                yield f"prefix hash {tuple(entry)} should not be there"
 
-    def _has_prefix_hash(
-        self, project: Project, bodies: Bodies, prefix_hash: int, seq: Seq
-    ) -> bool:
+    def _has_prefix_hash(self, project: Project, bodies: Bodies, entry: Entry) -> bool:
         try:
-            return (prefix_hash, seq) in self._read(project, bodies, seq).prefix_hashes
+            return entry in expected(bodies, self._found(project, entry[1])).prefix_hashes
         except RecordCorrupt:
             return False
 
@@ -156,42 +137,14 @@ class Verifier:
     def _prefix_hashes(self, project: Project) -> Iterator[Entry]:
         return self._each("prefix_hashes_of_project", project.id)
 
-    def _read(self, project: Project, bodies: Bodies, seq: Seq) -> "_Read":
+    def _found(self, project: Project, seq: int) -> Found:
         results = self._all("select_stored", seq, project.id)
         if not results:
             raise RecordCorrupt("its label set is not there")
-        found = Found._make(results[0])
-        row = rows.stored(found, bodies).row
-        body, _ = bodies.opened(seq, found.body)
-        prefix_hashes = (
-            [(body.prefix_hash & INDEXED, seq)] if isinstance(body, Delta) and body.count else []
-        )
-        terms = postings.of_row(project.secret, found.form, found.label_set, row.metadata)
-        return _Read(found, [(term, seq) for term in terms], prefix_hashes, body)
-
-    def _whole(self, bodies: Bodies, read: "_Read") -> None:
-        bodies.request(read.found)
-        if isinstance(read.body, Delta):
-            self._uses.update(deltas.shared_of(read.body, bodies.load))
-
-    def _remnant(self, bodies: Bodies, place: int, body: bytes) -> Iterator[str]:
-        try:
-            remnant, _ = bodies.opened(Seq(place), body)
-            if isinstance(remnant, Remnant):
-                self._uses.update(deltas.shared_by(remnant))
-        except RecordCorrupt as error:
-            yield f"the rest of {place}: {error}"
-        if bodies.quotes(Seq(place)) is not None:
-            return
-        yield f"the rest of {place} is not needed by anybody"
+        return Found._make(results[0])
 
     def _shared(self) -> Iterator[str]:
-        for key, uses, there in self._each("all_uses"):
-            if uses != self._uses.pop(key, 0):
-                yield f"shared text {key} is counted {uses} times, which is wrong"
-            if not there:
-                yield f"shared text {key} is not there"
-        yield from (f"shared text {key} is not counted" for key in self._uses)
+        yield from self._uses.faults(self._each("all_uses"))
         if self._all("unused_texts") != [(0,)]:
             yield "there are shared texts that nobody refers to"
 
@@ -215,35 +168,3 @@ class Verifier:
     def _each(self, statement: str, *bindings: Any) -> Iterator[Any]:
         """One row after the other: a store may have more than fit into memory."""
         return iter(self._connection.execute(SQL[statement], bindings))
-
-
-class _Read(NamedTuple):
-    """A completion: its row, the index entries it is to have, and its body."""
-
-    found: Found
-    postings: Sequence[Entry]
-    prefix_hashes: Sequence[Entry]
-    body: Body
-
-
-class _Held:
-    """What a project's completions say beside what its indexes have.
-
-    Heads of places `below` may be gone. Of `broken` completions nothing is known.
-    """
-
-    def __init__(self, below: int) -> None:
-        self.postings, self.prefix_hashes = Balance(), Balance()
-        self.broken: set[int] = set()
-        self.below = below
-
-    def readable(self, entries: Iterable[Entry]) -> Iterator[Entry]:
-        return (entry for entry in entries if entry[1] not in self.broken)
-
-    def needed(self, prefix_hashes: Iterable[Entry]) -> Iterator[Entry]:
-        return (entry for entry in prefix_hashes if entry[1] >= self.below)
-
-
-def _apart(what: str, wanted: set[Entry], found: set[Entry]) -> Iterator[str]:
-    yield from (f"{what} {entry} is missing" for entry in sorted(wanted - found))
-    yield from (f"{what} {entry} should not be there" for entry in sorted(found - wanted))

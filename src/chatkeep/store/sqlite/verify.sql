@@ -6,8 +6,8 @@ SELECT integrity_check FROM pragma_integrity_check
 -- References to what is not there.
 SELECT "table", rowid, parent, fkid FROM pragma_foreign_key_check
 
--- name: all_completions
--- Every completion of a project by its place.
+-- name: all_records
+-- Every record of a project in order.
 SELECT seq FROM record WHERE project = ?1 ORDER BY seq
 
 -- name: postings_of_project
