@@ -25,6 +25,7 @@ SQL = {
 }
 
 LISTED = of_form("chat.completion")
+LABELS = "SEARCH label_set USING INTEGER PRIMARY KEY (rowid=?)"
 RECORD = "SEARCH record USING INTEGER PRIMARY KEY (rowid=?)"
 CHUNKS_UP_TO = "SEARCH posting USING PRIMARY KEY (project=? AND term=? AND seq<?)"
 CHUNKS_FROM = [
@@ -35,7 +36,7 @@ CHUNKS_FROM = [
 CLAIM = "SEARCH claim USING PRIMARY KEY (project=? AND key=?)"
 
 STORED = [
-    "SEARCH label_set USING INTEGER PRIMARY KEY (rowid=?)",
+    LABELS,
     "SEARCH changed_metadata USING INTEGER PRIMARY KEY (rowid=?) LEFT-JOIN",
 ]
 # What runs for every request, exactly.
@@ -64,7 +65,7 @@ HOT: dict[str, list[str]] = {
     "select_key": ["SEARCH api_key USING INDEX sqlite_autoindex_api_key_1 (digest=?)"],
     "select_project_of": ["SEARCH project USING INTEGER PRIMARY KEY (rowid=?)"],
     "note_key_used": ["SEARCH api_key USING INTEGER PRIMARY KEY (rowid=?)"],
-    "select_claim": [CLAIM, f"{RECORD} LEFT-JOIN"],
+    "select_claim": [CLAIM, f"{RECORD} LEFT-JOIN", f"{LABELS} LEFT-JOIN"],
     "renew_claim": [CLAIM],
     "answer_claim": [CLAIM],
     "waiting": ["SEARCH record USING INTEGER PRIMARY KEY (rowid>?)"],

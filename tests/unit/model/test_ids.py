@@ -281,3 +281,26 @@ def test_an_import_created_at_no_real_time_still_gets_a_place(created: int) -> N
     seq = Imported().add(created)
     assert 0 <= seq < 2**63
     assert ids.decode(ids.encode(seq, bytes(13))) == named(seq, bytes(13))
+
+
+@pytest.mark.parametrize(
+    ("id", "most"),
+    [
+        ("chatcmpl-" + "0f" * 16, 27),  # vLLM's
+        ("resp_" + "0123456789abcdef" * 3 + "ab", 32),
+        ("0f" * 16, 18),
+        ("chatcmpl-" + "F" * 32, 43),
+        ("chatcmpl-" + "f" * 31, 41),
+        ("é" + "0f" * 16, 35),
+        ("", 1),
+    ],
+)
+def test_an_id_of_hex_takes_half_of_its_digits(id: str, most: int) -> None:
+    assert len(ids.compact(id)) <= most
+    assert ids.expanded(ids.compact(id)) == id
+
+
+@given(st.text(max_size=80) | st.from_regex(r"\A[a-z_-]{0,12}([0-9a-f]{2}){14,34}\Z"))
+def test_any_id_comes_back(id: str) -> None:
+    text = id.encode("utf-8", "replace").decode()
+    assert ids.expanded(ids.compact(text)) == text

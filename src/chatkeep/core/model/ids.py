@@ -6,6 +6,7 @@
 The tag cannot be guessed; it is compared after the row was found by its seq.
 """
 
+import re
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import NewType
@@ -19,7 +20,9 @@ CompletionId = NewType("CompletionId", str)
 
 LENGTH = 29
 NUMBER_BYTES = 22  # 29 digits of base 62, the first byte always below 26
-_TEXT = b'"'
+# What is no number begins with one of these, which no number does.
+_TEXT, _HEX = b'"', b"#"
+_IN_HEX = re.compile("([ -~]{0,31}[^0-9a-f]|)((?:[0-9a-f]{2}){16,32})")
 _CHAT = PREFIXES["chat.completion"]
 REQUEST_ID_BYTES = 16
 TAG_BYTES = 13
@@ -103,18 +106,33 @@ def decode(text: str) -> Name | None:
 
 
 def compact(id: str) -> bytes:
-    """Any id as it is kept: as a number when it is like OpenAI's, else as a text that says so."""
+    """Any id as it is kept, in one of three ways.
+
+    As a number when it is like OpenAI's of chat; in two digits a byte when it ends in many digits
+    of hex, as vLLM's and OpenAI's of responses do; else as a text.
+    """
     value = _number_behind(_CHAT, id)
-    return _TEXT + id.encode() if value is None else value.to_bytes(NUMBER_BYTES)
+    if value is not None:
+        return value.to_bytes(NUMBER_BYTES)
+    in_hex = _IN_HEX.fullmatch(id)
+    if in_hex is None:
+        return _TEXT + id.encode()
+    prefix = in_hex[1].encode()
+    return b"".join((_HEX, bytes((len(prefix),)), prefix, bytes.fromhex(in_hex[2])))
 
 
 def is_number(kept: bytes) -> bool:
-    return kept[:1] != _TEXT
+    return kept[:1] not in (_TEXT, _HEX)
 
 
 def expanded(kept: bytes) -> str:
     """The id that `compact` made this of."""
-    return _CHAT + spelled(int.from_bytes(kept)) if is_number(kept) else kept[1:].decode()
+    if is_number(kept):
+        return _CHAT + spelled(int.from_bytes(kept))
+    if kept[:1] == _TEXT:
+        return kept[1:].decode()
+    end = 2 + kept[1]
+    return kept[2:end].decode() + kept[end:].hex()
 
 
 def _number_behind(prefix: str, id: str) -> int | None:

@@ -141,10 +141,8 @@ class Completions:
             raise SearchEncrypted("q")
         if asked.query.q is not None and not project.full_text:
             raise SearchOff("q")
-        if asked.after is None:
-            return asked.query
-        after = await self._position(project, asked.after)
-        return msgspec.structs.replace(asked.query, after=after)
+        after = None if asked.after is None else await self._position(project, asked.after)
+        return msgspec.structs.replace(asked.query, form=CHAT.name, after=after)
 
     async def _page(
         self, project: Project, asked: ListRequest, show: Callable[[Stored], bytes]

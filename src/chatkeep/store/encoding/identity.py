@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from chatkeep.core.model import ids
 from chatkeep.core.model.completion import Project, Row
+from chatkeep.core.model.form import FormName
 from chatkeep.core.model.ids import CompletionId, Seq, encode
 from chatkeep.store.encoding.recent import Found
 
@@ -29,10 +30,11 @@ def identity(
     tag: bytes | None,
     request_id: bytes | None,
     alias: bytes | None,
+    form: FormName,
 ) -> Identity:
     known = None if alias is None else ids.expanded(alias)
     if request_id is None:
-        own = "" if tag is None else encode(seq, tag)
+        own = "" if tag is None else encode(seq, tag, form)
         request_id = ids.request_id_of(secret, own if known is None else known)
     elif len(request_id) < ids.REQUEST_ID_BYTES:
         request_id = ids.request_id(request_id)
@@ -40,12 +42,14 @@ def identity(
 
 
 def of_found(found: Found, project: Project) -> Identity:
-    return identity(project.secret, found.seq, found.tag, found.request_id, found.alias)
+    kept = (found.tag, found.request_id, found.alias, found.form)
+    return identity(project.secret, found.seq, *kept)
 
 
-def id_of(seq: Seq, named: Identity) -> CompletionId:
+def id_of(found: Found, named: Identity) -> CompletionId:
     """The id clients know it by."""
-    return encode(seq, named.tag) if named.alias is None else CompletionId(named.alias)
+    seq, form = found.seq, found.form
+    return encode(seq, named.tag, form) if named.alias is None else CompletionId(named.alias)
 
 
 class KeptIdentity(NamedTuple):

@@ -16,7 +16,7 @@ def stored(found: Found, graph: Graph) -> Stored:
     known = graph.context.recent.get(found)
     if known is None:
         named = of_found(found, graph.project)
-        known = read(found, named, id_of(found.seq, named), graph)
+        known = read(found, named, id_of(found, named), graph)
     return known
 
 
@@ -36,7 +36,7 @@ def stored_or_damaged(found: Found, graph: Graph) -> Stored:
     except RecordCorrupt:
         named = of_found(found, graph.project)
         row = _row(found, named, b"{}")
-        return Stored(id_of(found.seq, named), row, b"{}", b"{}", has_body=False)
+        return Stored(id_of(found, named), row, b"{}", b"{}", has_body=False)
 
 
 def _row(found: Found, named: Identity, created_with: bytes) -> Row:

@@ -21,8 +21,8 @@ CREATE TABLE project (
     pruned_below INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- What an encrypted store is encrypted under, wrapped by the key it is opened with; empty in a plain
--- one. What is new goes under the one that writes; number 0 stands for being plain.
+-- What an encrypted store is encrypted under, wrapped by the key it is opened with; empty in a
+-- plain one. What is new goes under the one that writes; number 0 stands for being plain.
 CREATE TABLE data_key (
     number INTEGER PRIMARY KEY,
     wrapped BLOB NOT NULL,
@@ -59,7 +59,7 @@ CREATE TABLE label_set (
     api_key INTEGER
 ) STRICT;
 
-CREATE INDEX label_set_by_values
+CREATE UNIQUE INDEX label_set_by_values
 ON label_set (project, form, model, status, finish_reason, upstream, api_key);
 
 -- alias is the id of an import that is not of our form, as core.model.ids keeps it. What follows
@@ -137,7 +137,7 @@ CREATE TABLE shared_use (
     uses INTEGER NOT NULL
 ) STRICT;
 
--- The completions that have something in common (store.index.postings), in chunks of the lowest place and
+-- The records that have something in common (store.index.postings), in chunks of the lowest seq and
 -- those behind it (store.sqlite.chunks).
 CREATE TABLE posting (
     project INTEGER NOT NULL,
@@ -204,7 +204,8 @@ INSERT INTO search_reach VALUES (0);
 CREATE TABLE crowded (seq INTEGER PRIMARY KEY) STRICT;
 
 -- Sums of calls by the hour, whether they were kept or not; hours count from 1970. form is a wire
--- format, or the path of a call that is only forwarded. Nobody's key is -1. The columns after the outcome stand in the order of usage.FIGURES.
+-- format, or the path of a call that is only forwarded. Nobody's key is -1. The columns after the
+-- outcome stand in the order of usage.FIGURES.
 CREATE TABLE usage_hour (
     project INTEGER NOT NULL,
     hour INTEGER NOT NULL,

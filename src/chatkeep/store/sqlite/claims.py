@@ -5,7 +5,8 @@ from typing import Any
 import apsw
 
 from chatkeep.core.model.completion import Project, Row
-from chatkeep.core.model.ids import Seq, named
+from chatkeep.core.model.form import FormName
+from chatkeep.core.model.ids import Name, Seq, named
 from chatkeep.core.ports.claims import Claim, ClaimState
 from chatkeep.store import claims
 from chatkeep.store.claims import Held
@@ -52,13 +53,11 @@ def _held(
     tag: bytes | None,
     *there: Any,
 ) -> Held:
-    answered = None
-    if seq is not None and tag is not None and _stands(project, seq, tag, *there):
-        answered = named(seq, tag)
+    answered = None if seq is None or tag is None else _answered(project, seq, tag, *there)
     return Held(request, owner, leased_until, expires, seq is not None, answered)
 
 
-def _stands(
+def _answered(
     project: Project,
     seq: Seq,
     wanted: bytes,
@@ -66,8 +65,10 @@ def _stands(
     tag: bytes | None,
     request_id: bytes | None,
     alias: bytes | None,
-) -> bool:
-    """Whether the record that answered is still the one that stands at its seq."""
+    form: FormName,
+) -> Name | None:
+    """The record that answered, if it is still the one that stands at its seq."""
     if there is None:
-        return False
-    return wanted == identity(project.secret, seq, tag, request_id, alias).tag
+        return None
+    found = identity(project.secret, seq, tag, request_id, alias, form)
+    return named(seq, wanted, form) if wanted == found.tag else None

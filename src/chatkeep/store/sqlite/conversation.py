@@ -53,4 +53,7 @@ def _turns(
 def _id(connection: apsw.Connection, project: Project, seq: Seq) -> CompletionId | None:
     """What the completion at a place is known by; None when there is none any more."""
     here: Any = connection.execute(SQL["select_stored"], (seq, project.id)).fetchall()
-    return id_of(seq, of_found(Found._make(here[0]), project)) if here else None
+    if not here:
+        return None
+    found = Found._make(here[0])
+    return id_of(found, of_found(found, project))

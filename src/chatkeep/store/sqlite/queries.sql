@@ -5,8 +5,8 @@ INSERT INTO record (
     duration_ms, first_token_ms, cached_tokens, reasoning_tokens, cost_micro, base, parent,
     body
 ) VALUES (
-    ?1, iif(EXISTS (SELECT 1 FROM remnant WHERE seq = ?1), NULL, ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
-    ?11, ?12, ?13, ?14, ?15, ?16, ?17
+    ?1, iif(EXISTS (SELECT 1 FROM remnant WHERE seq = ?1), NULL, ?2), ?3, ?4, ?5, ?6, ?7, ?8, ?9,
+    ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17
 )
 
 -- name: select_stored
@@ -80,10 +80,11 @@ DELETE FROM claim WHERE (project, key) IN (
 )
 
 -- name: select_claim
--- An idempotency key, with its completion while that is there.
+-- An idempotency key, with the record that answered it while that is there.
 SELECT claim.request, owner, leased_until, expires, claim.seq, claim.tag,
-    record.seq, record.tag, record.request_id, record.alias
+    record.seq, record.tag, record.request_id, record.alias, form
 FROM claim LEFT JOIN record ON record.seq = claim.seq AND record.project = ?1
+LEFT JOIN label_set ON label_set.id = record.label_set
 WHERE claim.project = ?1 AND key = ?2
 
 -- name: upsert_claim

@@ -10,6 +10,7 @@ import msgspec
 
 from chatkeep.core.model import ids
 from chatkeep.core.model.completion import Page, Project, Query, Row, Stored
+from chatkeep.core.model.form import FormName
 from chatkeep.core.model.ids import CompletionId, Name, Seq
 from chatkeep.core.model.record import Record, Request
 from chatkeep.core.model.usage import count_row
@@ -139,8 +140,7 @@ def find(cursor: Cursor, project: Project, name: Name) -> Found | None:
     if row is None:
         return None
     found = Found._make(row)
-    tag = of_found(found, project).tag
-    return found if secrets.compare_digest(tag, name.tag) else None
+    return found if _is_named(of_found(found, project).tag, found.form, name) else None
 
 
 def _at(cursor: Cursor, project: Project, seq: Seq) -> Columns | None:
@@ -154,14 +154,18 @@ def get(cursor: Cursor, project: Project, name: Name, context: RecordContext) ->
         return None
     known = context.recent.get(row)
     if known is not None:
-        return known if secrets.compare_digest(known.row.tag, name.tag) else None
+        return known if _is_named(known.row.tag, known.row.form, name) else None
     found = Found._make(row)
     named = of_found(found, project)
-    if not secrets.compare_digest(named.tag, name.tag):
+    if not _is_named(named.tag, found.form, name):
         return None
     # With its tag the id has been compared, too: it need not be spelled.
     id = name.id if named.alias is None else CompletionId(named.alias)
     return rows.read(found, named, id, Bodies(cursor, project, context))
+
+
+def _is_named(tag: bytes, form: FormName, name: Name) -> bool:
+    return secrets.compare_digest(tag, name.tag) and form == name.form
 
 
 def is_short(found: Found) -> bool:
@@ -178,7 +182,7 @@ def request_of(cursor: Cursor, project: Project, found: Found, context: RecordCo
     request = Bodies(cursor, project, context).request(found)
     if request is None:
         named = of_found(found, project)
-        raise BodyExpired("completion_id", id=id_of(found.seq, named))
+        raise BodyExpired("completion_id", id=id_of(found, named))
     return request
 
 
