@@ -267,7 +267,10 @@ async def slow(provider: Provider, tmp_path: Path, disk: FaultyVfs) -> AsyncIter
         yield running
 
 
-@pytest.mark.parametrize("end", [[DONE], []], ids=["DONE", "no end"])
+UNENDED = [b"data: [DONE]", b"data: [DONE]\n", b"data: [DONE]\r\n", b"data:[DONE]\r", b": bye"]
+
+
+@pytest.mark.parametrize("end", [[DONE], [], *([one] for one in UNENDED)], ids=repr)
 async def test_the_end_of_a_stream_waits_for_its_commit(
     slow: Chatkeep, provider: Provider, disk: FaultyVfs, end: list[bytes]
 ) -> None:

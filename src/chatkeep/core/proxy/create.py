@@ -112,7 +112,10 @@ class Creator:
     async def _streamed(
         self, draft: Draft, answer: UpstreamAnswer, *, add_usage: bool
     ) -> AsyncIterator[bytes]:
-        """The stream's bytes; its record is committed before the event that ends it goes out."""
+        """The stream's bytes; its record is committed before the event that ends it goes out.
+
+        That event may lack the blank line that should end it: then it is the rest of the stream.
+        """
         disconnect = draft.call.disconnect
         reader = draft.form.read_stream(draft.request, draft.id, add_usage=add_usage)
         relay = StreamRelay(reader, self._max_answer)
@@ -120,6 +123,7 @@ class Creator:
         broken: Refusal | None = None
         recorded: asyncio.Task[str | None] | None = None
         closing: asyncio.TimerHandle | None = None
+        told = False  # whether the client knows what became of the record
         try:
             while data := await answer.read():
                 out = relay.take(data)
@@ -129,6 +133,7 @@ class Creator:
                     yield out
                 if reader.done and recorded is None:
                     recorded = self._recorder.record_stream(draft, relay)
+                    told = True
                     yield _comment(await asyncio.shield(recorded)) + relay.held
                     closing = _close_later(answer)
             draft.ended = True
@@ -142,16 +147,16 @@ class Creator:
             rest = relay.end()
             if recorded is None:
                 recorded = self._recorder.record_stream(draft, relay)
-        if rest:
-            yield rest
-        comment = _comment(await asyncio.shield(recorded))
-        if broken is not None and not disconnect.happened and not reader.done:
+        failed = await asyncio.shield(recorded)
+        cut = broken is not None and not disconnect.happened and not reader.done
+        last = rest if told or cut else _comment(failed) + rest
+        if last:
+            yield last
+        if cut and broken is not None:
             try:
                 raise broken
             finally:
                 broken = None  # raised, it has a traceback again
-        if comment and not reader.done:
-            yield comment
 
     def _leave(self, relay: StreamRelay, answer: UpstreamAnswer) -> None:
         if self._caller.finishes:
