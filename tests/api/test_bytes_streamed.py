@@ -38,6 +38,7 @@ def event(delta: str, line: str = "data: %s\n\n", chunk: str = CHUNK) -> bytes:
 
 
 HELLO = [event('{"role":"assistant","content":"H\u00e9 "}'), event('{"content":"\U0001f680"}')]
+STOP = HELLO[1].replace(b"}}", b'},"finish_reason":"stop"}', 1)
 ODD: dict[str, list[bytes]] = {
     "as usual": [*HELLO, DONE],
     "comments": [b": ping\n\n", HELLO[0], b": OPENROUTER PROCESSING\n\n", b":\n" + HELLO[1], DONE],
@@ -73,7 +74,7 @@ ODD: dict[str, list[bytes]] = {
 }
 
 
-COMPLETION = b'{"id":"theirs","choices":[]}'
+COMPLETION = b'{"id":"theirs","choices":[{"index":0}]}'
 
 
 def cut(data: bytes, size: int) -> list[bytes]:
@@ -302,7 +303,8 @@ async def test_a_plain_answer_waits_for_its_commit(
 async def test_a_client_that_leaves_during_the_commit_loses_nothing(
     slow: Chatkeep, provider: Provider, disk: FaultyVfs, stream: bool
 ) -> None:
-    provider.answer(Stream([from_upstream([*HELLO, DONE])]) if stream else Plain(COMPLETION))
+    whole = Stream([from_upstream([*HELLO, STOP, DONE])])
+    provider.answer(whole if stream else Plain(COMPLETION))
     body = STORED if stream else STORED.replace(b',"stream":true', b"")
     async with commit_held_back(disk) as (reached, release), connected(slow.url) as wire:
         wire.send(post(PATH, body, slow.key))
@@ -358,13 +360,14 @@ async def test_a_stream_asked_for_and_answered_plainly_is_stored_all_the_same(
     provider.answer(Plain(COMPLETION))
     reply = await create(chatkeep, STORED)
     assert reply.head["x-chatkeep-stored"] == "yes"
-    assert reply.body == b'{"id":"%b","choices":[]}' % reply.head["x-chatkeep-id"].encode()
+    id = reply.head["x-chatkeep-id"].encode()
+    assert reply.body == COMPLETION.replace(b"theirs", id)
 
 
 async def test_a_plain_answer_asked_for_and_streamed_is_stored_all_the_same(
     chatkeep: Chatkeep, provider: Provider
 ) -> None:
-    provider.answer(Stream([from_upstream([*HELLO, DONE])], headers=EVENTS))
+    provider.answer(Stream([from_upstream([*HELLO, STOP, DONE])], headers=EVENTS))
     reply = await create(chatkeep, STORED.replace(b',"stream":true', b""))
-    assert reply.body == under([*HELLO, DONE], reply.head["x-chatkeep-id"].encode())
+    assert reply.body == under([*HELLO, STOP, DONE], reply.head["x-chatkeep-id"].encode())
     assert (await row_of(chatkeep, reply.head["x-chatkeep-id"])).status == "complete"

@@ -259,7 +259,7 @@ async def test_a_server_set_to_finish_reads_a_stream_to_its_end(
         assert b'"content":"one two"' in (await kept_of(chatkeep, id)).answer
 
 
-@pytest.mark.parametrize("answer", [Plain(b'{"id":"x","choices":[]}'), Stream(ALL)])
+@pytest.mark.parametrize("answer", [Plain(b'{"id":"x","choices":[{"index":0}]}'), Stream(ALL)])
 async def test_a_server_set_to_finish_waits_for_an_answer_nobody_waits_for(
     provider: Provider, tmp_path: Path, answer: Plain | Stream
 ) -> None:

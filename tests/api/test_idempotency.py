@@ -73,7 +73,7 @@ async def test_the_same_json_in_other_bytes_is_another_body(chatkeep: Chatkeep) 
 async def test_another_body_is_refused_while_the_first_call_goes_on(
     chatkeep: Chatkeep, provider: Provider
 ) -> None:
-    hang = provider.answer(Hang(then=Plain(b'{"id":"x","choices":[]}')))
+    hang = provider.answer(Hang(then=Plain(b'{"id":"x","choices":[{"index":0}]}')))
     first = asyncio.create_task(repeated(chatkeep, create(store=True)))
     await hang.arrived.wait()
     await refused(chatkeep.url, keyed(chatkeep, create(store=True, user="x")), REUSED)
@@ -288,7 +288,7 @@ async def test_after_deleting_the_completion_the_call_is_made_again(
 async def test_concurrent_calls_wait_for_the_first_and_get_its_answer(
     chatkeep: Chatkeep, provider: Provider
 ) -> None:
-    hang = provider.answer(Hang(then=Plain(b'{"id":"x","choices":[]}')))
+    hang = provider.answer(Hang(then=Plain(b'{"id":"x","choices":[{"index":0}]}')))
     first = asyncio.create_task(repeated(chatkeep, create(store=True)))
     await hang.arrived.wait()
     async with connected(chatkeep.url) as second, connected(chatkeep.url) as third:
@@ -344,7 +344,7 @@ async def test_one_of_the_waiting_calls_takes_over_when_the_first_fails(
 async def test_a_waiting_client_that_leaves_takes_nothing_with_it(
     chatkeep: Chatkeep, provider: Provider
 ) -> None:
-    hang = provider.answer(Hang(then=Plain(b'{"id":"x","choices":[]}')))
+    hang = provider.answer(Hang(then=Plain(b'{"id":"x","choices":[{"index":0}]}')))
     first = asyncio.create_task(repeated(chatkeep, create(store=True)))
     await hang.arrived.wait()
     async with connected(chatkeep.url) as second:

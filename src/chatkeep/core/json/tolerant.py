@@ -1,5 +1,6 @@
 """JSON that others wrote, read as far as it can be. Nothing here raises an error of its own."""
 
+import json
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -11,6 +12,8 @@ from chatkeep.errors import Refusal
 
 T = TypeVar("T")
 U = TypeVar("U")
+_ANY = json.JSONDecoder()
+_BEFORE = "\ufeff \t\r\n"
 
 
 def typed(
@@ -51,3 +54,15 @@ def value(text: bytes) -> Any:
         return spans.loads(text)
     except Refusal:
         return None
+
+
+def is_whole(text: bytes) -> bool:
+    """Whether a JSON value comes to its end in the text.
+
+    It may be as clients read it: with NaN, a byte order mark, invalid UTF-8, and more behind it.
+    """
+    try:
+        _ANY.raw_decode(text.decode("utf-8", "replace").lstrip(_BEFORE))
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -11,6 +11,8 @@ from typing import Any
 
 from chatkeep.core.forms import Form
 from chatkeep.core.json import spans
+from chatkeep.core.json.tolerant import is_whole
+from chatkeep.core.model.completion import Status
 from chatkeep.core.ports.claims import Claim
 from chatkeep.core.ports.upstream import Route, UpstreamAnswer, Upstreams
 from chatkeep.core.proxy import routing
@@ -19,6 +21,7 @@ from chatkeep.core.proxy.idempotency import Idempotency
 from chatkeep.core.proxy.recorder import Draft, Recorder
 from chatkeep.core.stream.relay import StreamRelay
 from chatkeep.core.wire import headers as wire
+from chatkeep.core.wire.answer import Renamed
 from chatkeep.core.wire.request import CreateRequest, store_headers
 from chatkeep.errors import Refusal, UpstreamFailed, UpstreamTimeout
 
@@ -95,7 +98,8 @@ class Creator:
                 draft.call, answered, "no; it is too large", "unkept", read_already=body
             )
         ours = draft.form.renamed(body, draft.id)
-        if ours is None and not _unreadable_json(answer, body):
+        is_error = ours is not None and ours.read.is_error
+        if is_error or (ours is None and not _unreadable_json(answer, body)):
             self._recorder.not_stored(draft, "no completion")
             return Response(
                 answer.status,
@@ -103,7 +107,7 @@ class Creator:
                 body,
             )
         ours = ours or draft.form.under(body, draft.id)
-        failed = await self._recorder.record(draft, ours)
+        failed = await self._recorder.record(draft, ours, _status(ours, body))
         stored = "yes" if failed is None else f"no; {failed}"
         return Response(
             answer.status, self._caller.response_headers(answered, stored, draft.id), ours.text
@@ -171,9 +175,17 @@ def _close_later(answer: UpstreamAnswer) -> asyncio.TimerHandle:
     return asyncio.get_running_loop().call_later(GRACE_S, answer.close)
 
 
+def _status(ours: Renamed, body: bytes) -> Status:
+    """What an answer that has arrived counts as; JSON that is cut short is a part of one."""
+    if ours.text is not body:
+        return ours.read.status
+    return "complete" if is_whole(body) else "partial"
+
+
 def _unreadable_json(answer: UpstreamAnswer, body: bytes) -> bool:
     """Whether it says it is JSON and does not parse, like NaN in it: stored as it is, unread."""
-    if b"json" not in wire.get(answer.headers, b"content-type").lower():
+    says_json = b"json" in wire.get(answer.headers, b"content-type").lower()
+    if not says_json or not body.strip():
         return False
     try:
         spans.loads(body)

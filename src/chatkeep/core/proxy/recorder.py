@@ -160,9 +160,11 @@ class Recorder:
 
 
 def _status(reader: StreamReader, *, ended: bool) -> Status:
-    if not reader.failed and (reader.complete or reader.done):
+    if reader.failed:
+        return "failed_midstream"
+    if reader.complete:
         return "complete"
-    return "failed_midstream" if ended or reader.failed else "partial"
+    return "failed_midstream" if ended and not reader.done else "partial"
 
 
 def _ms(seconds: float) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from chatkeep.core.model.completion import Usage
+from chatkeep.core.model.completion import Status, Usage
 
 MAX_CHARACTERS = 1 << 18  # that search looks into, of a record: no text keeps the others waiting
 _NAME = 256
@@ -16,7 +16,8 @@ class Answer(Struct, frozen=True):
     """What lists, figures and search need of an answer.
 
     `model` is None when none is named; `finish_reason` says how it ended. `texts` is what full text
-    search looks into.
+    search looks into. `status` is what it counts as when it has arrived whole; with an error and
+    nothing else it `is_error`.
     """
 
     model: str | None = None
@@ -24,6 +25,8 @@ class Answer(Struct, frozen=True):
     usage: Usage = Usage()
     cost_micro: int | None = None
     texts: Sequence[str] = ()
+    status: Status = "complete"
+    is_error: bool = False
 
 
 class Renamed(Struct, frozen=True):

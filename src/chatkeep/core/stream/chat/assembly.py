@@ -13,6 +13,7 @@ from typing import Any
 
 from chatkeep.core.json import exact
 from chatkeep.core.stream.chat.delta import Flow, flow, is_index, merge, plain
+from chatkeep.core.wire.chat.answer import FAILED
 
 _BASE64 = re.compile(r"[^=]*=*")
 
@@ -75,6 +76,12 @@ class Assembly:
         """The JSON of the last error a chunk brought."""
         error = self._top.get("error")
         return None if error is None else exact.dumps(error)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a chunk was an error, or brought one, in whatever place servers put it."""
+        is_object = self._top.get("object") == FAILED
+        return is_object or self.error is not None or any(map(_failed, self._choices.values()))
 
     @property
     def finish_reason(self) -> str | None:
@@ -149,6 +156,10 @@ class Assembly:
     def _usage(self) -> dict[str, Any] | None:
         usages = (self._top, *(choice.others for choice in self._choices.values()))
         return next((usage for of in usages if isinstance(usage := of.get("usage"), dict)), None)
+
+
+def _failed(choice: "_Choice") -> bool:
+    return choice.finish_reason == FAILED or choice.others.get("error") is not None
 
 
 # Top-level keys that are not simply "the last value that is not null". Azure's first chunk has an

@@ -16,6 +16,7 @@ from chatkeep.core.wire.chat.renaming import IdSpan, id_span, put, under
 from chatkeep.core.wire.request import CreateRequest
 
 _DONE = b"[DONE]"
+_ERROR_EVENT = re.compile(rb"^event: ?error\r?$", re.MULTILINE)
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 
@@ -34,6 +35,7 @@ class Chunks:
         self.take_alike = self._template.take_run
         self._hide_usage = hide_usage
         self._line_end_cut = False
+        self._error_event = False
         self._reading = True
 
     @property
@@ -46,7 +48,7 @@ class Chunks:
 
     @property
     def failed(self) -> bool:
-        return self.assembly.error is not None
+        return self._error_event or self.assembly.failed
 
     def take(self, events: list[bytes]) -> tuple[list[bytes], int]:
         out: list[bytes] = []
@@ -83,6 +85,7 @@ class Chunks:
         data = event_data(event)
         if data is None:
             return event
+        self._error_event = self._error_event or _ERROR_EVENT.search(event) is not None
         out = self._ids.renamed(event)
         if out is None:
             out = self._first_of_its_kind(event, data)

@@ -2,6 +2,7 @@
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec.structs import replace
 
 from chatkeep.core.json import tolerant
 from chatkeep.core.json.tolerant import typed
@@ -9,6 +10,7 @@ from chatkeep.core.wire.answer import Answer, short
 from chatkeep.core.wire.chat.text import Message, message_of, texts_of
 from chatkeep.core.wire.usage import NOTHING_SPENT, UsageObject, usage_object
 
+FAILED = "error"  # the finish_reason of gateways whose upstream broke off
 _NONE = Raw()
 
 
@@ -23,6 +25,10 @@ class Opened(Struct, frozen=True):
 class _Choice(Struct):
     finish_reason: str | None = None
     message: Message | None = None
+    error: Raw = _NONE
+
+    def failed(self) -> bool:
+        return self.finish_reason == FAILED or is_given(self.error)
 
 
 class _Body(Struct):
@@ -33,6 +39,7 @@ class _Body(Struct):
     model: str | None = None
     usage: UsageObject | None = None
     choices: list[_Choice] | UnsetType | None = UNSET
+    error: Raw = _NONE
 
 
 _BODY = msgspec.json.Decoder(_Body)
@@ -57,7 +64,16 @@ def opened(text: bytes) -> Opened:
         tuple(texts_of([choice.message for choice in choices if choice.message is not None])),
     )
     is_completion = body.choices is not UNSET or _is_completion(bytes(body.object))
+    if is_completion and (is_given(body.error) or any(choice.failed() for choice in choices)):
+        answer = replace(answer, status="failed_midstream", is_error=not choices)
+    elif is_completion and not choices:
+        answer = replace(answer, status="partial")
     return Opened(is_completion, bytes(body.id), answer)
+
+
+def is_given(error: Raw | bytes) -> bool:
+    """Whether there is an error, where one may stand."""
+    return bytes(error) not in (b"", b"null")
 
 
 def _is_completion(object: bytes) -> bool:
@@ -74,13 +90,15 @@ def _tolerant(text: bytes) -> _Body:
         _string(given.get("model", b"")),
         usage_object(tolerant.value(given.get("usage", b""))),
         [_choice(choice) for choice in choices] if "choices" in given else UNSET,
+        Raw(given.get("error", b"")),
     )
 
 
 def _choice(text: bytes) -> _Choice:
     given = tolerant.fields(text)
     message = message_of(tolerant.value(given.get("message", b"")))
-    return _Choice(_string(given.get("finish_reason", b"")), message)
+    error = Raw(given.get("error", b""))
+    return _Choice(_string(given.get("finish_reason", b"")), message, error)
 
 
 def _string(text: bytes) -> str | None:

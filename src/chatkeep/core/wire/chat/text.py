@@ -48,7 +48,9 @@ def texts_of(messages: Iterable[Message]) -> list[str]:
 
 def message_of(value: Any) -> Message:
     """A message whose JSON has been read, whatever it is."""
-    return msgspec.convert(value, Message) if isinstance(value, dict) else Message()
+    given = value if isinstance(value, dict) else {}
+    # Not by msgspec: a key may be a lone surrogate.
+    return Message(**{name: given[name] for name in Message.__struct_fields__ if name in given})
 
 
 def _tolerant(text: bytes) -> Message:
