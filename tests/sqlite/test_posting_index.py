@@ -12,7 +12,7 @@ from chatkeep.core.model.completion import Order, ProjectId
 from chatkeep.core.model.ids import MAX_SEQ, Seq
 from chatkeep.store.sqlite.chunks import MOST, Chunk, seqs_in
 from chatkeep.store.sqlite.connection import connect, migrate
-from chatkeep.store.sqlite.postings import Changes, places
+from chatkeep.store.sqlite.postings import Changes, seqs
 
 OURS, THEIRS = ProjectId(1), ProjectId(2)
 KID = 7
@@ -45,7 +45,7 @@ def chunks(connection: apsw.Connection) -> list[list[int]]:
 def listed(
     connection: apsw.Connection, low: int = 0, high: int = MAX_SEQ, order: Order = "asc"
 ) -> list[int]:
-    return list(places(connection, OURS, KID, low, high, order))
+    return list(seqs(connection, OURS, KID, low, high, order))
 
 
 def test_there_is_nothing_under_a_term_nobody_has(connection: apsw.Connection) -> None:
@@ -83,7 +83,7 @@ def test_what_came_and_went_in_one_transaction_is_not_there(connection: apsw.Con
     changes.add(OURS, [8], Seq(5))
     changes.write()
     assert listed(connection) == []
-    assert list(places(connection, OURS, 8, 0, MAX_SEQ, "asc")) == [5]
+    assert list(seqs(connection, OURS, 8, 0, MAX_SEQ, "asc")) == [5]
 
 
 def test_entries_written_once_are_not_written_again(connection: apsw.Connection) -> None:
@@ -101,7 +101,7 @@ def test_another_projects_entries_are_apart(connection: apsw.Connection) -> None
         changes.add(project, [KID], Seq(seq))
     changes.write()
     assert listed(connection) == [5]
-    assert list(places(connection, THEIRS, KID, 0, MAX_SEQ, "desc")) == [6]
+    assert list(seqs(connection, THEIRS, KID, 0, MAX_SEQ, "desc")) == [6]
 
 
 def test_what_is_removed_leaves_no_empty_chunk(connection: apsw.Connection) -> None:

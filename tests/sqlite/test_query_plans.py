@@ -14,7 +14,7 @@ from chatkeep.core.model.ids import MAX_SEQ, Seq
 from chatkeep.store import sql
 from chatkeep.store.index.postings import of_form
 from chatkeep.store.sqlite.connection import connect, migrate
-from chatkeep.store.sqlite.postings import Changes, places
+from chatkeep.store.sqlite.postings import Changes, seqs
 
 PACKAGE = "chatkeep.store.sqlite"
 SQL = {
@@ -149,7 +149,7 @@ def _in_search(step: str) -> bool:
 
 
 def _by_key(step: str) -> bool:
-    """What is left of deleted completions is looked up by its place."""
+    """What is left of deleted completions is looked up by its seq."""
     looked_up = ("SCALAR SUBQUERY", "remnant USING INTEGER PRIMARY KEY (rowid=?)")
     return any(known in step for known in looked_up) or step.endswith("VALUES CLAUSE")
 
@@ -187,11 +187,11 @@ def test_the_work_for_a_page_does_not_grow_with_the_store(
 
 
 def _work(database: apsw.Connection, project: ProjectId, term: int, order: Order) -> list[int]:
-    """The instructions SQLite's machine needs for the first 20 places."""
+    """The instructions SQLite's machine needs for the first 20 seqs."""
     profiles: list[dict[str, Any]] = []
     database.trace_v2(apsw.SQLITE_TRACE_PROFILE, profiles.append)
     try:
-        found = places(database, project, term, 0, MAX_SEQ, order)
+        found = seqs(database, project, term, 0, MAX_SEQ, order)
         assert len([next(found) for _ in range(20)]) == 20
         del found
     finally:

@@ -1,4 +1,4 @@
-"""Chunks of places: whatever comes and goes, they hold what is there, in order."""
+"""Chunks of seqs: whatever comes and goes, they hold what is there, in order."""
 
 import pytest
 from hypothesis import given
@@ -8,17 +8,17 @@ from chatkeep.core.model.ids import MAX_SEQ
 from chatkeep.errors import RecordCorrupt
 from chatkeep.store.sqlite.chunks import MOST, Chunk, appended, changed, chunk_of, seqs_in
 
-places = st.integers(0, MAX_SEQ) | st.integers(0, 300) | st.integers(1 << 40, (1 << 40) + 300)
+seqs = st.integers(0, MAX_SEQ) | st.integers(0, 300) | st.integers(1 << 40, (1 << 40) + 300)
 
 
-@given(st.sets(places, min_size=1))
+@given(st.sets(seqs, min_size=1))
 def test_what_is_packed_comes_out_again(some: set[int]) -> None:
     chunk = chunk_of(sorted(some))
     assert chunk.first == min(some)
     assert seqs_in(chunk) == sorted(some)
 
 
-@given(st.sets(places), st.sets(places), st.sets(places), st.booleans())
+@given(st.sets(seqs), st.sets(seqs), st.sets(seqs), st.booleans())
 def test_a_change_leaves_what_was_added_and_not_removed(
     before: set[int], added: set[int], removed: set[int], newest: bool
 ) -> None:
@@ -29,7 +29,7 @@ def test_a_change_leaves_what_was_added_and_not_removed(
     assert all(1 <= len(run) <= MOST for run in runs)
 
 
-@given(st.sets(places), st.sets(places, min_size=1))
+@given(st.sets(seqs), st.sets(seqs, min_size=1))
 def test_places_behind_a_chunk_are_appended_and_no_others(before: set[int], more: set[int]) -> None:
     chunk = chunk_of(sorted(before)) if before else None
     new = appended(chunk, sorted(more))
@@ -61,10 +61,10 @@ def test_a_full_chunk_in_the_middle_parts_into_halves_that_have_room() -> None:
     assert halves == [MOST // 2 + 1, MOST // 2]
 
 
-@pytest.mark.parametrize("places", [[0], [7], [7, 9]])
-def test_a_place_that_is_there_already_changes_nothing(places: list[int]) -> None:
-    assert appended(chunk_of(places), places[:1]) is None
-    assert changed(chunk_of(places), places[:1], (), newest=True) == [chunk_of(places)]
+@pytest.mark.parametrize("seqs", [[0], [7], [7, 9]])
+def test_a_place_that_is_there_already_changes_nothing(seqs: list[int]) -> None:
+    assert appended(chunk_of(seqs), seqs[:1]) is None
+    assert changed(chunk_of(seqs), seqs[:1], (), newest=True) == [chunk_of(seqs)]
 
 
 def test_places_near_each_other_take_few_bytes() -> None:

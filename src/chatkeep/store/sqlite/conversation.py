@@ -34,15 +34,15 @@ def conversation(
     begin = (-1 if order == "asc" else MAX_SEQ) if after is None else after
     bindings = (bodies.first(seq), project.id, begin, limit + 1)
     found: Any = connection.execute(SQL[f"conversation_{order}"], bindings).fetchall()
-    places = [Seq(place) for (place,) in found]
-    turns = list(_turns(connection, project, bodies, places[:limit]))
-    return Conversation(turns, has_more=len(places) > limit)
+    seqs = [Seq(seq) for (seq,) in found]
+    turns = list(_turns(connection, project, bodies, seqs[:limit]))
+    return Conversation(turns, has_more=len(seqs) > limit)
 
 
 def _turns(
-    connection: apsw.Connection, project: Project, bodies: Bodies, places: Sequence[Seq]
+    connection: apsw.Connection, project: Project, bodies: Bodies, seqs: Sequence[Seq]
 ) -> Iterator[Turn]:
-    for seq in places:
+    for seq in seqs:
         for result in connection.execute(SQL["select_stored"], (seq, project.id)):
             found = Found._make(result)
             item = rows.stored(found, bodies)
@@ -51,7 +51,7 @@ def _turns(
 
 
 def _id(connection: apsw.Connection, project: Project, seq: Seq) -> CompletionId | None:
-    """What the completion at a place is known by; None when there is none any more."""
+    """What the completion at a seq is known by; None when there is none any more."""
     here: Any = connection.execute(SQL["select_stored"], (seq, project.id)).fetchall()
     if not here:
         return None

@@ -28,14 +28,14 @@ _LOOKED_AT = 256  # completions at the most, for one that has its body
 
 
 def expire(batch: Batch, project: Project, below: Seq, context: RecordContext) -> Expired:
-    """Lets go of the oldest body there is below a place."""
+    """Lets go of the oldest body there is below a seq."""
     batch.postings.write()  # by which completions of the same batch are found, too
     connection = batch.connection
     bodies = Bodies(connection, project, context)
     known: Any = connection.execute(SQL["expired_below"], (project.id,)).fetchall()
     low = known[0][0]
     every = of_forms(connection, project.id, None, low, below - 1, "asc")
-    looked_at = [Seq(place) for place in islice(every, _LOOKED_AT)]
+    looked_at = [Seq(seq) for seq in islice(every, _LOOKED_AT)]
     for seq in looked_at:
         connection.execute(SQL["note_expired"], (project.id, seq + 1))
         if _has_body(connection, bodies, seq):

@@ -23,13 +23,13 @@ def facts(
     connection: apsw.Connection,
     project: Project,
     query: Query,
-    places: Iterable[int],
+    seqs: Iterable[int],
     context: RecordContext,
 ) -> Iterator[Facts]:
-    """Of the places that have what the query wants."""
+    """Of the seqs that have what the query wants."""
     bodies = Bodies(connection, project, context)
     matches = postings.matching(query)
-    left = iter(places)
+    left = iter(seqs)
     while batch := list(islice(left, _BATCH)):
         bindings = (msgspec.json.encode(batch).decode(), project.id)
         rows: Any = connection.execute(SQL["facts_at"], bindings)

@@ -1,4 +1,4 @@
-"""The label sets of completions a project has, and the places of those a query wants."""
+"""The label sets of completions a project has, and the seqs of those a query wants."""
 
 from collections.abc import Iterator
 from heapq import merge
@@ -9,7 +9,7 @@ import apsw
 from chatkeep.core.model.completion import ProjectId, Query
 from chatkeep.store import sql
 from chatkeep.store.index import postings
-from chatkeep.store.sqlite.postings import of_forms, places
+from chatkeep.store.sqlite.postings import of_forms, seqs
 
 SQL = sql.blocks("chatkeep.store.sqlite", "labelsets.sql")
 # So many postings are merged. A query that more label sets match is a common one: it looks at the
@@ -25,8 +25,8 @@ def number(connection: apsw.Connection, values: tuple[Any, ...]) -> int:
     return int(found[0][0])
 
 
-class Places:
-    """Opens the places of all the label sets a query wants, between two bounds and in its order."""
+class Seqs:
+    """Opens the seqs of all the label sets a query wants, between two bounds and in its order."""
 
     def __init__(self, connection: apsw.Connection, project: ProjectId, query: Query) -> None:
         self._connection = connection
@@ -42,14 +42,14 @@ class Places:
             every = of_forms(self._connection, self._project, self._form, low, high, self._order)
             return filter(self._is_wanted, every)
         lists = [
-            self._places(postings.of_label_set(label_set), low, high)
+            self._seqs(postings.of_label_set(label_set), low, high)
             for label_set in self._label_sets
         ]
         return merge(*lists, reverse=self._order == "desc")
 
-    def _places(self, term: int, low: int, high: int) -> Iterator[int]:
-        return places(self._connection, self._project, term, low, high, self._order)
+    def _seqs(self, term: int, low: int, high: int) -> Iterator[int]:
+        return seqs(self._connection, self._project, term, low, high, self._order)
 
-    def _is_wanted(self, place: int) -> bool:
-        found: Any = self._connection.execute(SQL["label_set_of"], (place,)).fetchall()
+    def _is_wanted(self, seq: int) -> bool:
+        found: Any = self._connection.execute(SQL["label_set_of"], (seq,)).fetchall()
         return bool(found) and found[0][0] in self._label_sets

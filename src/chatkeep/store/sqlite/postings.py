@@ -1,4 +1,4 @@
-"""Postings in SQLite: the places of a term in chunks, which are written once a commit."""
+"""Postings in SQLite: the seqs of a term in chunks, which are written once a commit."""
 
 from collections.abc import Collection, Iterable, Iterator
 from heapq import merge
@@ -16,7 +16,7 @@ from chatkeep.store.index.postings import of_form
 from chatkeep.store.sqlite.chunks import Chunk, appended, changed, seqs_in
 
 SQL = sql.blocks("chatkeep.store.sqlite", "postings.sql")
-_List = tuple[ProjectId, int]  # the places of a term
+_List = tuple[ProjectId, int]  # the seqs of a term
 _Rows = list[tuple[ProjectId, int, int, bytes]]
 Ends = dict[_List, Chunk]
 _MOST_ENDS = 1024
@@ -49,11 +49,11 @@ class Changes:
         self._clear(changes)
         self._look_up(changes)
         chunks: _Rows = []
-        for list, places in changes.items():
+        for list, seqs in changes.items():
             end = self._ends.get(list)
-            new = None if False in places.values() else appended(end, sorted(places))
+            new = None if False in seqs.values() else appended(end, sorted(seqs))
             if new is None:
-                self._rewrite(list, places)
+                self._rewrite(list, seqs)
                 continue
             if end is not None:
                 self._ends[list] = new[-1]
@@ -61,17 +61,17 @@ class Changes:
         self._cursor.executemany(SQL["put_chunk"], chunks)
 
     def _clear(self, changes: dict[_List, dict[Seq, bool]]) -> None:
-        """Takes the places out that are alone in their chunk, as those of most pairs are."""
+        """Takes the seqs out that are alone in their chunk, as those of most pairs are."""
         going, self._going = self._going, set()
-        for list, place in going:
-            places = changes[list]
-            if places[place]:
+        for list, seq in going:
+            seqs = changes[list]
+            if seqs[seq]:
                 continue  # it has come again
-            self._cursor.execute(SQL["delete_single"], (*list, place))
+            self._cursor.execute(SQL["delete_single"], (*list, seq))
             if self._cursor.connection.changes():
                 self._ends.pop(list, None)
-                del places[place]
-            if not places:
+                del seqs[seq]
+            if not seqs:
                 del changes[list]
 
     def _look_up(self, lists: Collection[_List]) -> None:
@@ -87,17 +87,17 @@ class Changes:
             for term, *chunk in found:
                 self._ends[project, term] = Chunk(*chunk)
 
-    def _rewrite(self, list: _List, places: dict[Seq, bool]) -> None:
+    def _rewrite(self, list: _List, seqs: dict[Seq, bool]) -> None:
         self._ends.pop(list, None)
-        left = sorted(places)
+        left = sorted(seqs)
         while left:
             found: Any = self._cursor.execute(SQL["chunk_at"], (*list, left[0])).fetchall()
             chunks = [Chunk(*row) for row in found]
             end = chunks[1].first if len(chunks) > 1 else None
-            here = [place for place in left if end is None or place < end]
+            here = [seq for seq in left if end is None or seq < end]
             left = left[len(here) :]
-            added = [place for place in here if places[place]]
-            removed = [place for place in here if not places[place]]
+            added = [seq for seq in here if seqs[seq]]
+            removed = [seq for seq in here if not seqs[seq]]
             old = chunks[0] if chunks else None
             self._replace(list, old, changed(old, added, removed, newest=end is None))
 
@@ -117,18 +117,18 @@ def of_forms(
 ) -> Iterator[int]:
     """The seqs of all records of a wire format, or of any, between two bounds, lazily."""
     forms = NUMBERS if form is None else (form,)
-    lists = [places(connection, project, of_form(one), low, high, order) for one in forms]
+    lists = [seqs(connection, project, of_form(one), low, high, order) for one in forms]
     return lists[0] if len(lists) == 1 else merge(*lists, reverse=order == "desc")
 
 
-def places(
+def seqs(
     connection: apsw.Connection, project: ProjectId, term: int, low: int, high: int, order: Order
 ) -> Iterator[int]:
-    """The places of a term between two bounds, lazily."""
+    """The seqs of a term between two bounds, lazily."""
     begin = low if order == "asc" else high
     rows: Any = connection.execute(SQL[f"chunks_{order}"], (project, term, begin))
     if order == "asc":
-        every = (place for row in rows for place in seqs_in(Chunk(*row)) if place >= low)
+        every = (seq for row in rows for seq in seqs_in(Chunk(*row)) if seq >= low)
         return takewhile(high.__ge__, every)
-    every = (place for row in rows for place in reversed(seqs_in(Chunk(*row))) if place <= high)
+    every = (seq for row in rows for seq in reversed(seqs_in(Chunk(*row))) if seq <= high)
     return takewhile(low.__le__, every)

@@ -27,7 +27,7 @@ from chatkeep.store.index.text import searchable_texts
 from chatkeep.store.sqlite import claims, expiry, search
 from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies
-from chatkeep.store.sqlite.scan import places
+from chatkeep.store.sqlite.scan import seqs
 
 SQL = sql.blocks("chatkeep.store.sqlite", "queries.sql")
 # So many completions of a page may have to be read from bodies of that length, at once: a page of
@@ -299,8 +299,8 @@ def _page(
 
 
 def _rows(connection: apsw.Connection, project: Project, query: Query) -> Iterator[Columns]:
-    """What stands at the places of a query, in batches of a page."""
-    wanted = places(connection, project, query)
+    """What stands at the seqs of a query, in batches of a page."""
+    wanted = seqs(connection, project, query)
     while batch := list(islice(wanted, query.limit + 1)):
         bindings = (msgspec.json.encode(batch).decode(), project.id)
         yield from connection.execute(SQL["stored_at"], bindings)

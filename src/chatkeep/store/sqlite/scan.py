@@ -1,4 +1,4 @@
-"""Finds the places a query wants, in order and lazily, from postings alone."""
+"""Finds the seqs a query wants, in order and lazily, from postings alone."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,11 +9,11 @@ from chatkeep.core.model.ids import MAX_SEQ, first_of, last_of
 from chatkeep.store.index import postings
 from chatkeep.store.sqlite import labelsets, search
 from chatkeep.store.sqlite.postings import of_forms
-from chatkeep.store.sqlite.postings import places as in_chunks
+from chatkeep.store.sqlite.postings import seqs as in_chunks
 
 _STEPS_BEFORE_SEEK = 64  # a chunk; a step costs a hundredth of a new query
 
-Open = Callable[[int, int], Iterator[int]]  # (low, high) -> places in the query's order
+Open = Callable[[int, int], Iterator[int]]  # (low, high) -> seqs in the query's order
 
 
 def bounds(query: Query) -> tuple[int, int]:
@@ -32,12 +32,12 @@ def bounds(query: Query) -> tuple[int, int]:
 
 
 def is_simple(query: Query) -> bool:
-    """Whether its places stand one behind the other in one index."""
+    """Whether its seqs stand one behind the other in one index."""
     return query.q is None and not postings.wants_labels(query) and len(query.metadata) <= 1
 
 
-def places(connection: apsw.Connection, project: Project, query: Query) -> Iterator[int]:
-    """The places that have all that the query wants, lazily."""
+def seqs(connection: apsw.Connection, project: Project, query: Query) -> Iterator[int]:
+    """The seqs that have all that the query wants, lazily."""
     low, high = bounds(query)
     if low > high:
         return iter(())
@@ -47,7 +47,7 @@ def places(connection: apsw.Connection, project: Project, query: Query) -> Itera
     pairs = sorted(postings.of_metadata(project.secret, query.metadata))
     lists = [_posting(connection, project.id, term, query.order) for term in pairs]
     if postings.wants_labels(query):
-        lists.append(labelsets.Places(connection, project.id, query))
+        lists.append(labelsets.Seqs(connection, project.id, query))
     if not lists and found is None:  # else all there are have the form asked for: there is one
         return of_forms(connection, project.id, query.form, low, high, query.order)
     if len(lists) == 1 and found is None:
@@ -68,7 +68,7 @@ def _posting(connection: apsw.Connection, project: ProjectId, term: int, order: 
 
 
 class _Cursor:
-    """The places of a posting or of a search, from the first to the last; `seek` jumps forward.
+    """The seqs of a posting or of a search, from the first to the last; `seek` jumps forward.
 
     It walks for as many steps as may pay, and for half as many once they were in vain.
     """
@@ -84,41 +84,41 @@ class _Cursor:
         self._open = opened
         self._worth = self._steps = steps_before_seek
         self._low, self._high, self._descending = low, high, descending
-        self._places = opened(low, high)
+        self._seqs = opened(low, high)
 
     def step(self) -> int | None:
-        return next(self._places, None)
+        return next(self._seqs, None)
 
     def seek(self, bound: int) -> int | None:
-        """The first place at the bound or behind it."""
+        """The first seq at the bound or behind it."""
         for _ in range(self._steps):
-            place = self.step()
-            if place is None or self._reached(place, bound):
+            seq = self.step()
+            if seq is None or self._reached(seq, bound):
                 self._steps = self._worth
-                return place
+                return seq
         self._steps = max(1, self._steps // 2)
         if self._descending:
             self._high = bound
         else:
             self._low = bound
-        self._places = self._open(self._low, self._high)
+        self._seqs = self._open(self._low, self._high)
         return self.step()
 
-    def _reached(self, place: int, bound: int) -> bool:
-        return place <= bound if self._descending else place >= bound
+    def _reached(self, seq: int, bound: int) -> bool:
+        return seq <= bound if self._descending else seq >= bound
 
 
 def _leapfrog(cursors: list[_Cursor]) -> Iterator[int]:
-    """The places all cursors have: each in turn jumps to the furthest of the others."""
-    place = cursors[0].step()
+    """The seqs all cursors have: each in turn jumps to the furthest of the others."""
+    seq = cursors[0].step()
     agreed = 1
     turn = 0
-    while place is not None:
+    while seq is not None:
         if agreed == len(cursors):
-            yield place
-            place, agreed = cursors[turn].step(), 1
+            yield seq
+            seq, agreed = cursors[turn].step(), 1
             continue
         turn = (turn + 1) % len(cursors)
-        found = cursors[turn].seek(place)
-        agreed = agreed + 1 if found == place else 1
-        place = found
+        found = cursors[turn].seek(seq)
+        agreed = agreed + 1 if found == seq else 1
+        seq = found

@@ -6,7 +6,7 @@ between two for those that began earlier and end later:
 
     searched    16 = seq a      24 = seq b      32 = seq c ...
 
-Where no room is left, as there may be for imports, the rowid is -seq. The number of a place is
+Where no room is left, as there may be for imports, the rowid is -seq. The number of a seq is
 found by halving: both rise together.
 """
 
@@ -25,12 +25,12 @@ from chatkeep.store.index.tokens import phrases, positions
 SQL = sql.blocks("chatkeep.store.sqlite", "search.sql")
 STEPS_BEFORE_SEEK = 16  # a step takes some 5 µs, a new query 100
 _ROOM = 16  # before a new number, for those that began earlier
-_NEAR = 16 * _ROOM  # so many numbers are some 16 places
+_NEAR = 16 * _ROOM  # so many numbers are some 16 seqs
 
 
 class _Numbered(NamedTuple):
     number: int
-    place: int
+    seq: int
 
 
 _NONE = _Numbered(0, -1)
@@ -81,8 +81,8 @@ def delete(connection: apsw.Connection, seq: Seq, words: str) -> None:
     """Takes the entry out that `insert` made of these words, if it has made one."""
     if not words:
         return
-    number, place = _up_to(connection, seq)
-    if place == seq:
+    number, found = _up_to(connection, seq)
+    if found == seq:
         connection.execute(SQL["delete_searched"], (number,))
         connection.execute(SQL["search_delete"], (number, words))
     elif connection.execute(SQL["delete_crowded"], (seq,)).fetchall():
@@ -91,8 +91,8 @@ def delete(connection: apsw.Connection, seq: Seq, words: str) -> None:
 
 def lose(connection: apsw.Connection, seq: Seq) -> None:
     """For a completion of which nobody can tell what it said: its words stay, and find nothing."""
-    number, place = _up_to(connection, seq)
-    if place == seq:
+    number, found = _up_to(connection, seq)
+    if found == seq:
         connection.execute(SQL["delete_searched"], (number,))
     connection.execute(SQL["delete_crowded"], (seq,))
 
@@ -105,9 +105,9 @@ def expression(project: ProjectId, q: str) -> str:
 def opened(
     connection: apsw.Connection, found: str, order: Order
 ) -> Callable[[int, int], Iterator[int]]:
-    """Opens the places where an expression is found."""
+    """Opens the seqs where an expression is found."""
 
-    def places(low: int, high: int) -> Iterator[int]:
+    def seqs(low: int, high: int) -> Iterator[int]:
         first = _up_to(connection, low - 1).number + 1 if low > 0 else 1
         last = _up_to(connection, high).number if high < MAX_SEQ else MAX_SEQ
         lists: list[Iterator[Any]] = [_numbers(connection, found, order, first, last)]
@@ -116,13 +116,13 @@ def opened(
         rows = heapq.merge(*lists, reverse=order == "desc")
         return (seq for (seq,) in rows)
 
-    return places
+    return seqs
 
 
 def _numbers(
     connection: apsw.Connection, found: str, order: Order, first: int, last: int
 ) -> Iterator[Any]:
-    """The places of numbers from the first to the last, lazily."""
+    """The seqs of numbers from the first to the last, lazily."""
     if order == "desc" and last < MAX_SEQ:
         # FTS5 comes to a number from below in 50 µs, from above in up to 400.
         near = max(first, last - _NEAR + 1)
@@ -133,7 +133,7 @@ def _numbers(
 
 def _free_number(connection: apsw.Connection, seq: Seq) -> int | None:
     newest = _numbered(connection, "newest_number")
-    if newest.place < seq:
+    if newest.seq < seq:
         return newest.number + _ROOM
     before = _up_to(connection, seq).number
     behind = _numbered(connection, "number_from", before + 1).number
@@ -141,7 +141,7 @@ def _free_number(connection: apsw.Connection, seq: Seq) -> int | None:
 
 
 def _up_to(connection: apsw.Connection, seq: int) -> _Numbered:
-    """The last number of a place up to this one."""
+    """The last number of a seq up to this one."""
     return _numbered(connection, "number_up_to", seq)
 
 

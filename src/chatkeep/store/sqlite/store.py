@@ -60,9 +60,9 @@ from chatkeep.store.sqlite.batch import Batch
 from chatkeep.store.sqlite.bodies import Bodies
 from chatkeep.store.sqlite.conversation import conversation
 from chatkeep.store.sqlite.failures import mapped
-from chatkeep.store.sqlite.pruning import PrefixHashPlace
+from chatkeep.store.sqlite.pruning import PrefixHashPosition
 from chatkeep.store.sqlite.reader import ReaderPool, snapshot
-from chatkeep.store.sqlite.scan import is_simple, places
+from chatkeep.store.sqlite.scan import is_simple, seqs
 from chatkeep.store.sqlite.writer import Writer
 
 T = TypeVar("T")
@@ -354,16 +354,16 @@ class SqliteStore:
     def _facts(
         self, connection: apsw.Connection, project: Project, query: Query
     ) -> Iterator[Facts]:
-        found = places(connection, project, query)
+        found = seqs(connection, project, query)
         return facets.facts(connection, project, query, found, self._context)
 
     async def _prune_prefix_hashes(self, project: ProjectId, below: Seq) -> None:
         """Some in a transaction, so that others come in between."""
 
-        def prune(batch: Batch) -> PrefixHashPlace | None:
+        def prune(batch: Batch) -> PrefixHashPosition | None:
             return pruning.prune(batch.connection, project, below, behind)
 
-        last: PrefixHashPlace | None = PrefixHashPlace()
+        last: PrefixHashPosition | None = PrefixHashPosition()
         while last is not None:
             behind = last
             last = await self._writer.submit(prune)

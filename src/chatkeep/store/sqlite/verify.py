@@ -116,11 +116,11 @@ class Verifier:
             return False
 
     def _chunks(self, project: Project) -> Iterator[str]:
-        """Chunks follow each other, each of no more places than it may have."""
+        """Chunks follow each other, each of no more seqs than it may have."""
         before: Entry | None = None
         for term, *chunk in self._each("postings_of_project", project.id):
             try:
-                entries = [(term, place) for place in seqs_in(Chunk(*chunk))]
+                entries = [(term, seq) for seq in seqs_in(Chunk(*chunk))]
             except RecordCorrupt as error:
                 yield f"posting {(term, chunk[0])}: {error}"
                 continue
@@ -132,7 +132,7 @@ class Verifier:
     def _postings(self, project: Project) -> Iterator[Entry]:
         for term, *chunk in self._each("postings_of_project", project.id):
             with suppress(RecordCorrupt):  # `_chunks` says so
-                yield from ((term, place) for place in seqs_in(Chunk(*chunk)))
+                yield from ((term, seq) for seq in seqs_in(Chunk(*chunk)))
 
     def _prefix_hashes(self, project: Project) -> Iterator[Entry]:
         return self._each("prefix_hashes_of_project", project.id)
