@@ -3,10 +3,11 @@
     0 <- 1 <- 2 ...        a record's body, or the remnant of a deleted one, at each seq
 
 Nothing here reads a database. What is asked of the graph comes through `Neighbourhood`. SQLite
-answers each question with a look-up by key, in microseconds. PostgreSQL reads the candidates, the
-chain of bases, the children and the shared texts of a record in one statement before, and answers
-from what it has read. Decisions that change the graph are in placing.py and removing.py; they give
-back what is to be written.
+answers each question with a look-up by key, in microseconds. A database that is asked over a
+network can read a neighbourhood before and answer from that: candidates, the chain of bases, and
+for a delete the children of each base; then the shared texts, whose keys the opened bodies name.
+Decisions that change the graph are in placing.py and removing.py; they give back what is to be
+written, and each has to be written before the next is made.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
