@@ -5,7 +5,7 @@ from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
-from support import patience
+from support import contract, patience
 
 # A deadline would fail tests for being run on a busy machine.
 settings.register_profile("chatkeep", deadline=None)
@@ -21,6 +21,21 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 
 def pytest_itemcollected(item: pytest.Item) -> None:
     patience.bound(item)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not contract.is_there():
+        reading = [item for item in items if item.get_closest_marker("recordings")]
+        config.hook.pytest_deselected(items=reading)
+        items[:] = [item for item in items if not item.get_closest_marker("recordings")]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not contract.is_there():
+        terminalreporter.write_line(
+            f"Tests marked `recordings` are deselected: there is no folder {contract.FOLDER}"
+            f" (or name it in {contract.VARIABLE})"
+        )
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,4 +1,4 @@
-"""The OpenAPI documents: the observed one, which finds what is wrong, and our own."""
+"""The OpenAPI documents: OpenAI's as observed, which finds what is wrong, and our own."""
 
 import json
 import re
