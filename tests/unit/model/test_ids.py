@@ -1,5 +1,6 @@
 """Places and names of completions: always rising, never twice, whatever clocks and restarts do."""
 
+import json
 import re
 import string
 from itertools import islice, pairwise
@@ -8,7 +9,7 @@ from operator import lt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.data import DATA
+from support import contract
 
 from chatkeep.core.model import ids
 from chatkeep.core.model.ids import Seq, Sequencer, named
@@ -17,7 +18,6 @@ NOW = 1_790_000_000
 HOUR = 3600
 COUNTERS = 2**21
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
-RECORDINGS = DATA / "recordings" / "real-exchanges.json"
 
 seconds = st.integers(0, 2**32 - 1)
 tags = st.binary(min_size=13, max_size=13)
@@ -59,15 +59,22 @@ OURS = ids.encode(Seq(NOW << 31), bytes(13))
         "chatcmpl-" + "z" * 29,
         "chatcmpl-" + "2" + "0" * 28,
         "chatcmpl-1b9fa0be-4359-4cc3-9f0d-436759c",
-        "comp_nonexistent_12345",
+        "comp-of-nobody",
     ],
 )
 def test_any_other_form_names_nothing(text: str) -> None:
     assert ids.decode(text) is None
 
 
+def test_ids_that_are_numbers_too_large_for_ours_are_not_taken_for_ours() -> None:
+    """OpenAI's are such ones: they begin with letters."""
+    others = [f"chatcmpl-{first}{rest * 28}" for first in ALPHABET[2:] for rest in ALPHABET]
+    assert [id for id in others if ids.decode(id) is not None] == []
+
+
+@pytest.mark.recordings
 def test_openais_recorded_ids_are_not_taken_for_ours() -> None:
-    recorded = set(re.findall(r"chatcmpl-\w{29}", RECORDINGS.read_text()))
+    recorded = set(re.findall(r"chatcmpl-\w{29}", json.dumps(contract.recordings())))
     assert len(recorded) > 10
     assert [id for id in recorded if ids.decode(id) is not None] == []
 

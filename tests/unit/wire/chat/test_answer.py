@@ -6,14 +6,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.data import DATA
+from support.exchanges import LIVES, plain_answer
 from support.jsontexts import objects, values
 
 from chatkeep.core.model.completion import Usage
 from chatkeep.core.wire.answer import Answer
 from chatkeep.core.wire.chat.answer import opened
 
-PLAIN = DATA / "sse" / "plain-answer.json"
 DEEP = 100_000
 
 
@@ -79,12 +78,17 @@ def test_one_odd_count_does_not_take_the_others_with_it() -> None:
     assert said({}, usage=usage).usage == Usage(3, None, 2**53 - 1)
 
 
-def test_a_recorded_answer_is_read() -> None:
-    read = said_by(PLAIN.read_bytes())
-    recorded = json.loads(PLAIN.read_bytes())
-    assert read.model == recorded["model"] == "gpt-4o-mini-2024-07-18"
+@pytest.mark.parametrize("name", LIVES)
+def test_a_whole_answer_is_read(name: str) -> None:
+    plain = plain_answer(name)
+    answer = json.loads(plain)
+    used = answer["usage"]
+    read = said_by(plain)
+    assert read.model == answer["model"] == "gpt-4o-mini-2024-07-18"
     assert read.finish_reason == "stop"
-    assert read.usage == Usage(14, 5, 19, 0, 0)
+    assert read.usage == Usage(
+        used["prompt_tokens"], used["completion_tokens"], used["total_tokens"], 0, 0
+    )
 
 
 def test_a_lone_surrogate_hides_nothing_else() -> None:

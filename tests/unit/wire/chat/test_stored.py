@@ -1,21 +1,18 @@
-"""The stored object and its messages, beside what api.openai.com was recorded to answer."""
+"""The stored object and its lists, beside what OpenAI answers."""
 
 import json
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.data import DATA
+from support import contract
+from support.exchanges import EXCHANGES, PAGES_OF_MESSAGES, beside, entries_of, every
 from support.jsontexts import ObjectText, arrays, objects, standard, values
 from support.samples import SECOND, place, row
 
 from chatkeep.core.model.completion import Row, Stored
 from chatkeep.core.wire.chat import stored
-
-RECORDINGS = DATA / "recordings" / "real-exchanges.json"
-ENTRIES = json.loads(RECORDINGS.read_text())["entries"]
 
 KEYS = [
     *("object", "id", "model", "created", "request_id", "tool_choice", "usage", "seed", "top_p"),
@@ -28,48 +25,50 @@ PART_KEYS = ["type", "text", "image_url", "input_audio", "file"]
 
 
 class Exchange(NamedTuple):
-    """A recorded create call, and the stored object that was answered for it later."""
+    """A create call, and the stored object that was answered for it later."""
 
-    name: str
     request: dict[str, Any]
     answer: dict[str, Any]
     kept: dict[str, Any]
 
 
-def creates() -> dict[str, dict[str, Any]]:
-    return {
+def kept_objects(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The stored objects of retrieves, updates and lists."""
+    bodies = [entry["response_body"] for entry in entries]
+    rows = [one for body in bodies for one in (body, *body.get("data", []))]
+    # A condensed list ends in a string that says how many more there were.
+    return [one for one in rows if isinstance(one, dict) and "request_id" in one]
+
+
+def exchanges(name: str) -> list[Exchange]:
+    created = {
         entry["response_body"]["id"]: entry
-        for entry in ENTRIES
+        for entry in beside(name)
         if entry["method"] == "POST"
         and entry["uri"].endswith("/chat/completions")
         and entry["status"] == 200
     }
-
-
-def kept_objects() -> list[tuple[str, dict[str, Any]]]:
-    """The stored objects of retrieves, updates and lists, each with the recording's name."""
-    found = []
-    for entry in ENTRIES:
-        answer = entry["response_body"]
-        for position, one in enumerate((answer, *answer.get("data", []))):
-            # A condensed list ends in a string that says how many more there were.
-            if isinstance(one, dict) and "request_id" in one:
-                found.append((f"{Path(entry['recording']).stem}-{entry['n']}-{position}", one))
+    found = [
+        Exchange(create["request_body"], create["response_body"], kept)
+        for kept in kept_objects(entries_of(name))
+        if (create := created.get(kept["id"])) is not None
+    ]
+    assert found
     return found
 
 
-def exchanges() -> list[Exchange]:
-    created = creates()
-    return [
-        Exchange(
-            name, created[kept["id"]]["request_body"], created[kept["id"]]["response_body"], kept
-        )
-        for name, kept in kept_objects()
-        if kept["id"] in created
-    ]
-
-
-EXCHANGES = exchanges()
+# Those that show stored objects of which the create is known: retrieves, updates and lists.
+SHOWING_STORED = every(
+    (name for name, entries in EXCHANGES.items() if kept_objects(entries)),
+    (
+        "StoredChatCompletionsWork",
+        "UpdateChatCompletionWorks",
+        "GetChatCompletionsWithPagination",
+        "GetChatCompletionsWithMinimalLimits",
+        "GetChatCompletionsWithMinimalLimitsAsync",
+        "GetChatCompletionsWithMetadataFiltering",
+    ),
+)
 
 
 def written(value: Any) -> bytes:
@@ -82,83 +81,87 @@ def shown(request: bytes, answer: bytes, one: Row | None = None) -> bytes:
 
 
 def of(exchange: Exchange) -> dict[str, Any]:
-    """Our stored object of a recorded call, with the metadata it was recorded with."""
+    """Our stored object of the call, with the metadata OpenAI shows."""
     ours = row(place(1), exchange.kept["metadata"])
     text = shown(written(exchange.request), written(exchange.answer), ours)
     value: dict[str, Any] = standard(text)
     return value
 
 
-def test_there_are_recordings_of_retrieve_update_and_list() -> None:
-    assert len(EXCHANGES) >= 7
-    assert {exchange.name.partition("-")[0] for exchange in EXCHANGES} >= {
-        "StoredChatCompletionsWork",
-        "UpdateChatCompletionWorks",
-        "GetChatCompletionsWithPagination",
-    }
+@pytest.mark.parametrize("name", SHOWING_STORED)
+def test_the_stored_objects_have_the_19_keys(name: str) -> None:
+    assert [list(kept) for kept in kept_objects(entries_of(name)) if list(kept) != KEYS] == []
 
 
-@pytest.mark.parametrize("kept", [kept for _, kept in kept_objects()])
-def test_the_recorded_objects_have_the_19_keys(kept: dict[str, Any]) -> None:
-    assert list(kept) == KEYS
+@pytest.mark.recordings
+def test_every_recorded_object_has_the_19_keys() -> None:
+    recorded = [entry for entries in contract.recordings().values() for entry in entries]
+    assert len(kept_objects(recorded)) >= 7
+    assert {tuple(kept) for kept in kept_objects(recorded)} == {tuple(KEYS)}
 
 
-@pytest.mark.parametrize("exchange", EXCHANGES, ids=[exchange.name for exchange in EXCHANGES])
-def test_the_recorded_keys_come_first_and_in_the_recorded_order(exchange: Exchange) -> None:
-    ours = of(exchange)
-    assert list(ours)[:19] == KEYS
-    choice, recorded = ours["choices"][0], exchange.kept["choices"][0]
-    assert list(choice)[:4] == list(recorded)
-    assert list(choice["message"])[:4] == list(recorded["message"]) == MESSAGE_KEYS
+@pytest.mark.parametrize("name", SHOWING_STORED)
+def test_openais_keys_come_first_and_in_its_order(name: str) -> None:
+    for exchange in exchanges(name):
+        ours = of(exchange)
+        assert list(ours)[:19] == KEYS
+        choice, wanted = ours["choices"][0], exchange.kept["choices"][0]
+        assert list(choice)[:4] == list(wanted)
+        assert list(choice["message"])[:4] == list(wanted["message"]) == MESSAGE_KEYS
 
 
-@pytest.mark.parametrize("exchange", EXCHANGES, ids=[exchange.name for exchange in EXCHANGES])
-def test_every_value_is_the_recorded_one_but_for_what_is_documented(exchange: Exchange) -> None:
-    ours, recorded = of(exchange), dict(exchange.kept)
+@pytest.mark.parametrize("name", SHOWING_STORED)
+def test_every_value_is_openais_but_for_what_is_documented(name: str) -> None:
+    for exchange in exchanges(name):
+        assert_same_values(exchange, of(exchange), dict(exchange.kept))
+
+
+def assert_same_values(exchange: Exchange, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     # The ids are ours; and no seed is made up where none was given (DESIGN.md §2).
     assert ours["id"] == row(place(1)).id
     assert ours["request_id"] == "req_" + (place(1)).to_bytes(16).hex()
     assert ours["seed"] == exchange.request.get("seed")
     for key in ("id", "request_id", "seed"):
-        del ours[key], recorded[key]
+        del ours[key], theirs[key]
     # The details of usage, the refusal and the annotations, which OpenAI drops, stay.
     assert ours["usage"] == exchange.answer["usage"]
-    assert ours.pop("usage").items() >= recorded.pop("usage").items()
+    assert ours.pop("usage").items() >= theirs.pop("usage").items()
     messages = [choice.pop("message") for choice in ours["choices"]]
-    for message, choice in zip(messages, recorded["choices"], strict=True):
+    for message, choice in zip(messages, theirs["choices"], strict=True):
         assert message.items() >= choice["message"].items()
     assert messages == [
         dict.fromkeys(MESSAGE_KEYS) | choice["message"] for choice in exchange.answer["choices"]
     ]
-    recorded["choices"] = [
-        {key: choice[key] for key in choice if key != "message"} for choice in recorded["choices"]
+    theirs["choices"] = [
+        {key: choice[key] for key in choice if key != "message"} for choice in theirs["choices"]
     ]
-    assert ours == recorded
+    assert ours == theirs
 
 
-def test_what_was_recorded_of_sampling_stands_where_the_request_says_nothing() -> None:
-    (recorded,) = {
+@pytest.mark.parametrize("name", SHOWING_STORED)
+def test_of_sampling_openais_defaults_stand_where_the_request_says_nothing(name: str) -> None:
+    (defaults,) = {
         tuple(
             (key, kept[key])
             for key in ("top_p", "temperature", "presence_penalty", "frequency_penalty")
         )
-        for _, kept in kept_objects()
+        for kept in kept_objects(entries_of(name))
     }
     for request in (b"{}", b'{"top_p":null,"temperature":null}'):
-        assert standard(shown(request, b"{}")).items() >= dict(recorded).items()
+        assert standard(shown(request, b"{}")).items() >= dict(defaults).items()
     assert b'"top_p":1.0,"temperature":1.0,"presence_penalty":0.0' in shown(b"{}", b"{}")
 
 
 def test_what_the_request_says_is_shown_byte_for_byte() -> None:
     request = (
         b'{"top_p":0.10,"temperature":0,"presence_penalty":-1e-1,"frequency_penalty":2.0,'
-        b'"seed":-8132613597486110237123,"user":"\\ud83d","tool_choice":{"b" :1,"a":2},'
+        b'"seed":-92233720368547758080123,"user":"\\ud83d","tool_choice":{"b" :1,"a":2},'
         b'"tools": [ {"z":1,"a":1E400} ], "response_format":{"type": "json_object"},"n":5}'
     )
     text = shown(request, b"{}")
     for member in (
         b'"top_p":0.10,"temperature":0,"presence_penalty":-1e-1,"frequency_penalty":2.0,',
-        b'"seed":-8132613597486110237123,',
+        b'"seed":-92233720368547758080123,',
         b'"input_user":"\\ud83d",',
         b'"tool_choice":{"b" :1,"a":2},',
         b'"tools":[ {"z":1,"a":1E400} ],',
@@ -281,18 +284,19 @@ def test_what_is_read_the_tolerant_way_is_shown_the_same(
         ),
     ],
 )
-def test_a_list_has_the_recorded_envelope(
+def test_a_list_has_openais_envelope(
     items: list[bytes], first: str | None, last: str | None, more: bool, wanted: bytes
 ) -> None:
     assert stored.list_body(items, first, last, more) == b'{"object":"list","data":' + wanted
 
 
-def test_an_empty_list_has_the_recorded_length() -> None:
-    (entry,) = (
-        entry
-        for entry in ENTRIES
-        if entry["response_body"].get("data") == [] and entry["status"] == 200
-    )
+@pytest.mark.parametrize(
+    "name",
+    every([PAGES_OF_MESSAGES], ["GetChatCompletionMessagesWithAfterIdPagination"]),
+)
+def test_an_empty_list_is_openais(name: str) -> None:
+    (entry,) = (one for one in entries_of(name) if one["response_body"].get("data") == [])
     body = stored.list_body([], None, None, False)
-    assert len(body) == int(entry["content_length"]) == 75
     assert list(standard(body).items()) == list(entry["response_body"].items())
+    assert len(body) == 75
+    assert int(entry.get("content_length", 75)) == 75

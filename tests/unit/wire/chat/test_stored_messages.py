@@ -5,17 +5,18 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from support.data import DATA
+from support.exchanges import PAGES_OF_MESSAGES, entries_of, every
 from support.jsontexts import ObjectText, objects, standard, values
 
 from chatkeep.core.json import spans
 from chatkeep.core.model.ids import CompletionId
 from chatkeep.core.wire.chat import stored
 
-RECORDINGS = DATA / "recordings" / "real-exchanges.json"
 ID = CompletionId("chatcmpl-x")
 ITEM_KEYS = ["id", "role", "content", "content_parts", "name"]
 PART_KEYS = ["type", "text", "image_url", "input_audio", "file"]
+WITH_AN_IMAGE = every([PAGES_OF_MESSAGES], ["GetChatCompletionMessagesWithPagination"])
+WITHOUT = every([], ["GetChatCompletionMessagesWithAfterIdPagination"])
 
 
 def texts(request: bytes, id: str = ID) -> list[bytes]:
@@ -35,11 +36,11 @@ def text_of(message: bytes) -> bytes:
     return text
 
 
-def recorded() -> list[tuple[str, list[Any], list[Any]]]:
-    """The name of each recorded completion, its request's messages and the items answered."""
+def listed(name: str) -> list[tuple[str, list[Any], list[Any]]]:
+    """The id of each completion of which messages were listed, those sent and those answered."""
     sent: dict[str, list[Any]] = {}
     answered: dict[str, list[Any]] = {}
-    for entry in json.loads(RECORDINGS.read_text())["entries"]:
+    for entry in entries_of(name):
         _, _, path = entry["uri"].partition("/chat/completions")
         if entry["status"] == 200 and entry["method"] == "POST" and not path:
             sent[entry["response_body"]["id"]] = entry["request_body"]["messages"]
@@ -48,8 +49,9 @@ def recorded() -> list[tuple[str, list[Any], list[Any]]]:
     return [(id, sent[id], answered[id]) for id in answered]
 
 
-@pytest.mark.parametrize(("id", "sent", "answered"), recorded())
-def test_the_items_are_the_recorded_ones(id: str, sent: list[Any], answered: list[Any]) -> None:
+@pytest.mark.parametrize("name", [*WITH_AN_IMAGE, *WITHOUT])
+def test_the_items_are_openais(name: str) -> None:
+    ((id, sent, answered),) = listed(name)
     ours = items(sent, id)
     assert len(ours) == len(answered) == len(sent)
     for item, wanted in zip(ours, answered, strict=True):
@@ -70,10 +72,11 @@ def without_addresses(item: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
-def test_the_recordings_hold_texts_and_an_image() -> None:
-    contents = [item["content"] for _, _, answered in recorded() for item in answered]
-    assert "Whose logo is this?:  " in contents
-    assert len(contents) == 5
+@pytest.mark.parametrize("name", WITH_AN_IMAGE)
+def test_the_items_are_texts_and_an_image(name: str) -> None:
+    ((_, _, answered),) = listed(name)
+    assert [item["content_parts"] is None for item in answered] == [True, True, True, False]
+    assert answered[-1]["content"] == answered[-1]["content_parts"][0]["text"] + " "
 
 
 @pytest.mark.parametrize(
@@ -81,7 +84,7 @@ def test_the_recordings_hold_texts_and_an_image() -> None:
     [
         ([], ""),
         (["a"], "a"),
-        (["Whose logo is this?: ", None], "Whose logo is this?:  "),
+        (["Look at it: ", None], "Look at it:  "),
         ([None, "a", "b", None], " a b "),
         ([None], ""),
     ],

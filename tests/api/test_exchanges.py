@@ -1,5 +1,6 @@
-"""Exchanges with the real API, made again with chatkeep: the provider answers what OpenAI answered,
-and everything after that must be answered as OpenAI did, but for what is decided in DESIGN.md §2:
+"""Exchanges as OpenAI answers them, made again with chatkeep: the provider answers what OpenAI
+answered, and everything after that must be answered as OpenAI did, but for what is decided
+(DESIGN.md §2):
 
 - visible at once: where OpenAI said 404, or listed without it, what it had stored a second before
 - `request_id` and the id are ours; `seed` is the request's or null
@@ -9,29 +10,24 @@ and everything after that must be answered as OpenAI did, but for what is decide
 
 import copy
 import json
+import re
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 import pytest
+from support import observed
 from support.chatkeep_server import Chatkeep
-from support.data import DATA
-from support.observed import check_response
+from support.exchanges import EVERY, LIVES, entries_of, is_recorded
 from support.provider import Plain, Provider
 from support.rawhttp import PATH
 from support.refusals import REQUEST_ID
 
 Json = dict[str, Any]
 
-ENTRIES = json.loads((DATA / "recordings" / "real-exchanges.json").read_text())["entries"]
-RECORDINGS = list(dict.fromkeys(entry["recording"] for entry in ENTRIES))
 OF_STORED = ("top_p", "temperature", "presence_penalty", "frequency_penalty", "tool_choice")
 DELETED_BYTES = 97
 EMPTY_PAGE_BYTES = 75
-
-
-def entries_of(recording: str) -> list[Json]:
-    return [entry for entry in ENTRIES if entry["recording"] == recording]
 
 
 def rows(entry: Json) -> list[Json]:
@@ -43,11 +39,14 @@ def rows(entry: Json) -> list[Json]:
 class Replay:
     """One recording against one server. `ours` has our id for each recorded one."""
 
-    def __init__(self, provider: Provider, http: httpx2.AsyncClient) -> None:
+    def __init__(
+        self, provider: Provider, http: httpx2.AsyncClient, api: observed.Document | None = None
+    ) -> None:
         self.ours: dict[str, str] = {}
         self.living: list[str] = []  # recorded ids, oldest first
         self._provider = provider
         self._http = http
+        self._api = api
 
     async def seed(self, recorded: list[Json]) -> None:
         """Stores what was in OpenAI's store already, as its lists show."""
@@ -85,7 +84,7 @@ class Replay:
         got = await self._http.request(
             entry["method"], target, **({} if body is None else {"json": body})
         )
-        await check_response(got)
+        await observed.check_response(got, self._api)
         living = [id for id in self.living if id in parts.path]
         if entry["status"] == 404 and living:  # not seen yet by OpenAI's store
             assert got.status_code == 200
@@ -93,7 +92,7 @@ class Replay:
             assert got.status_code == entry["status"]
             self._compare(entry, got)
         if entry["method"] == "DELETE":
-            self.living.remove(living[0])
+            self.living = [id for id in self.living if id not in living]
 
     def _pass_unseen(self, entry: Json) -> str:
         """Has a list go on after the newest rows when OpenAI's did not have them yet."""
@@ -152,14 +151,15 @@ def kept_of(answer: Any, recorded: Any) -> Any:
     return answer
 
 
-@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda name: name.split("/")[-1][:-5])
+@pytest.mark.parametrize("name", EVERY)
 async def test_what_openai_answered_is_answered_again(
-    chatkeep: Chatkeep, provider: Provider, http: httpx2.AsyncClient, recording: str
+    chatkeep: Chatkeep, provider: Provider, http: httpx2.AsyncClient, name: str
 ) -> None:
-    replay = Replay(provider, http)
-    recorded = entries_of(recording)
+    api = observed.recorded() if is_recorded(name) else observed.observed()
+    replay = Replay(provider, http, api)
+    recorded = entries_of(name)
     if recorded[0]["status"] == 401:
-        http.headers["authorization"] = f"Bearer not-a-re{'x' * 26}ized"
+        http.headers["authorization"] = f"Bearer {like_the_refused(recorded[0])}"
     else:
         await replay.seed(recorded)
     for entry in recorded:
@@ -171,6 +171,13 @@ async def test_what_openai_answered_is_answered_again(
             await replay.ask(entry)
 
 
+def like_the_refused(entry: Json) -> str:
+    """A key of which the same is shown as of the one in the message."""
+    shown = re.search(r"provided: (\S+)\. ", entry["response_body"]["error"]["message"])
+    assert shown is not None
+    return shown[1].replace("*", "x")
+
+
 async def assert_same_refusal(http: httpx2.AsyncClient, entry: Json) -> None:
     """The hint where to get a key is ours."""
     got = await http.post(PATH, json=entry["request_body"])
@@ -180,11 +187,12 @@ async def assert_same_refusal(http: httpx2.AsyncClient, entry: Json) -> None:
     assert (got.status_code, answer) == (entry["status"], recorded)
 
 
-async def test_a_recorded_object_has_its_keys_in_the_recorded_order(
-    provider: Provider, http: httpx2.AsyncClient
+@pytest.mark.parametrize("name", LIVES)
+async def test_a_stored_object_has_its_keys_in_openais_order(
+    provider: Provider, http: httpx2.AsyncClient, name: str
 ) -> None:
     replay = Replay(provider, http)
-    recorded = entries_of(RECORDINGS[0])
+    recorded = entries_of(name)
     await replay.create(recorded[0])
     (id,) = replay.ours.values()
     answer = (await http.get(f"{PATH}/{id}")).json()
