@@ -14,12 +14,12 @@ from openai import AsyncOpenAI
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from support import chatkeep_server
 from support.chatkeep_server import Chatkeep
-from support.data import DATA
 from support.faultyvfs import FaultyVfs
 from support.kept import finished, kept_of, row_of, stored_in
 from support.patience import PATIENCE_S
 from support.provider import EVENTS, Plain, Provider, Stream
 from support.rawhttp import PATH, Reply, asked, connected, get, post
+from support.streams import EVERY, choices_of, stream_of
 
 from chatkeep.store.sqlite import open_sqlite
 
@@ -28,7 +28,6 @@ PLAIN = b'{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":true
 STORED = PLAIN[:-1] + b',"store":true}'
 USAGE = b'"stream_options":{"include_usage":true}'
 DONE = b"data: [DONE]\n\n"
-RECORDED = {path.stem: path.read_bytes() for path in sorted((DATA / "sse").glob("*.bin"))}
 # `"id":"@"` stands for the upstream's id and then for ours, `{@` for no id and then for ours.
 CHUNK = '{"id":"@","object":"chat.completion.chunk","choices":[{"index":0,"delta":%s}]}'
 
@@ -127,14 +126,14 @@ async def test_of_a_stored_stream_only_the_id_changes(
     assert record.upstream_id == upstream_id
 
 
-@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("usage", [True, False], ids=["asked for usage", "not asked"])
-async def test_a_recorded_stream_comes_down_with_usage_only_when_asked(
+async def test_a_whole_stream_comes_down_with_usage_only_when_asked(
     chatkeep: Chatkeep, provider: Provider, name: str, usage: bool
 ) -> None:
-    events = RECORDED[name].removesuffix(b"\n\n").split(b"\n\n")
+    events = stream_of(name).removesuffix(b"\n\n").split(b"\n\n")
     theirs: str = json.loads(events[0].removeprefix(b"data: "))["id"]
-    provider.answer(Stream([RECORDED[name]]))
+    provider.answer(Stream([stream_of(name)]))
     reply = await create(chatkeep, STORED[:-1] + b"," + USAGE + b"}" if usage else STORED)
     id = reply.head["x-chatkeep-id"]
     shown = [event for event in events if usage or b'"choices":[],"usage"' not in event]
@@ -177,16 +176,16 @@ async def test_other_chunks_without_choices_or_with_usage_are_not_hidden(
     assert reply.body == under([*HELLO, chunk, DONE], reply.head["x-chatkeep-id"].encode())
 
 
-@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize("name", EVERY)
 async def test_a_stream_is_kept_as_the_clients_own_accumulator_puts_it_together(
     client: AsyncOpenAI, provider: Provider, name: str
 ) -> None:
-    provider.answer(Stream(cut(RECORDED[name], 100)))
+    provider.answer(Stream(cut(stream_of(name), 100)))
     stream = await client.chat.completions.create(
         model="m",
         messages=MESSAGES,
         stream=True,
-        n=3 if name == "sse-a491adda08c3" else 1,
+        n=choices_of(name),
         stream_options={"include_usage": True},
         store=True,
     )

@@ -2,20 +2,18 @@
 
 import json
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.assembly import read
-from support.data import DATA
+from support.streams import EVERY, stream_of
 
 from chatkeep.core.model.ids import CompletionId
 from chatkeep.core.stream.chat.chunks import Chunks
 from chatkeep.core.stream.relay import StreamRelay
 
-STREAMS = sorted((DATA / "sse").glob("*.bin"))
 ID = CompletionId("chatcmpl-0abcdefghijklmnopqrstuvwxyzAB")
 PLENTY = 1 << 24
 DONE = b"data: [DONE]\n\n"
@@ -277,12 +275,12 @@ def test_a_cut_at_any_place_changes_nothing(line_end: bytes, hide_usage: bool) -
     assert different == []
 
 
-@pytest.mark.parametrize("file", STREAMS, ids=[path.stem for path in STREAMS])
+@pytest.mark.parametrize("name", EVERY)
 @given(data=st.data())
-def test_a_real_stream_differs_in_its_id_alone_however_it_is_cut(
-    file: Path, data: st.DataObject
+def test_a_whole_stream_differs_in_its_id_alone_however_it_is_cut(
+    name: str, data: st.DataObject
 ) -> None:
-    stream = file.read_bytes()
+    stream = stream_of(name)
     body, done, after = stream.partition(DONE)
     theirs: Any = json.loads(data_of(body)[0])["id"]
     outcome = run(cut(data, stream))

@@ -5,11 +5,9 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.data import DATA
+from support.streams import EVERY, stream_of
 
 from chatkeep.core.stream.sse import EventSplitter, EventTooLong, event_data, replace_span
-
-STREAMS = sorted((DATA / "sse").glob("*.bin"))
 
 # Bytes of which most combinations mean something to the parser.
 pieces = st.sampled_from(
@@ -178,11 +176,10 @@ def test_the_data_is_that_of_the_standard_however_the_stream_is_cut(reads: list[
     assert all_data(events) == by_the_standard(b"".join(reads))
 
 
-@pytest.mark.parametrize(
-    "stream", [path.read_bytes() for path in STREAMS], ids=[path.stem for path in STREAMS]
-)
+@pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
-def test_real_streams_have_the_same_data_with_any_line_end(stream: bytes, line_end: bytes) -> None:
+def test_whole_streams_have_the_same_data_with_any_line_end(name: str, line_end: bytes) -> None:
+    stream = stream_of(name)
     events, rest = split(stream.replace(b"\n", line_end))
     assert rest == b""
     assert all_data(events) == by_the_standard(stream)

@@ -13,9 +13,11 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 import pytest
-from support.data import DATA
+from support import contract
+from support.exchanges import DELETED, plain_answer
 from support.mutation import mutants
 from support.refusals import UNKNOWN, create
+from support.streams import STREAMS
 
 from chatkeep.core.json import spans
 from chatkeep.core.model import ids
@@ -38,8 +40,8 @@ BODIES = [
     b'{"metadata":{"k":"v"}}',
     b' { "model" : "m" , "messages" : [ { "content" : [ { "text" : "\\u00e9" } ] } ] } ',
 ]
-STREAMS = [path.read_bytes() for path in sorted((DATA / "sse").glob("*.bin"))][:4]
-ANSWERS = [(DATA / "sse" / "plain-answer.json").read_bytes(), b'{"id":"x","choices":[{}]}']
+SHORT = ("a refusal", "cut by max_tokens", "logprobs beside each piece", "a tool call in fragments")
+ANSWERS = [plain_answer(DELETED), b'{"id":"x","choices":[{}]}']
 QUERIES = [b"limit=20&order=asc&after=" + UNKNOWN.encode(), b"metadata[a]=b&metadata%5Bc%5D=d&x"]
 
 
@@ -124,13 +126,21 @@ TARGETS: dict[str, tuple[Target, list[bytes]]] = {
     "id": (identifier, [UNKNOWN.encode(), b"chatcmpl-123"]),
     "answer": (whole_answer, [*ANSWERS, *BODIES]),
     "coding": (coded, [gzip.compress(BODIES[0]), gzip.compress(b"") * 3]),
-    "stream": (stream, STREAMS),
+    "stream": (stream, [STREAMS[name] for name in SHORT]),
 }
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_parser_returns_or_refuses(name: str) -> None:
-    target, seeds = TARGETS[name]
+    attack(*TARGETS[name])
+
+
+@pytest.mark.recordings
+def test_streams_that_were_recorded_are_returned_or_refused() -> None:
+    attack(stream, [contract.stream(name) for name in SHORT])
+
+
+def attack(target: Target, seeds: list[bytes]) -> None:
     for given in mutants(seeds, seed=7, rounds=ROUNDS):
         try:
             with contextlib.suppress(Refusal):

@@ -2,25 +2,23 @@
 
 import base64
 import json
+import re
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.assembly import HEAD, assembled, choice, chunk, fed, read
-from support.data import DATA
-
-DATA = DATA / "sse"
-STREAMS = sorted(DATA.glob("*.bin"))
+from support.exchanges import LIVES, plain_answer
+from support.streams import EVERY, choices_of, every, stream_of
 
 
 def message(*deltas: Any) -> Any:
     return assembled(*(chunk(choice(delta)) for delta in deltas))["choices"][0]["message"]
 
 
-# Real streams.
+# Whole streams.
 
 
 def read_independently(stream: bytes) -> dict[int, dict[str, str]]:
@@ -36,68 +34,106 @@ def read_independently(stream: bytes) -> dict[int, dict[str, str]]:
     return texts
 
 
-@pytest.mark.parametrize("path", STREAMS, ids=lambda path: path.stem)
-def test_real_streams_give_the_texts_read_independently(path: Path) -> None:
-    stream = path.read_bytes()
+def first_message(completion: bytes) -> Any:
+    return json.loads(completion)["choices"][0]["message"]
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_whole_streams_give_the_texts_read_independently(name: str) -> None:
+    stream = stream_of(name)
     texts = read_independently(stream)
-    assembly = read([stream], n=max(len(texts), 1))
+    assembly = read([stream], n=choices_of(name))
     completion = json.loads(assembly.completion())
     assert assembly.done
     assert assembly.complete
     assert assembly.unparsed == 0
+    assert len(completion["choices"]) == choices_of(name)
     for one in completion["choices"]:
         assert {key: one["message"][key] for key in texts.get(one["index"], {})} == texts.get(
             one["index"], {}
         )
 
 
-def test_a_real_stream_gives_the_whole_completion_with_numbers_as_written() -> None:
-    assert read([(DATA / "sse-83b060bae42e.bin").read_bytes()]).completion() == (
-        b'{"id":"chatcmpl-ABfw5EzoqmfXjnnsXY7Yd8OC6tb3c","object":"chat.completion",'
-        b'"created":1727346173,"model":"gpt-4o-2024-08-06","choices":[{"index":0,"message":'
-        b'{"role":"assistant","content":"Foo!","refusal":null},"logprobs":{"content":[{"token":'
-        b'"Foo","logprob":-0.0025094282,"bytes":[70,111,111],"top_logprobs":[]},{"token":"!",'
-        b'"logprob":-0.26638845,"bytes":[33],"top_logprobs":[]}],"refusal":null},'
-        b'"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":2,'
-        b'"total_tokens":11,"completion_tokens_details":{"reasoning_tokens":0}},'
-        b'"system_fingerprint":"fp_5050236cbd"}'
+@pytest.mark.parametrize("name", every("logprobs beside each piece"))
+def test_a_stream_gives_the_whole_completion_with_numbers_as_written(name: str) -> None:
+    stream = stream_of(name)
+    first = json.loads(stream[len("data: ") : stream.index(b"\n\n")])
+    said = json.dumps(read_independently(stream)[0]["content"], ensure_ascii=False).encode()
+    tokens = re.findall(rb'\{"token":.*?\[\]\}', stream)
+    (usage,) = re.findall(rb'"usage":\{.*?\}\}', stream)
+    assert len(tokens) == 2
+    assert read([stream]).completion() == (
+        b'{"id":"%b","object":"chat.completion","created":%d,"model":"%b","choices":[{"index":0,'
+        b'"message":{"role":"assistant","content":%b,"refusal":null},"logprobs":{"content":[%b],'
+        b'"refusal":null},"finish_reason":"stop"}],%b,"system_fingerprint":"%b"}'
+        % (
+            first["id"].encode(),
+            first["created"],
+            first["model"].encode(),
+            said,
+            b",".join(tokens),
+            usage,
+            first["system_fingerprint"].encode(),
+        )
     )
 
 
-def test_a_real_tool_call_is_put_together() -> None:
-    assembly = read([(DATA / "sse-a247c49c5fcd.bin").read_bytes()])
-    assert json.loads(assembly.completion())["choices"][0]["message"] == {
+def test_a_tool_call_in_fragments_is_put_together() -> None:
+    assembly = read([stream_of("a tool call in fragments")])
+    assert first_message(assembly.completion()) == {
         "role": "assistant",
         "content": None,
         "tool_calls": [
             {
-                "id": "call_CTf1nWJLqSeRgDqaCG27xZ74",
+                "id": "call_OfOurOwn000000000000001",
                 "type": "function",
                 "function": {
-                    "name": "get_weather",
-                    "arguments": '{"city":"San Francisco","state":"CA"}',
+                    "name": "find_record",
+                    "arguments": '{"word":"gr\u00fcn tea","limit":20}',
                 },
             }
         ],
         "refusal": None,
     }
+
+
+@pytest.mark.parametrize("name", every("a tool call in fragments"))
+def test_arguments_are_those_of_all_fragments(name: str) -> None:
+    stream = stream_of(name)
+    assembly = read([stream])
+    message = first_message(assembly.completion())
+    assert list(message) == ["role", "content", "tool_calls", "refusal"]
+    assert (message["content"], message["refusal"]) == (None, None)
+    (call,) = message["tool_calls"]
+    assert list(call) == ["id", "type", "function"]
+    fragments = re.findall(r'"arguments":("(?:[^"\\]|\\.)*")', stream.decode())
+    assert call["function"]["arguments"] == "".join(map(json.loads, fragments))
+    assert len(json.loads(call["function"]["arguments"])) == 2
     assert assembly.finish_reason == "tool_calls"
     assert assembly.usage is not None
-    assert assembly.usage["total_tokens"] == 67
+    total = re.search(rb'"total_tokens":(\d+)', stream)
+    assert total is not None
+    assert assembly.usage["total_tokens"] == int(total[1])
 
 
-def test_a_real_refusal_leaves_no_content() -> None:
-    assembly = read([(DATA / "sse-173417d55340.bin").read_bytes()])
-    assert json.loads(assembly.completion())["choices"][0]["message"] == {
-        "role": "assistant",
-        "content": None,
-        "refusal": "I'm sorry, I can't assist with that request.",
-    }
+@pytest.mark.parametrize("name", every("a refusal"))
+def test_a_refusal_leaves_no_content(name: str) -> None:
+    stream = stream_of(name)
+    message = first_message(read([stream]).completion())
+    assert message == {"role": "assistant", "content": None, **read_independently(stream)[0]}
+    assert message["refusal"].endswith(".")
 
 
-@given(st.data(), st.sampled_from(STREAMS))
-def test_a_real_stream_gives_the_same_however_it_is_cut(data: st.DataObject, path: Path) -> None:
-    stream = path.read_bytes()
+def test_an_answer_cut_by_max_tokens_says_so() -> None:
+    assembly = read([stream_of("cut by max_tokens")])
+    assert (assembly.complete, assembly.finish_reason) == (True, "length")
+    assert first_message(assembly.completion())["content"] == "["
+
+
+@pytest.mark.parametrize("name", EVERY)
+@given(data=st.data())
+def test_a_whole_stream_gives_the_same_however_it_is_cut(name: str, data: st.DataObject) -> None:
+    stream = stream_of(name)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=20)))
     parts = [stream[start:end] for start, end in pairwise([0, *cuts, len(stream)])]
     assert read(parts).completion() == read([stream]).completion()
@@ -313,17 +349,19 @@ def test_numbers_stay_as_written() -> None:
     assert fed(data).completion().count(numbers) == 3
 
 
-def test_a_real_plain_answer_sent_as_a_stream_comes_back_byte_for_byte() -> None:
-    plain = (DATA / "plain-answer.json").read_bytes()
+@pytest.mark.parametrize("name", LIVES)
+def test_a_plain_answer_sent_as_a_stream_comes_back_byte_for_byte(name: str) -> None:
+    plain = plain_answer(name)
     answer = json.loads(plain)
     usage, (one,) = answer.pop("usage"), answer.pop("choices")
     said = one.pop("message")
     opening = choice({**said, "content": ""}, logprobs=None)
-    pieces = [choice({"content": word}) for word in ("This is", " a test", ".")]
+    pieces = [choice({"content": word}) for word in re.findall(r"\s*\S+", said["content"])]
     ending = choice({}, finish_reason=one["finish_reason"])
     data = [
         json.dumps({**answer, "choices": [part], "usage": None}).encode()
         for part in (opening, *pieces, ending)
     ]
     last = json.dumps({**answer, "choices": [], "usage": usage}).encode()
+    assert len(pieces) > 1
     assert fed(*data, last).completion() == plain

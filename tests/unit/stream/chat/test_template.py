@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.assembly import read
-from support.data import DATA
 from support.jsontexts import strings
+from support.streams import every, shown_by, stream_of
 
 from chatkeep.core.model.ids import CompletionId
 from chatkeep.core.stream.chat.assembly import Assembly
@@ -17,9 +17,9 @@ from chatkeep.core.stream.chat.chunks import Chunks
 from chatkeep.core.stream.chat.template import Shape, shape_of
 from chatkeep.core.stream.relay import StreamRelay
 
-STREAMS = DATA / "sse"
 ID = CompletionId("chatcmpl-0abcdefghijklmnopqrstuvwxyzAB")
 TEXT = "@text@"
+ALIKE = {"a longer text": 150, "a tool call in fragments": 6, "a refusal": 6}  # chunks, at least
 
 deltas: list[Any] = [
     {"content": TEXT},
@@ -184,19 +184,16 @@ def test_events_of_one_shape_that_come_together_are_read_together(
         assert run == (texts, renamed, RUN[:9])
 
 
-@pytest.mark.parametrize(
-    ("file", "wanted"),
-    [("sse-d61558011839", 150), ("sse-a247c49c5fcd", 6), ("sse-173417d55340", 6)],
-)
-def test_most_chunks_of_real_streams_are_like_the_one_before(file: str, wanted: int) -> None:
-    events = [event + b"\n\n" for event in (STREAMS / f"{file}.bin").read_bytes().split(b"\n\n")]
+@pytest.mark.parametrize("name", every(*ALIKE))
+def test_most_chunks_of_whole_streams_are_like_the_one_before(name: str) -> None:
+    events = [event + b"\n\n" for event in stream_of(name).split(b"\n\n")]
     assembly, alike = Assembly(), 0
     for event, after in pairwise(events):
         assembly.add(event.removeprefix(b"data: "))
         flow = assembly.flow
         shape = flow and shape_of(event, flow.key, obfuscated=assembly.obfuscated)
         alike += shape is not None and text_of(after, shape) is not None
-    assert alike >= wanted
+    assert alike >= ALIKE[shown_by(name)]
 
 
 @pytest.mark.parametrize(
