@@ -24,7 +24,8 @@
         ├── BadSetting, StoreLocked, StoreUnreadable, StoreEncrypted, RecordCorrupt,
         │   ModelUnavailable
 
-Texts under /v1 are OpenAI's own, from `errors.json` of the contract; the rest are ours.
+Texts under /v1 are OpenAI's own where it has one (`tests/unit/test_openais_words.py`); the rest
+are ours.
 """
 
 from typing import ClassVar, Literal
