@@ -19,7 +19,7 @@ _BACKLOG = 2048
 _SLOT = "############"  # where the 12 digits go
 _CHUNK_KEYS = (
     '{"id":"chatcmpl-mock############","object":"chat.completion.chunk","created":1760000000,'
-    '"model":"bench-2026-10-01","service_tier":"default","system_fingerprint":"fp_560af6e559",'
+    '"model":"bench-2026-10-01","service_tier":"default","system_fingerprint":"fp_0123456789",'
 )
 _USAGE = {
     "prompt_tokens": 31,
@@ -54,7 +54,7 @@ def _answer(*messages: dict[str, object]) -> tuple[bytes, ...]:
         "choices": choices,
         "usage": _USAGE,
         "service_tier": "default",
-        "system_fingerprint": "fp_560af6e559",
+        "system_fingerprint": "fp_0123456789",
     }
     return tuple(_whole("200 OK", _json(body)).split(text.encode()))
 

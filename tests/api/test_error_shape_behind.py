@@ -158,7 +158,7 @@ async def test_an_upstream_without_a_list_of_models(
     await refused(chatkeep.url, get(path, chatkeep.key), Refusal("UpstreamFailed", message))
 
 
-@pytest.mark.parametrize("model", ["fake_id", "meta/fake-8b", "\u6771", "{0}", 'a"b'])
+@pytest.mark.parametrize("model", ["nobodys-model", "meta/fake-8b", "\u6771", "{0}", 'a"b'])
 async def test_an_unknown_model_is_named(chatkeep: Chatkeep, model: str) -> None:
     wanted = Refusal("ModelNotFound", f"The model '{model}' does not exist", "model")
     path = "/v1/models/" + "".join(f"%{byte:02X}" for byte in model.encode())

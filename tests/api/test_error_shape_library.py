@@ -38,7 +38,7 @@ async def small(provider: Provider, tmp_path: Path) -> AsyncIterator[Chatkeep]:
     ("target", "id"),
     [
         pytest.param(UNKNOWN, UNKNOWN, id="of our form"),
-        pytest.param("comp_nonexistent_12345", "comp_nonexistent_12345", id="of no form"),
+        pytest.param("comp-of-nobody", "comp-of-nobody", id="of no form"),
         pytest.param("x" * 2000, "x" * 2000, id="long"),
         pytest.param("%22%27%20%7B0%7D", "\"' {0}", id="quotes and braces"),
         pytest.param("%E6%9D%B1%F0%9F%9A%80", "\u6771\U0001f680", id="not ASCII"),

@@ -111,7 +111,7 @@ async def test_the_stored_object_has_the_19_keys_in_order_and_then_the_upstreams
         "temperature": 1.0,
         "presence_penalty": 0.0,
         "frequency_penalty": 0.0,
-        "system_fingerprint": "fp_5050236cbd",
+        "system_fingerprint": "fp_0123456789",
         "input_user": None,
         "service_tier": "default",
         "tools": None,

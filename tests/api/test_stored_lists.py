@@ -16,7 +16,7 @@ from chatkeep.core.model import ids
 
 MODEL = "gpt-4o-mini-2024-07-18"  # what the provider resolves gpt-4o-mini to
 PARTS: list[Any] = [
-    {"type": "text", "text": "Whose logo is this?: "},
+    {"type": "text", "text": "Whose leaf is it?: "},
     {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}},
     {"type": "text", "text": "Be short."},
 ]
@@ -196,9 +196,9 @@ async def test_array_content_is_shown_as_text_and_as_parts(
 ) -> None:
     nothing = {"text": None, "image_url": None, "input_audio": None, "file": None}
     (item,) = (await http.get(f"{PATH}/{conversation}/messages?limit=1&order=desc")).json()["data"]
-    assert item["content"] == "Whose logo is this?:   Be short."  # an image adds an empty text
+    assert item["content"] == "Whose leaf is it?:   Be short."  # an image adds an empty text
     assert item["content_parts"] == [
-        {"type": "text", **nothing, "text": "Whose logo is this?: "},
+        {"type": "text", **nothing, "text": "Whose leaf is it?: "},
         {
             "type": "image_url",
             **nothing,

@@ -14,7 +14,7 @@ Json = Mapping[str, Any]
 
 MODELS = {"gpt-4o-mini": "gpt-4o-mini-2024-07-18", "echo-1": "echo-1"}  # name: what it resolves to
 CREATED = 1_760_000_000
-FINGERPRINT = "fp_5050236cbd"
+FINGERPRINT = "fp_0123456789"
 DONE = b"data: [DONE]\n\n"
 
 

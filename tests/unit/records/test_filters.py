@@ -40,7 +40,7 @@ def refusal(pairs: Pairs, messages: bool = False) -> Refusal:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("zzz_unknown", ""),
+        ("colour", ""),
         ("limits", " Did you mean 'limit'?"),
         ("Order", " Did you mean 'order'?"),
         ("lmit", " Did you mean 'limit'?"),

@@ -197,7 +197,7 @@ def test_usage_is_wanted_only_when_asked_for(options: Any) -> None:
 
 
 def test_fields_we_do_not_act_on_are_the_upstreams_business() -> None:
-    odd = {"temperature": "hot", "tools": 7, "zzz_unknown": [], "functions": None, "user": {}}
+    odd = {"temperature": "hot", "tools": 7, "colour": [], "functions": None, "user": {}}
     found = read(**odd, messages=[{"role": 5, "content": {}}])
     assert found.messages == [b'{"role": 5, "content": {}}']
 
