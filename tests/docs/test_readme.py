@@ -14,6 +14,7 @@ from chatkeep.upstream.local import LocalModel
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+MOST_WORDS = 500
 # `make serve` runs .venv/bin/chatkeep, which is this; the port is free, nothing else is said.
 SERVE = shlex.join(["env", "-u", "CHATKEEP_KEY", sys.executable, "-m", "chatkeep", "serve"])
 
@@ -36,6 +37,12 @@ def test_the_shell_block_is_one_command_of_the_makefile() -> None:
 
 def test_the_python_block_has_the_default_address() -> None:
     assert 'base_url="http://127.0.0.1:8787/v1", api_key="sk-ck-..."' in first_block("python")
+
+
+def test_it_is_short_but_for_code_and_tables() -> None:
+    prose = re.sub(r"^```.*?^```$|^\|.*?$", "", README, flags=re.DOTALL | re.MULTILINE)
+    words = [word for word in prose.split() if re.search(r"\w", word)]
+    assert len(words) <= MOST_WORDS
 
 
 @pytest.mark.skipif(
