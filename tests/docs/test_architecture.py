@@ -1,4 +1,4 @@
-"""What docs/architecture.md names is there, and every room of the source is named."""
+"""What docs about the source name is there, and every room of it is named."""
 
 import re
 from pathlib import Path
@@ -7,8 +7,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "chatkeep"
-TEXT = (ROOT / "docs" / "architecture.md").read_text()
-NAMED = sorted(set(re.findall(r"`((?:[a-z_]+/)*[a-z_0-9]+(?:\.(?:py|sql)|/[a-z_]+))`", TEXT)))
+PAGES = ("architecture", "storage", "performance")
+TEXT, *OTHERS = ((ROOT / "docs" / f"{name}.md").read_text() for name in PAGES)
+NAME = re.compile(r"`((?:[a-z_]+/)*[a-z_0-9]+(?:\.(?:py|sql)|/[a-z_]+))`")
+NAMED = sorted({name for text in (TEXT, *OTHERS) for name in NAME.findall(text)})
 PLANNED = {"web/pages"}
 
 
