@@ -3,7 +3,7 @@
 import asyncio
 
 from bench import samples
-from bench.library import as_acknowledged
+from bench.ledger import as_acknowledged
 from bench.mix import Answer, Kind, Mix, completion, kept
 from bench.talk import IMAGES, MAX_TURNS, Talk
 
@@ -125,7 +125,7 @@ async def _search(mix: Mix) -> None:
     async with mix.taken() as taken:
         if taken is not None:
             id, record = taken
-            answer = await mix.ask("GET", samples.KEPT, query={"q": f"{record.number:012d}"})
+            answer = await mix.ask("GET", samples.RECORDS, query={"q": f"{record.number:012d}"})
             if mix.good("search", answer) and id not in _ids(answer):
                 mix.counted.odd["not found by what it says"] += 1
 
@@ -177,7 +177,7 @@ async def _delete(mix: Mix) -> None:
 async def _bulk(mix: Mix) -> None:
     """Counts the records of a run, and changes the metadata of a few."""
     run = f'"metadata":{{"run":"{mix.random.randrange(samples.RUNS):02d}"}}'
-    path = samples.KEPT + "/bulk"
+    path = samples.RECORDS + "/bulk"
     counting = f'{{"filter":{{{run}}},"delete":true,"dry_run":true}}'
     mix.good("bulk dry run", await mix.ask("POST", path, counting))
     async with mix.taken() as taken:

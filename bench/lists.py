@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from bench import samples, synthetic
-from bench.library import Ledger
+from bench.ledger import Ledger
 from bench.machine import Machine, cores, describe, folder_on_disk, on_cores
 from bench.measure import Driver, Streams
 from bench.process import Broken

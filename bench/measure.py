@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from bench import streams, wrk
-from bench.library import Ledger
+from bench.ledger import Ledger
 from bench.machine import busy_s, on_cores
 from bench.process import Broken, children_cpu_s, clean_environment, module
 from bench.target import Stage, Target

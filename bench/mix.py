@@ -13,7 +13,7 @@ from msgspec import Struct
 from multidict import CIMultiDictProxy
 
 from bench import samples
-from bench.library import Acknowledged, Ledger, digest, session
+from bench.ledger import Acknowledged, Ledger, digest, session
 from bench.talk import Talk
 from bench.verdict import Counted
 
@@ -164,4 +164,4 @@ def completion(id: str) -> str:
 
 
 def kept(id: str) -> str:
-    return f"{samples.KEPT}/{id}"
+    return f"{samples.RECORDS}/{id}"

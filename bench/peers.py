@@ -13,7 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from bench import samples
-from bench.library import Ledger, missing
+from bench.ledger import Ledger, missing
 from bench.measure import Load
 from bench.process import ROOT, Broken, Process, clean_environment, free_port
 from bench.scenarios import Scenario

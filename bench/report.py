@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from bench.figures import BARE, MOCK, OURS, Figure, Outcome
-from bench.library import Check
+from bench.ledger import Check
 from bench.machine import Machine
 
 _LEGEND = (

@@ -34,7 +34,7 @@ PACE_S = 0.02
 LIST_LIMIT = 20
 
 COMPLETIONS = "/v1/chat/completions"
-KEPT = "/keep/v1/completions"
+RECORDS = "/keep/v1/completions"
 STATIC = "/answer"  # the bare forwarder's own: what its stack costs without any work
 
 _ANSWER_CHARS = 720  # 1 KB with the JSON around it

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from bench import disk, library
+from bench import disk, ledger
 from bench.calls import CALLS
 from bench.faults import FAULTS
 from bench.machine import cores, folder_on_disk
@@ -152,11 +152,11 @@ def _soaked(
 ) -> Verdict:
     mix = Mix(per_second, CALLS + FAULTS if faults else CALLS)
     with chatkeep(ground, _STORE, file) as target:
-        library.fill(target.url, mix.ledger, (mix.number() for _ in range(RECORDS)))
+        ledger.fill(target.url, mix.ledger, (mix.number() for _ in range(RECORDS)))
     mix.take_over()
     soak = asyncio.run(_run(ground, file, small, seconds, mix, faults=faults))
     with chatkeep(ground, _STORE, file) as target:
-        checked = library.check(_STORE, target.url, mix.ledger)
+        checked = ledger.check(_STORE, target.url, mix.ledger)
     return Verdict(mix.counted, soak.troubles, checked, _faults(file), soak.samples)
 
 

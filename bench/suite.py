@@ -8,7 +8,7 @@ from msgspec import Struct
 from bench.figures import Figure, Outcome, figures
 from bench.footprint import footprint
 from bench.idle import idle
-from bench.library import Check, Ledger, check, fill
+from bench.ledger import Check, Ledger, check, fill
 from bench.machine import cores, describe, folder_on_disk, work_ms
 from bench.measure import Driver, Load, Measured
 from bench.peers import Started, after_kill, peers

@@ -6,7 +6,7 @@ from statistics import linear_regression
 
 from msgspec import Struct
 
-from bench.library import Check
+from bench.ledger import Check
 
 FLAT_MB = 4.0
 FLAT_FILES = 8.0

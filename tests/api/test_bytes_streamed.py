@@ -19,7 +19,7 @@ from support.kept import finished, kept_of, row_of, stored_in
 from support.patience import PATIENCE_S
 from support.provider import EVENTS, Plain, Provider, Stream
 from support.rawhttp import PATH, Reply, asked, connected, get, post
-from support.streams import EVERY, choices_of, stream_of
+from support.streams import ALL, choices_of, stream_of
 
 from chatkeep.store.sqlite import open_sqlite
 
@@ -126,7 +126,7 @@ async def test_of_a_stored_stream_only_the_id_changes(
     assert record.upstream_id == upstream_id
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("usage", [True, False], ids=["asked for usage", "not asked"])
 async def test_a_whole_stream_comes_down_with_usage_only_when_asked(
     chatkeep: Chatkeep, provider: Provider, name: str, usage: bool
@@ -176,7 +176,7 @@ async def test_other_chunks_without_choices_or_with_usage_are_not_hidden(
     assert reply.body == under([*HELLO, chunk, DONE], reply.head["x-chatkeep-id"].encode())
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ALL)
 async def test_a_stream_is_kept_as_the_clients_own_accumulator_puts_it_together(
     client: AsyncOpenAI, provider: Provider, name: str
 ) -> None:

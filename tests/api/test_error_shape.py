@@ -1,6 +1,6 @@
 """Every way an error can leave the server: keys, URLs, and what creates a completion.
 
-Those of stored completions are in test_error_shape_library.py, those of what stands behind the
+Those of stored completions are in test_error_shape_completions.py, those of what stands behind the
 server in test_error_shape_behind.py.
 """
 

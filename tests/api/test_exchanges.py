@@ -18,7 +18,7 @@ import httpx2
 import pytest
 from support import observed
 from support.chatkeep_server import Chatkeep
-from support.exchanges import EVERY, LIVES, entries_of, is_recorded
+from support.exchanges import ALL, LIVES, entries_of, is_recorded
 from support.provider import Plain, Provider
 from support.rawhttp import PATH
 from support.refusals import REQUEST_ID
@@ -151,7 +151,7 @@ def kept_of(answer: Any, recorded: Any) -> Any:
     return answer
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ALL)
 async def test_what_openai_answered_is_answered_again(
     chatkeep: Chatkeep, provider: Provider, http: httpx2.AsyncClient, name: str
 ) -> None:

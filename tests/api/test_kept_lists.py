@@ -12,7 +12,7 @@ from support.refusals import UNKNOWN, Refusal, assert_refusal, create, refused
 
 from chatkeep.core.model import ids
 
-KEPT = "/keep/v1/completions"
+RECORDS = "/keep/v1/completions"
 
 
 async def stored(chatkeep: Chatkeep, key: str | None = None, **fields: Any) -> str:
@@ -21,10 +21,10 @@ async def stored(chatkeep: Chatkeep, key: str | None = None, **fields: Any) -> s
 
 
 async def listed(chatkeep: Chatkeep, query: str = "", key: str | None = None) -> Any:
-    reply = await asked(chatkeep.url, get(KEPT + query, key or chatkeep.key))
+    reply = await asked(chatkeep.url, get(RECORDS + query, key or chatkeep.key))
     assert reply.head.status == 200, reply.body
     body = json.loads(reply.body)
-    assert (await observed.own(chatkeep.url)).problems("GET", KEPT, 200, body) == []
+    assert (await observed.own(chatkeep.url)).problems("GET", RECORDS, 200, body) == []
     return body
 
 
@@ -51,13 +51,13 @@ async def listed(chatkeep: Chatkeep, query: str = "", key: str | None = None) ->
 async def test_a_query_it_does_not_know_is_refused(
     chatkeep: Chatkeep, query: str, wanted: Refusal
 ) -> None:
-    await refused(chatkeep.url, get(f"{KEPT}?{query}", chatkeep.key), wanted)
+    await refused(chatkeep.url, get(f"{RECORDS}?{query}", chatkeep.key), wanted)
 
 
 async def test_a_key_that_may_not_read_lists_nothing(chatkeep: Chatkeep) -> None:
     key = await chatkeep.add_key("sk-ck-writes", "default", "write")
     message = "This key may not do that: it needs the scope 'read'."
-    reply = await asked(chatkeep.url, get(KEPT, key))
+    reply = await asked(chatkeep.url, get(RECORDS, key))
     assert_refusal(reply, Refusal("ScopeMissing", message))
 
 

@@ -12,7 +12,7 @@ from support.chatkeep_server import Chatkeep
 from support.rawhttp import PATH, asked, get, head_of, post
 from support.refusals import NOT_JSON, UNKNOWN, Refusal, create, refused, wrong_type
 
-KEPT = "/keep/v1/completions"
+RECORDS = "/keep/v1/completions"
 PROPERTY = settings(
     deadline=None,
     max_examples=50,
@@ -35,7 +35,7 @@ async def id(chatkeep: Chatkeep) -> str:
 
 def patch(id: str, body: bytes, key: str, **headers: str) -> bytes:
     given = {"content-length": str(len(body)), **headers}
-    return head_of("PATCH", f"{KEPT}/{id}/metadata", key, given) + body
+    return head_of("PATCH", f"{RECORDS}/{id}/metadata", key, given) + body
 
 
 async def metadata_of(chatkeep: Chatkeep, id: str) -> Any:
@@ -118,7 +118,7 @@ async def test_a_patch_of_what_was_changed_meanwhile_is_refused(
 
 
 async def test_it_sets_and_removes_and_leaves_the_rest(http: httpx2.AsyncClient, id: str) -> None:
-    answer = await http.patch(f"{KEPT}/{id}/metadata", json={"a": None, "c": "3", "d": None})
+    answer = await http.patch(f"{RECORDS}/{id}/metadata", json={"a": None, "c": "3", "d": None})
     assert (answer.status_code, answer.json()) == (200, {"b": "2", "c": "3"})
     assert (await http.get(f"{PATH}/{id}")).json()["metadata"] == {"b": "2", "c": "3"}
     for query, found in (("a]=1", 0), ("b]=2", 1), ("c]=3", 1)):
@@ -129,24 +129,28 @@ async def test_a_full_map_can_be_changed_where_as_much_goes_as_comes(
     http: httpx2.AsyncClient, id: str
 ) -> None:
     full = {**{f"k{n}": "v" for n in range(14)}, "a": "1", "b": "2"}
-    assert (await http.patch(f"{KEPT}/{id}/metadata", json=full)).json() == {
+    assert (await http.patch(f"{RECORDS}/{id}/metadata", json=full)).json() == {
         "a": "1",
         "b": "2",
         **full,
     }
-    swapped = await http.patch(f"{KEPT}/{id}/metadata", json={"a": None, "new": "1"})
+    swapped = await http.patch(f"{RECORDS}/{id}/metadata", json={"a": None, "new": "1"})
     assert (swapped.status_code, len(swapped.json())) == (200, 16)
     emptied = dict.fromkeys([*full, "new", "x" * 1000])
-    assert (await http.patch(f"{KEPT}/{id}/metadata", json=emptied)).json() == {}
+    assert (await http.patch(f"{RECORDS}/{id}/metadata", json=emptied)).json() == {}
 
 
 async def test_its_etag_is_the_one_that_retrieve_and_update_speak_of(
     http: httpx2.AsyncClient, id: str
 ) -> None:
     before = (await http.get(f"{PATH}/{id}")).headers["etag"]
-    first = await http.patch(f"{KEPT}/{id}/metadata", json={"c": "3"}, headers={"if-match": before})
+    first = await http.patch(
+        f"{RECORDS}/{id}/metadata", json={"c": "3"}, headers={"if-match": before}
+    )
     assert first.headers["etag"] == (await http.get(f"{PATH}/{id}")).headers["etag"] != before
-    late = await http.patch(f"{KEPT}/{id}/metadata", json={"c": "4"}, headers={"if-match": before})
+    late = await http.patch(
+        f"{RECORDS}/{id}/metadata", json={"c": "4"}, headers={"if-match": before}
+    )
     assert late.status_code == 412
     body = {"metadata": {"x": "y"}}
     headers = {"if-match": first.headers["etag"]}
@@ -158,7 +162,7 @@ async def test_of_many_patches_at_once_none_is_lost(http: httpx2.AsyncClient, id
 
     async def write(number: int) -> None:
         for value in ("x", None, "y", None, str(number)):
-            answer = await http.patch(f"{KEPT}/{id}/metadata", json={f"k{number}": value})
+            answer = await http.patch(f"{RECORDS}/{id}/metadata", json={f"k{number}": value})
             assert answer.status_code == 200
             assert answer.json().get(f"k{number}") == value
 
@@ -173,6 +177,6 @@ async def test_the_result_is_the_merge_patch_of_the_standard(
     http: httpx2.AsyncClient, id: str, before: dict[str, str], changes: dict[str, str | None]
 ) -> None:
     await http.post(f"{PATH}/{id}", json={"metadata": before})
-    answer = await http.patch(f"{KEPT}/{id}/metadata", json=changes)
+    answer = await http.patch(f"{RECORDS}/{id}/metadata", json=changes)
     wanted = {k: v for k, v in {**before, **changes}.items() if v is not None}
     assert (answer.status_code, answer.json()) == (200, wanted)

@@ -248,8 +248,8 @@ async def test_an_answer_without_content_is_handed_on(
 async def test_a_coded_answer_is_handed_on_decoded(
     chatkeep: Chatkeep, provider: Provider, coding: str, store: bool
 ) -> None:
-    packed = zlib.compress(COMPLETION) if coding == "deflate" else gzip.compress(COMPLETION)
-    provider.answer(Raw(framed(packed, b"content-encoding: " + coding.encode())))
+    compressed = zlib.compress(COMPLETION) if coding == "deflate" else gzip.compress(COMPLETION)
+    provider.answer(Raw(framed(compressed, b"content-encoding: " + coding.encode())))
     reply = await called(chatkeep, store=store)
     wanted = COMPLETION
     if store:
@@ -261,7 +261,7 @@ async def test_a_coded_answer_is_handed_on_decoded(
 
 
 @pytest.mark.parametrize(
-    ("coding", "packed"),
+    ("coding", "compressed"),
     [
         (b"gzip", gzip.compress(COMPLETION[:9]) + gzip.compress(COMPLETION[9:])),
         (b"deflate", zlib.compress(COMPLETION, wbits=-15)),
@@ -269,9 +269,9 @@ async def test_a_coded_answer_is_handed_on_decoded(
     ids=["members", "bare deflate"],
 )
 async def test_every_way_to_write_a_coding_is_read(
-    chatkeep: Chatkeep, provider: Provider, coding: bytes, packed: bytes
+    chatkeep: Chatkeep, provider: Provider, coding: bytes, compressed: bytes
 ) -> None:
-    provider.answer(Raw(framed(packed, b"content-encoding: " + coding)))
+    provider.answer(Raw(framed(compressed, b"content-encoding: " + coding)))
     reply = await called(chatkeep)
     assert (reply.complete, reply.body) == (True, COMPLETION)
     assert reply.head.all("content-encoding") == []

@@ -1,4 +1,4 @@
-"""Completions whose body has been let go: what stays of them, and what does not."""
+"""Completions whose body has expired: what stays of them, and what does not."""
 
 from random import Random
 

@@ -191,7 +191,7 @@ async def test_two_processes_find_each_others_words_and_leave_none(
     assert terms(backend) == []
 
 
-@pytest.mark.parametrize("gone", [None, "deleted", "let go", "both at once"])
+@pytest.mark.parametrize("gone", [None, "deleted", "expired", "both at once"])
 async def test_words_that_waited_when_they_were_to_go_are_in_no_file(
     tmp_path: Path, gone: str | None
 ) -> None:
@@ -202,7 +202,7 @@ async def test_words_that_waited_when_they_were_to_go_are_in_no_file(
     inserted = asyncio.ensure_future(store.insert(project, row(place(1)), spoken(PLANTED)))
     if gone != "both at once":
         await inserted
-    if gone == "let go":
+    if gone == "expired":
         await store.expire_bodies(project, place(2), 1)
     elif gone is not None:
         assert await store.delete(project, name(row(place(1))))

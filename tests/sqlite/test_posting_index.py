@@ -15,7 +15,7 @@ from chatkeep.store.sqlite.connection import connect, migrate
 from chatkeep.store.sqlite.postings import Changes, seqs
 
 OURS, THEIRS = ProjectId(1), ProjectId(2)
-KID = 7
+TERM = 7
 
 
 @pytest.fixture
@@ -31,9 +31,9 @@ def written(
 ) -> None:
     changes = Changes(connection.cursor(), {})
     for seq in added:
-        changes.add(OURS, [KID], Seq(seq))
+        changes.add(OURS, [TERM], Seq(seq))
     for seq in removed:
-        changes.remove(OURS, [KID], Seq(seq))
+        changes.remove(OURS, [TERM], Seq(seq))
     changes.write()
 
 
@@ -45,7 +45,7 @@ def chunks(connection: apsw.Connection) -> list[list[int]]:
 def listed(
     connection: apsw.Connection, low: int = 0, high: int = MAX_SEQ, order: Order = "asc"
 ) -> list[int]:
-    return list(seqs(connection, OURS, KID, low, high, order))
+    return list(seqs(connection, OURS, TERM, low, high, order))
 
 
 def test_there_is_nothing_under_a_term_nobody_has(connection: apsw.Connection) -> None:
@@ -79,7 +79,7 @@ def test_what_came_and_did_not_go_is_there_between_any_bounds(
 def test_what_came_and_went_in_one_transaction_is_not_there(connection: apsw.Connection) -> None:
     changes = Changes(connection.cursor(), {})
     for change in (changes.add, changes.remove):
-        change(OURS, [KID, 8], Seq(5))
+        change(OURS, [TERM, 8], Seq(5))
     changes.add(OURS, [8], Seq(5))
     changes.write()
     assert listed(connection) == []
@@ -88,7 +88,7 @@ def test_what_came_and_went_in_one_transaction_is_not_there(connection: apsw.Con
 
 def test_entries_written_once_are_not_written_again(connection: apsw.Connection) -> None:
     changes = Changes(connection.cursor(), {})
-    changes.add(OURS, [KID], Seq(5))
+    changes.add(OURS, [TERM], Seq(5))
     changes.write()
     written(connection, removed={5})
     changes.write()
@@ -98,10 +98,10 @@ def test_entries_written_once_are_not_written_again(connection: apsw.Connection)
 def test_another_projects_entries_are_apart(connection: apsw.Connection) -> None:
     changes = Changes(connection.cursor(), {})
     for project, seq in ((OURS, 5), (THEIRS, 6)):
-        changes.add(project, [KID], Seq(seq))
+        changes.add(project, [TERM], Seq(seq))
     changes.write()
     assert listed(connection) == [5]
-    assert list(seqs(connection, THEIRS, KID, 0, MAX_SEQ, "desc")) == [6]
+    assert list(seqs(connection, THEIRS, TERM, 0, MAX_SEQ, "desc")) == [6]
 
 
 def test_what_is_removed_leaves_no_empty_chunk(connection: apsw.Connection) -> None:

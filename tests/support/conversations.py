@@ -97,7 +97,7 @@ class Talks:
         del self.said[said.row.seq]
 
     async def expire(self, said: Said) -> None:
-        """Lets go of its body, and of those before it."""
+        """Expires its body, and those before it."""
         while (await self.store.expire_bodies(self.project, Seq(said.row.seq + 1), 1)).more:
             pass
         for seq in [seq for seq in self.said if seq <= said.row.seq]:

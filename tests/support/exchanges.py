@@ -1,7 +1,7 @@
 """Exchanges about stored chat completions as OpenAI answers them, each named after what it shows:
 keys and their order, codes and the ends of pages are OpenAI's, texts and numbers are ours.
 
-`EVERY` also has the recorded exchanges. Both are lists of entries with `method`, `uri`,
+`ALL` also has the recorded exchanges. Both are lists of entries with `method`, `uri`,
 `request_body`, `status` and `response_body`.
 """
 
@@ -272,12 +272,12 @@ def every(ours: Iterable[str], recordings: Iterable[str]) -> list[Any]:
     return [*ours, *marked]
 
 
-EVERY = every(EXCHANGES, contract.RECORDINGS)
+ALL = every(EXCHANGES, contract.RECORDINGS)
 LIVES = every([DELETED], ["StoredChatCompletionsWork"])  # of one completion, from its create on
 
 
 def entries_of(name: str) -> list[Json]:
-    """The exchanges of one of EVERY, in order."""
+    """The exchanges of one of ALL, in order."""
     if name in EXCHANGES:
         return EXCHANGES[name]
     return contract.recordings()[name.removeprefix(_RECORDED)]

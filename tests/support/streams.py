@@ -1,5 +1,5 @@
 """Streams as OpenAI sends them, each named after what it shows: the order of keys and of events is
-OpenAI's, the texts are ours. `EVERY` also has the recorded streams, which show the same.
+OpenAI's, the texts are ours. `ALL` also has the recorded streams, which show the same.
 """
 
 import json
@@ -114,7 +114,7 @@ def every(*shown: str) -> list[Any]:
     return [*shown, *recorded]
 
 
-EVERY = every(*STREAMS)
+ALL = every(*STREAMS)
 
 
 def shown_by(name: str) -> str:
@@ -122,7 +122,7 @@ def shown_by(name: str) -> str:
 
 
 def stream_of(name: str) -> bytes:
-    """The bytes of one of EVERY."""
+    """The bytes of one of ALL."""
     return STREAMS[name] if name in STREAMS else contract.stream(shown_by(name))
 
 

@@ -3,13 +3,15 @@
 import pytest
 import yaml
 
-from bench.library import Ledger
+from bench.ledger import Ledger
 from bench.peers import PEERS, Peer
 from bench.scenarios import SCENARIOS
 
 SCENARIO = {scenario.name: scenario for scenario in SCENARIOS}
 GATEWAY = Peer("gateway", "gateway==1", ("gateway",), "", "/health")
-KEEPER = Peer("keeper", "keeper==1", ("k",), "", "/health", keeps=frozenset({"create", "retrieve"}))
+STORING = Peer(
+    "storing", "storing==1", ("s",), "", "/health", keeps=frozenset({"create", "retrieve"})
+)
 
 
 def test_a_gateway_forwards_and_is_not_asked_for_what_it_cannot_have() -> None:
@@ -23,10 +25,10 @@ def test_one_that_keeps_is_given_what_chatkeep_is_given() -> None:
     ledger = Ledger()
     create, retrieve = SCENARIO["create"], SCENARIO["retrieve"]
 
-    assert KEEPER.load(create, ledger) == create.load
-    assert KEEPER.load(retrieve, ledger) is None  # there is nothing it has acknowledged
+    assert STORING.load(create, ledger) == create.load
+    assert STORING.load(retrieve, ledger) is None  # there is nothing it has acknowledged
     ledger.created("chatcmpl-1", 1)
-    assert KEEPER.load(retrieve, ledger) == retrieve.load
+    assert STORING.load(retrieve, ledger) == retrieve.load
 
 
 def test_scenarios_that_a_peer_keeps_in_exist() -> None:

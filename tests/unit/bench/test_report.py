@@ -8,7 +8,7 @@ import pytest
 from bench import goals, samples, wrk
 from bench.chart import svg
 from bench.figures import KINDS, Figure, Outcome, figures
-from bench.library import Acknowledged, Check, Ledger
+from bench.ledger import Acknowledged, Check, Ledger
 from bench.machine import Machine
 from bench.measure import Measured
 from bench.process import Broken

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bench import samples
-from bench.library import Acknowledged, Check, as_acknowledged
+from bench.ledger import Acknowledged, Check, as_acknowledged
 from bench.talk import IMAGES, MAX_TURNS, Talk
 from bench.verdict import FLAT_FILES, FLAT_MB, Counted, Sample, Verdict, growth
 

@@ -1,4 +1,4 @@
-"""Folding a record and unfolding it again is identity, whatever it builds on."""
+"""Encoding a record and decoding it again is identity, whatever it builds on."""
 
 from base64 import b64encode
 from collections.abc import Sequence

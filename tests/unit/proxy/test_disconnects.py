@@ -98,7 +98,7 @@ async def test_who_is_cut_off_while_reading_leaves_what_came(proxy: Proxy) -> No
     assert streaming.answer.closed.is_set()
 
 
-class Silent(FakeUpstream):
+class Unanswering(FakeUpstream):
     """Never answers."""
 
     async def post(self, path: str, body: bytes, headers: Mapping[bytes, bytes]) -> FakeAnswer:
@@ -111,7 +111,7 @@ class Silent(FakeUpstream):
 async def test_a_client_that_leaves_before_there_is_an_answer_ends_the_call(
     store: MemoryStore, key: Key, stored: bool
 ) -> None:
-    proxy = Proxy(store, key, Silent())
+    proxy = Proxy(store, key, Unanswering())
     call = proxy.call(request(store=stored))
     creating = asyncio.create_task(proxy.creator.create(CHAT, call))
     await proxy.upstream.called.wait()

@@ -12,7 +12,7 @@ seqs = st.integers(0, MAX_SEQ) | st.integers(0, 300) | st.integers(1 << 40, (1 <
 
 
 @given(st.sets(seqs, min_size=1))
-def test_what_is_packed_comes_out_again(some: set[int]) -> None:
+def test_seqs_come_out_of_a_chunk_as_they_went_in(some: set[int]) -> None:
     chunk = chunk_of(sorted(some))
     assert chunk.first == min(some)
     assert seqs_in(chunk) == sorted(some)

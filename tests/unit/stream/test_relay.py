@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.assembly import read
-from support.streams import EVERY, stream_of
+from support.streams import ALL, stream_of
 
 from chatkeep.core.model.ids import CompletionId
 from chatkeep.core.stream.chat.chunks import Chunks
@@ -275,7 +275,7 @@ def test_a_cut_at_any_place_changes_nothing(line_end: bytes, hide_usage: bool) -
     assert different == []
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ALL)
 @given(data=st.data())
 def test_a_whole_stream_differs_in_its_id_alone_however_it_is_cut(
     name: str, data: st.DataObject

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.streams import EVERY, stream_of
+from support.streams import ALL, stream_of
 
 from chatkeep.core.stream.sse import EventSplitter, EventTooLong, event_data, replace_span
 
@@ -176,7 +176,7 @@ def test_the_data_is_that_of_the_standard_however_the_stream_is_cut(reads: list[
     assert all_data(events) == by_the_standard(b"".join(reads))
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
 def test_whole_streams_have_the_same_data_with_any_line_end(name: str, line_end: bytes) -> None:
     stream = stream_of(name)

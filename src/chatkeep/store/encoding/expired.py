@@ -1,4 +1,4 @@
-"""What is left of a record when only its body is let go: figures, and nothing anybody said."""
+"""What is left of a record when its body has expired: figures, and nothing anybody said."""
 
 from chatkeep.core.forms import CHAT
 from chatkeep.core.model.completion import Stored

@@ -101,7 +101,7 @@ CREATE TABLE remnant (
 
 CREATE INDEX remnant_by_base ON remnant (base) WHERE base IS NOT NULL;
 
--- Metadata that was set after the completion was created, or whose body has been let go. What it
+-- Metadata that was set after the completion was created, or whose body has expired. What it
 -- was created with is in the body.
 CREATE TABLE changed_metadata (
     seq INTEGER PRIMARY KEY,

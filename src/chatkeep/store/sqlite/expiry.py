@@ -1,4 +1,4 @@
-"""Lets go of bodies that are kept no longer; their rows stay."""
+"""Expires bodies: they are kept no longer; their rows stay."""
 
 from itertools import islice
 from typing import Any
@@ -28,7 +28,7 @@ _LOOKED_AT = 256  # completions at the most, for one that has its body
 
 
 def expire(batch: Batch, project: Project, below: Seq, context: RecordContext) -> Expired:
-    """Lets go of the oldest body there is below a seq."""
+    """Expires the oldest body there is below a seq."""
     batch.postings.write()  # by which completions of the same batch are found, too
     connection = batch.connection
     bodies = Bodies(connection, project, context)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.assembly import HEAD, assembled, choice, chunk, fed, read
 from support.exchanges import LIVES, plain_answer
-from support.streams import EVERY, choices_of, every, stream_of
+from support.streams import ALL, choices_of, every, stream_of
 
 
 def message(*deltas: Any) -> Any:
@@ -38,7 +38,7 @@ def first_message(completion: bytes) -> Any:
     return json.loads(completion)["choices"][0]["message"]
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ALL)
 def test_whole_streams_give_the_texts_read_independently(name: str) -> None:
     stream = stream_of(name)
     texts = read_independently(stream)
@@ -130,7 +130,7 @@ def test_an_answer_cut_by_max_tokens_says_so() -> None:
     assert first_message(assembly.completion())["content"] == "["
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ALL)
 @given(data=st.data())
 def test_a_whole_stream_gives_the_same_however_it_is_cut(name: str, data: st.DataObject) -> None:
     stream = stream_of(name)

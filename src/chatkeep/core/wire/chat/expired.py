@@ -1,4 +1,4 @@
-"""What is left of a completion when only its body is let go: figures, and nothing anybody said.
+"""What is left of a completion when its body has expired: figures, and nothing anybody said.
 
 It is shown like any other: its choices are there and say how they ended, with empty messages.
 """

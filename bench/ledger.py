@@ -176,7 +176,7 @@ async def _wrong_requests(http: aiohttp.ClientSession, url: str, ledger: Ledger)
         said = [item["content"] for item in page.get("data", [])]
         good = len(said) == record.messages and samples.marked(said[-1]) == record.number
         if good and record.asked is not None:
-            async with http.get(f"{url}{samples.KEPT}/{id}/raw/request") as answer:
+            async with http.get(f"{url}{samples.RECORDS}/{id}/raw/request") as answer:
                 good = digest(await answer.read()) == record.asked
         wrong += not good
     return wrong
