@@ -37,11 +37,12 @@ bench: setup ## Measure against the goals (ARGS=--quick takes two minutes)
 soak: setup ## Half an hour of mixed load, then check every record (ARGS=--faults)
 	.venv/bin/python -m bench.soak $(ARGS)
 
-lint: setup ## Check style, types, import rules and generated docs
+lint: setup ## Check style, types, import rules, words and generated docs
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
+	.venv/bin/pytest -q -n 0 tests/docs/test_words.py
 	$(if $(DOCS),.venv/bin/cog --check --check-fail-msg='Run: make format' $(DOCS))
 
 format: setup ## Fix what can be fixed: style and generated docs
