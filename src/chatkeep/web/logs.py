@@ -11,7 +11,6 @@ from chatkeep.settings import LogLevel
 
 # Standard attributes of a log record; what else stands in one was given as `extra`.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
-_UNFINISHED = "ASGI callable returned without completing response."
 
 
 class JsonLines(logging.Formatter):
@@ -37,6 +36,4 @@ def configure(level: LogLevel) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # We leave an answer unfinished on purpose, when its upstream broke off.
-    logging.getLogger("uvicorn.error").addFilter(lambda line: line.getMessage() != _UNFINISHED)
     logging.getLogger("uvicorn.error").setLevel(max(logging.WARNING, logging.root.level))

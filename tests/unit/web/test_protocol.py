@@ -7,10 +7,9 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from chatkeep.settings import Settings
 from chatkeep.web.request import Request
+from chatkeep.web.server.connections import Connections
 from chatkeep.web.server.protocol import Protocol
-from chatkeep.web.server.server import Server
 
 GET = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 KEPT_S = 75
@@ -78,10 +77,10 @@ class Wire(asyncio.Transport):
 
 class Client:
     def __init__(self, app: ASGIApp) -> None:
-        config = Server(app, Settings(client_timeout_s=CLIENT_S), signals=False).config
+        connections = Connections(app, ServerState(), 1, CLIENT_S, KEPT_S)
         self.clock = Clock()
         self.wire = Wire()
-        self._protocol = Protocol(config, ServerState(), {}, self.clock)  # type: ignore[arg-type]  # a part of a loop
+        self._protocol = Protocol(connections, self.clock)  # type: ignore[arg-type]  # a part of a loop
         self._protocol.connection_made(self.wire)
 
     async def sends(self, data: bytes, at: float) -> None:

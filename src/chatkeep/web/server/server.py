@@ -12,8 +12,9 @@ from starlette.types import ASGIApp
 
 from chatkeep.errors import BadSetting
 from chatkeep.settings import Settings
+from chatkeep.web.server.connections import Connections
 from chatkeep.web.server.listener import Listener
-from chatkeep.web.server.protocol import Config, Protocol
+from chatkeep.web.server.protocol import Protocol
 
 _BACKLOG = 2048
 _OPEN_FILES = 1 << 16
@@ -30,9 +31,10 @@ class Server(uvicorn.Server):
 
     def __init__(self, app: ASGIApp, settings: Settings, *, signals: bool = True) -> None:
         self._signals = (signal.SIGTERM, signal.SIGINT) if signals else ()
-        self._config = Config(
+        self._settings = settings
+        config = uvicorn.Config(
             app,
-            http=Protocol,
+            http=Protocol,  # not that uvicorn makes any, but so that it loads none of its own
             interface="asgi3",
             ws="none",
             lifespan="off",
@@ -41,18 +43,19 @@ class Server(uvicorn.Server):
             server_header=False,
             proxy_headers=bool(settings.trusted_proxies),
             forwarded_allow_ips=list(settings.trusted_proxies),
-            timeout_keep_alive=_KEEP_ALIVE_S,
             timeout_graceful_shutdown=round(settings.drain_s),
         )
-        self._config.client_timeout_s = settings.client_timeout_s
-        self._config.max_connections = min(settings.max_connections, _connections_possible())
-        super().__init__(self._config)
+        super().__init__(config)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        def protocol() -> Protocol:
-            return Protocol(self._config, self.server_state, self.lifespan.state)
-
-        self.servers = [Listener(one, protocol) for one in sockets or ()]  # type: ignore[misc]  # uvicorn closes them, no more
+        connections = Connections(
+            app=self.config.loaded_app,
+            state=self.server_state,
+            max_open=min(self._settings.max_connections, _connections_possible()),
+            client_timeout_s=self._settings.client_timeout_s,
+            keep_alive_s=_KEEP_ALIVE_S,
+        )
+        self.servers = [Listener(one, lambda: Protocol(connections)) for one in sockets or ()]  # type: ignore[misc]  # uvicorn closes them, no more
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
